@@ -1,0 +1,246 @@
+"""The parent's side of the decoder process: requests with a deadline, kill, retry, and what was salvaged.
+
+`DecoderProcess.probe` and `.read` either answer or raise; neither can hang. A request makes progress when the
+child reports a frame or reads from the file; without progress for `deadline_s` the child is killed and the
+request tried again in a fresh one. Frames that arrived before a kill are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a film that needs more fails alone
+POLL_S = 0.5
+
+
+class DecodeError(Exception):
+    """A film or a request that can't be decoded; the message says why, for `failures.csv`."""
+
+
+class _ChildLost(Exception):
+    """The decoder process died or was killed; the message says why."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a film turned out to be. `start_s` [N] float64: start of each frame in film time."""
+
+    frames: int
+    height: int  # as displayed: rotation applied
+    width: int
+    end_s: float  # end of the last frame in film time
+    start_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Decoded frames. `ok` [n] says which rows of `pixels` [n,H,W,3] uint8 hold a frame; others are black."""
+
+    pixels: NDArray[np.uint8]
+    ok: NDArray[np.bool_]
+    reason: str  # why the first of the missing frames is missing; empty when all arrived
+    killed: bool  # whether the decoder died or had to be killed on the way
+    messages: int  # lines the codec wrote to stderr: damage that decoded anyway leaves only this trace
+
+
+def fit_short_side(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width shrunk to `short_side`, proportions kept, never enlarged, never zero."""
+    scale = min(1.0, short_side / min(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+class DecoderProcess:
+    """A decoder child, started on demand and replaced when it is lost. Not thread-safe."""
+
+    def __init__(self, deadline_s: float = 60.0, attempts: int = 2, memory_bytes: int = CHILD_MEMORY_BYTES):
+        self.deadline_s = deadline_s
+        self.attempts = attempts
+        self.memory_bytes = memory_bytes
+        self._child: subprocess.Popen[bytes] | None = None
+        # An anonymous file: it vanishes with the last process that holds it, however that process ends.
+        self._buffer_fd = os.memfd_create("rhas-frames")
+
+    def __enter__(self) -> DecoderProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._kill()
+        if self._buffer_fd >= 0:
+            os.close(self._buffer_fd)
+            self._buffer_fd = -1
+
+    def probe(self, video: Path) -> Probe:
+        """Opens `video` and lists its frames. Raises DecodeError."""
+        _check_file(video)
+        reason = ""
+        for _ in range(self.attempts):
+            try:
+                self._request({"op": "probe", "path": str(video), "size": None}, video)
+                answer = self._event()
+                if "error" in answer:
+                    raise DecodeError(answer["error"])
+                start_s = np.frombuffer(self._receive(), dtype=np.float64)
+                return Probe(start_s=start_s, **answer["probed"])
+            except _ChildLost as lost:
+                reason = str(lost)
+        raise DecodeError(reason)
+
+    def read(self, video: Path, indices: NDArray[np.int64], size: tuple[int, int]) -> Frames:
+        """Decodes the frames `indices` [n] (ascending) of `video` at `size` (height, width).
+
+        Frames that can't be had are left out of `ok`, with the reason. Raises DecodeError when there is no
+        file to read.
+        """
+        shape = (len(indices), *size, 3)
+        ok = np.zeros(len(indices), dtype=bool)
+        tried = np.zeros(len(indices), dtype=bool)
+        pixels = np.zeros(shape, dtype=np.uint8)
+        reason = ""
+        killed = False
+        messages = 0
+        for _ in range(self.attempts):
+            todo = np.flatnonzero(~tried)
+            try:
+                _check_file(video)
+                os.ftruncate(self._buffer_fd, int(np.prod(shape)))
+                self._request({"op": "read", "path": str(video), "size": size, "indices": indices[todo].tolist()}, video)
+                while "end" not in (event := self._event()):
+                    if "error" in event:
+                        reason = reason or event["error"]
+                        break
+                    if "ok" in event:
+                        done = todo[slice(*event["ok"])]
+                        ok[done] = tried[done] = True
+                    elif "failed" in event:
+                        tried[todo[event["failed"]]] = True
+                        reason = reason or event["reason"]
+                tried[:] = True
+            except _ChildLost as lost:
+                killed = True
+                reason = reason or str(lost)
+            if ok[todo].any():
+                with mmap.mmap(self._buffer_fd, int(np.prod((len(todo), *shape[1:]))), prot=mmap.PROT_READ) as shared:
+                    arrived = np.frombuffer(shared, dtype=np.uint8).reshape(len(todo), *shape[1:])
+                    for row in np.flatnonzero(ok[todo]):  # row by row: no second copy of the window
+                        pixels[todo[row]] = arrived[row]
+                    del arrived
+            messages += self._messages()
+            if tried.all():
+                break
+        return Frames(pixels, ok, reason, killed, messages)
+
+    # --- the child
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        request_read, request_write = os.pipe()
+        event_read, event_write = os.pipe()
+        passed = (request_read, event_write, self._buffer_fd)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child
+        child = subprocess.Popen(
+            self._command(request_read, event_write),
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        os.close(request_read)
+        os.close(event_write)
+        self._requests = Connection(request_write, readable=False)
+        self._events = Connection(event_read, writable=False)
+        self._messages_seen = 0
+        return child
+
+    def _command(self, request_fd: int, event_fd: int) -> list[str]:
+        numbers = (request_fd, event_fd, self._buffer_fd, self.memory_bytes)
+        return [sys.executable, "-m", "extract.decode.child", *map(str, numbers)]
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._requests.close()
+            self._events.close()
+            self._child = None
+
+    def _request(self, message: dict[str, Any], video: Path) -> None:
+        if self._child is None or self._child.poll() is not None:
+            self._kill()
+            self._child = self._start()
+        # Opening a film reads it once, without a report: bytes read count as progress, up to this many.
+        self._bytes_allowed = self._bytes_read() + 4 * video.stat().st_size + (64 << 20)
+        try:
+            self._requests.send_bytes(json.dumps(message).encode())
+        except OSError as error:
+            raise self._lost() from error
+
+    def _event(self) -> dict[str, Any]:
+        return json.loads(self._receive())
+
+    def _receive(self) -> bytes:
+        """The child's next message. Raises _ChildLost when it died or made no progress in time."""
+        since = time.monotonic()
+        bytes_read = self._bytes_read()
+        try:
+            while not self._events.poll(min(POLL_S, self.deadline_s)):
+                now_read = self._bytes_read()
+                if bytes_read < now_read <= self._bytes_allowed:
+                    since, bytes_read = time.monotonic(), now_read
+                elif time.monotonic() - since > self.deadline_s:
+                    self._kill()
+                    raise _ChildLost(f"decoder made no progress for {self.deadline_s:g} s and was killed")
+            return self._events.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> _ChildLost:
+        assert self._child is not None
+        try:
+            code = self._child.wait(timeout=POLL_S)
+        except subprocess.TimeoutExpired:  # it closed the pipe and lives on
+            code = -signal.SIGKILL
+        self._kill()
+        return _ChildLost(f"decoder died ({'signal' if code < 0 else 'exit code'} {abs(code)})")
+
+    def _bytes_read(self) -> int:
+        try:
+            counters = Path(f"/proc/{self._child.pid}/io").read_text() if self._child else "rchar: 0"
+        except OSError:
+            return 0
+        return int(counters.split("rchar: ")[1].split()[0])
+
+    def _messages(self) -> int:
+        """Lines on the child's stderr since the last call."""
+        self._stderr.seek(0)
+        total = sum(1 for _ in self._stderr)
+        new, self._messages_seen = total - self._messages_seen, total
+        return new
+
+
+def _check_file(video: Path) -> None:
+    """Refuses what would block or mislead the decoder. Raises DecodeError."""
+    if not video.exists():
+        raise DecodeError("no such file")
+    if not video.is_file():
+        raise DecodeError("not a regular file")
+    if not os.access(video, os.R_OK):
+        raise DecodeError("no permission to read the file")
+    if video.stat().st_size == 0:
+        raise DecodeError("the file is empty")

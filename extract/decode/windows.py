@@ -1,0 +1,69 @@
+"""Windows of a film: decoded in ascending order, each with the frames just before it.
+
+The frames before a window (its lead-in) let a box be carried into it, so that what a window holds does not
+depend on where windows begin. A window that follows the one read last takes them from memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.decode.process import DecoderProcess, Frames
+
+
+@dataclass(frozen=True)
+class WindowFrames:
+    """Frames of one window and its lead-in, all of one size.
+
+    `frames.pixels` [lead + n, H, W, 3]; the first `lead` rows come before the window.
+    """
+
+    frames: Frames
+    lead: int
+
+
+class WindowDecoder:
+    """Reads windows of films; fastest when asked for the windows of a film in ascending order."""
+
+    def __init__(self, process: DecoderProcess, lead_frames: int):
+        self.process = process
+        self.lead_frames = lead_frames  # the longest lead-in that will be asked for
+        self._last: tuple[Path, tuple[int, int], int] | None = None  # film, size and next sample of the tail
+        self._tail: Frames | None = None
+
+    def read(
+        self,
+        video: Path,
+        source_frame: NDArray[np.int64],
+        start: int,
+        lead: int,
+        size: tuple[int, int],
+    ) -> WindowFrames:
+        """Decodes the samples that begin at `start`; `source_frame` holds those of lead-in and window.
+
+        Raises DecodeError when the film can't be opened.
+        """
+        continues = self._last == (video, size, start) and self._tail is not None and len(self._tail.ok) >= lead
+        wanted = source_frame[lead:] if continues else source_frame
+        self._last = None
+        # A film shown faster than it was shot repeats frames: decode each once.
+        unique, back = np.unique(wanted, return_inverse=True)
+        read = self.process.read(video, unique, size)
+        frames = read if len(unique) == len(wanted) else replace(read, pixels=read.pixels[back], ok=read.ok[back])
+        if continues and lead and self._tail is not None:
+            pixels = np.concatenate([self._tail.pixels[-lead:], frames.pixels])
+            ok = np.concatenate([self._tail.ok[-lead:], frames.ok])
+            frames = replace(frames, pixels=pixels, ok=ok)
+        self._keep(frames, video, size, start + len(source_frame) - lead)
+        return WindowFrames(frames, lead)
+
+    def _keep(self, frames: Frames, video: Path, size: tuple[int, int], following: int) -> None:
+        keep = min(len(frames.ok), self.lead_frames)
+        first = len(frames.ok) - keep
+        # A copy: a view would hold the whole window in memory.
+        self._tail = replace(frames, pixels=frames.pixels[first:].copy(), ok=frames.ok[first:].copy())
+        self._last = (video, size, following)

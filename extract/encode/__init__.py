@@ -1,0 +1,58 @@
+"""Vision-language encoders: images and sentences to features. `load_encoder` is the way in.
+
+The interface is `encoder.Encoder`; `blip2` and `clip` implement it on transformers' models, and
+`random_weights` makes both without a download. Importing this package loads neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extract.config import EncoderConfig
+from manifests.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from extract.encode.encoder import Encoder
+
+
+def load_encoder(config: EncoderConfig) -> Encoder:
+    """The encoder that `config` names, on the CPU in float32.
+
+    Raises InputError if the weights are not there, can't be reached, or are those of another model.
+    """
+    from extract.torchvision_fix import ensure_importable
+
+    ensure_importable()
+    if config.weights.startswith("random:"):
+        from extract.encode.random_weights import random_encoder
+
+        return random_encoder(config)
+
+    from safetensors import SafetensorError
+
+    from extract.encode.blip2 import Blip2Encoder
+    from extract.encode.clip import ClipEncoder
+
+    _require_directory_or_hub_id(config.weights)
+    try:
+        if config.kind == "blip2":
+            return Blip2Encoder.from_pretrained(config.weights, config.tokens)
+        return ClipEncoder.from_pretrained(config.weights)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        expected = (
+            f"a {config.kind} model that loads, in a local directory or on the hub; loading said: {error}"
+        )
+        raise InputError(
+            Problem("extraction config", expected, column="encoder.weights", value=config.weights)
+        ) from error
+
+
+def _require_directory_or_hub_id(weights: str) -> None:
+    """Tells a mistyped path from a hub id (`owner/name`), which would only fail as one."""
+    path = Path(weights)
+    if path.is_dir():
+        return
+    if path.exists() or path.is_absolute() or weights.startswith((".", "~")) or weights.count("/") != 1:
+        expected = "an existing directory, or a hub id owner/name"
+        raise InputError(Problem("extraction config", expected, column="encoder.weights", value=weights))

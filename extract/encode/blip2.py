@@ -1,0 +1,103 @@
+"""BLIP-2's multimodal Q-Former features: what 32 learnt queries see in an image, given a sentence.
+
+As LAVIS' `extract_features(mode="multimodal")` of `blip2_feature_extractor`: the vision tower (ViT-g/14) sees
+the image; the Q-Former reads the sentence beside its query tokens and lets them look at the vision tower's
+output; the queries' last states are the features. The vision output does not depend on the sentence, so
+it is reused for every person of a film; that is exact.
+
+In and out: see `extract.encode.encoder`. Li et al., "BLIP-2: Bootstrapping Language-Image Pre-training with
+Frozen Image Encoders and Large Language Models" (2023), section 3.2, image-text matching.
+
+Shapes: N images, P patches + 1, V vision width, Q query tokens (32), T text tokens, D features (768).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
+from manifests.errors import InputError, Problem
+
+
+class Blip2Encoder(Encoder):
+    """Features [N, D], or [N, Q, D] with `tokens="all"`."""
+
+    fit = "squash"  # as BLIP-2's own processing, in training and after
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        mean: Sequence[float],
+        std: Sequence[float],
+        tokens: Literal["mean", "all"] = "mean",
+    ) -> None:
+        super().__init__(name, model, tokenizer, mean, std)
+        config = model.config
+        self.tokens = tokens
+        self.image_size = config.vision_config.image_size
+        self.max_tokens = config.qformer_config.max_position_embeddings
+        width = config.qformer_config.hidden_size
+        self.feature_shape = (width,) if tokens == "mean" else (config.num_query_tokens, width)
+
+    @classmethod
+    def from_pretrained(cls, weights: str, tokens: Literal["mean", "all"] = "mean") -> Blip2Encoder:
+        """Loads a `Blip2ForImageTextRetrieval` checkpoint from a directory or the hub, in float32."""
+        from transformers import (
+            AutoTokenizer,
+            Blip2ForImageTextRetrieval,
+            BlipImageProcessor,
+            PretrainedConfig,
+        )
+
+        config, _ = PretrainedConfig.get_config_dict(weights)
+        refuse_other_models(weights, config.get("architectures"), "Blip2ForImageTextRetrieval")
+        if not config.get("qformer_config", {}).get("use_qformer_text_input"):
+            raise InputError(
+                Problem(weights, "a Q-Former that reads text", column="use_qformer_text_input", value=False)
+            )
+        model, info = Blip2ForImageTextRetrieval.from_pretrained(
+            weights, dtype=torch.float32, output_loading_info=True
+        )
+        refuse_missing_weights(weights, info["missing_keys"])
+        processor = BlipImageProcessor.from_pretrained(weights)
+        tokenizer = AutoTokenizer.from_pretrained(weights)
+        return cls(weights, model, tokenizer, processor.image_mean, processor.image_std, tokens)
+
+    def clean(self, sentence: str) -> str:
+        """Lower case, LAVIS' `blip_caption` punctuation blanked, single spaces.
+
+        LAVIS also cuts at 50 words; here a sentence is never cut.
+        """
+        return super().clean(re.sub(r'[.!"()*#:;~]', " ", sentence.lower()))
+
+    def see(self, images_NCSS: Tensor) -> Tensor:
+        """The vision tower's last hidden state [N, P, V]."""
+        return self.model.vision_model(pixel_values=self.normalise(images_NCSS)).last_hidden_state
+
+    def read(self, seen: Tensor, sentence: str) -> Tensor:
+        """The query tokens' last states given the sentence: their mean [N, D], or all [N, Q, D]; float32."""
+        vision_NPV = seen
+        count, query_length = len(vision_NPV), self.model.query_tokens.shape[1]
+        ids_1T = self.tokenise(sentence)
+        # One sentence for all images: embedded once, no padding, hence a mask of ones over queries and text.
+        inputs_1LD = self.model.embeddings(input_ids=ids_1T, query_embeds=self.model.query_tokens)
+        inputs_NLD = inputs_1LD.expand(count, -1, -1)
+        states_NLD = self.model.qformer(
+            query_embeds=inputs_NLD,
+            query_length=query_length,
+            attention_mask=inputs_NLD.new_ones(inputs_NLD.shape[:2]),
+            encoder_hidden_states=vision_NPV,
+        ).last_hidden_state
+        features_NQD = states_NLD[:, :query_length].float()
+        return features_NQD.mean(dim=1) if self.tokens == "mean" else features_NQD
+
+    def text_embedding(self, sentence: str) -> None:
+        """None: the sentence is in the features already."""
+        return None

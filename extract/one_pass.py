@@ -1,0 +1,245 @@
+"""One window, everyone in it: from frames to the features of all referred persons.
+
+What doesn't depend on the sentence is done once: the detector's backbone and the encoder's vision tower run
+once per frame. Per person remain the detector's fusion, the crop with its vision pass, and the text part of
+the encoder. In: decoded frames with their lead-in, persons with their intervals. Out: `PersonRows` for a
+shard. Left to others: decoding, scheduling, files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from extract.batching import Batches
+from extract.config import ExtractConfig
+from extract.crop import person_crops, whole_frames
+from extract.decode.windows import WindowFrames
+from extract.encode.encoder import Encoder
+from extract.ground.detector import Detector
+from manifests.manifest import Person
+from manifests.shard import PersonRows, empty_rows
+from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
+
+
+class FeatureError(Exception):
+    """A model gave something that can't be stored; the message says what."""
+
+
+@dataclass
+class Timings:
+    """Seconds spent by the models on a window, and on how many frames."""
+
+    ground_s: float = 0.0
+    encode_s: float = 0.0
+    frames: int = 0
+
+
+@dataclass
+class Track:
+    """One person's detections in a window, and the last one before it.
+
+    `box` [n, 4] with NaN where nothing was detected, `score` [n], `candidates` [n], `inside` [n]: promised.
+    """
+
+    person: Person
+    inside: NDArray[np.bool_]
+    lead_inside: NDArray[np.bool_]
+    box: NDArray[np.float32] = field(init=False)
+    score: NDArray[np.float32] = field(init=False)
+    candidates: NDArray[np.uint16] = field(init=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.inside)
+        self.box = np.full((n, 4), np.nan, np.float32)
+        self.score = np.full(n, np.nan, np.float32)
+        self.candidates = np.zeros(n, np.uint16)
+
+    @property
+    def detected(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.score)
+
+
+class OnePass:
+    """The models of one worker, and how a window goes through them."""
+
+    def __init__(self, detector: Detector, encoder: Encoder, config: ExtractConfig, device: torch.device, batch: int):
+        self.detector = detector
+        self.encoder = encoder
+        self.config = config
+        self.device = device
+        self.frame_batches = Batches(batch)
+        self.crop_batches = Batches(batch)
+
+    def process(
+        self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]]
+    ) -> tuple[dict[str, PersonRows], Timings]:
+        """Features of `persons` in `window`; `inside[i]` [lead + n] says where person i is promised.
+
+        Raises FeatureError for features that are not finite in float16.
+        """
+        lead, ok = window.lead, window.frames.ok
+        tracks = [Track(p, mask[lead:], mask[:lead]) for p, mask in zip(persons, inside, strict=True)]
+        timings = Timings(frames=int(ok[lead:].sum()))
+        with torch.inference_mode(), self._autocast():
+            clock = time.perf_counter()
+            self._detect(window, tracks)
+            earlier = [self._last_before(window, track, tracks) for track in tracks]
+            timings.ground_s = time.perf_counter() - clock
+            rows = {
+                track.person.person_id: self._with_status(track, before, ok[lead:])
+                for track, before in zip(tracks, earlier, strict=True)
+            }
+            clock = time.perf_counter()
+            self._encode(window, persons, rows)
+            timings.encode_s = time.perf_counter() - clock
+        return rows, timings
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        bfloat16 = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16)
+
+    def _on_device(self, window: WindowFrames, rows: NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(window.frames.pixels[rows]).to(self.device)
+
+    # --- grounding
+
+    def _detect(self, window: WindowFrames, tracks: list[Track]) -> None:
+        """Fills in the tracks' detections, frame batch by frame batch, all persons at once."""
+        wanted = np.any([t.inside for t in tracks], axis=0) & window.frames.ok[window.lead :]
+        todo = np.flatnonzero(wanted)
+
+        def call(items: slice) -> list[tuple[Track, list]]:
+            rows = todo[items]
+            # A caption for everyone must always hold everyone, or boxes would depend on the batch.
+            active = tracks if self.config.detector.joint else [t for t in tracks if t.inside[rows].any()]
+            found = self.detector.detect(
+                self._on_device(window, rows + window.lead), [t.person.reference for t in active]
+            )
+            return list(zip(active, found, strict=True))
+
+        for items, found in self.frame_batches.run(len(todo), call):
+            for track, per_frame in found:
+                for row, candidates in zip(todo[items], per_frame, strict=True):
+                    if track.inside[row] and len(candidates.scores):
+                        track.box[row] = candidates.boxes[0].numpy()
+                        track.score[row] = float(candidates.scores[0])
+                        track.candidates[row] = min(len(candidates.scores), np.iinfo(np.uint16).max)
+
+    def _last_before(
+        self, window: WindowFrames, track: Track, tracks: list[Track]
+    ) -> tuple[int, NDArray[np.float32]] | None:
+        """The latest detection in the lead-in that may be carried into the window: its (negative) row and box.
+
+        The lead-in is looked at only when the window begins without the person, and only as far as needed.
+        """
+        lead, ok = window.lead, window.frames.ok
+        detected = np.flatnonzero(track.detected)
+        first = detected[0] if len(detected) else len(track.inside)
+        lost = np.flatnonzero(track.inside[:first] & ok[lead : lead + first])
+        if not len(lost):
+            return None
+        oldest = max(-lead, int(lost[0]) - self.config.detector.carry_frames)
+        rows = np.array([r for r in range(-1, oldest - 1, -1) if track.lead_inside[lead + r] and ok[lead + r]], dtype=np.int64)
+        joint = self.config.detector.joint
+        sentences = [t.person.reference for t in (tracks if joint else [track])]
+        at = tracks.index(track) if joint else 0
+
+        def call(items: slice) -> list:
+            return self.detector.detect(self._on_device(window, rows[items] + lead), sentences)[at]
+
+        for items, per_frame in self.frame_batches.run(len(rows), call):
+            for row, candidates in zip(rows[items], per_frame, strict=True):
+                if len(candidates.scores):
+                    return int(row), candidates.boxes[0].numpy()
+        return None
+
+    def _with_status(
+        self, track: Track, before: tuple[int, NDArray[np.float32]] | None, ok: NDArray[np.bool_]
+    ) -> PersonRows:
+        """Rows with boxes and status; the features are still NaN."""
+        rows = empty_rows(track.inside, self.encoder.feature_shape, FrameStatus.UNDECODABLE)
+        last_row, last_box = before if before else (None, None)
+        for row in np.flatnonzero(track.inside & ok):
+            if track.detected[row]:
+                last_row, last_box = int(row), track.box[row]
+                rows.status[row] = FrameStatus.DETECTED
+                rows.score[row], rows.candidates[row] = track.score[row], track.candidates[row]
+            elif last_row is not None and row - last_row <= self.config.detector.carry_frames:
+                rows.status[row] = FrameStatus.CARRIED
+            else:
+                rows.status[row] = FrameStatus.MISSING
+                continue
+            rows.box[row] = last_box
+        return rows
+
+    # --- encoding
+
+    def _encode(self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows]) -> None:
+        """Fills in the features that the rows' status promises."""
+        holistic = np.array([np.isin(rows[p.person_id].status, HAS_HOLISTIC) for p in persons])
+        partial = np.array([np.isin(rows[p.person_id].status, HAS_PARTIAL) for p in persons])
+        todo = np.flatnonzero(holistic.any(axis=0))
+        for items, _ in self.frame_batches.run(
+            len(todo), lambda items: self._encode_whole(window, persons, rows, holistic, todo[items])
+        ):
+            self._encode_crops(window, persons, rows, partial, todo[items])
+
+    def _encode_whole(
+        self,
+        window: WindowFrames,
+        persons: Sequence[Person],
+        rows: dict[str, PersonRows],
+        wanted: NDArray[np.bool_],
+        frames: NDArray[np.int64],
+    ) -> None:
+        pixels = self._on_device(window, frames + window.lead)
+        images = whole_frames(pixels, self.encoder.image_size, self.encoder.fit, self.encoder.fill)
+        seen = self.encoder.see(images)
+        for person, mask in zip(persons, wanted[:, frames], strict=True):
+            if mask.any():
+                read = self.encoder.read(seen[torch.from_numpy(mask).to(seen.device)], person.reference)
+                rows[person.person_id].holistic[frames[mask]] = _storable(read, "holistic", person)
+
+    def _encode_crops(
+        self,
+        window: WindowFrames,
+        persons: Sequence[Person],
+        rows: dict[str, PersonRows],
+        wanted: NDArray[np.bool_],
+        frames: NDArray[np.int64],
+    ) -> None:
+        """Crops of all persons in the given frames, together, so that batches are full."""
+        who, at = np.nonzero(wanted[:, frames])
+        if not len(who):
+            return
+        boxes = np.stack([rows[persons[w].person_id].box[frames[a]] for w, a in zip(who, at, strict=True)])
+        pixels = self._on_device(window, frames + window.lead)
+
+        def call(items: slice) -> None:
+            crops = person_crops(
+                pixels, torch.from_numpy(boxes[items]).to(self.device), torch.from_numpy(at[items]).to(self.device),
+                self.encoder.image_size, self.config.encoder.crop_margin, self.encoder.fill,
+            )  # fmt: skip
+            seen = self.encoder.see(crops)
+            for index in np.unique(who[items]):
+                mask = who[items] == index
+                person = persons[index]
+                read = self.encoder.read(seen[torch.from_numpy(mask).to(seen.device)], person.reference)
+                rows[person.person_id].partial[frames[at[items][mask]]] = _storable(read, "partial", person)
+
+        for _ in self.crop_batches.run(len(who), call):
+            pass
+
+
+def _storable(features: torch.Tensor, stream: str, person: Person) -> NDArray[np.float16]:
+    array = features.float().cpu().numpy().astype(np.float16)
+    if not np.isfinite(array).all():
+        raise FeatureError(f"{stream} features of person {person.person_id} are not finite in float16")
+    return array

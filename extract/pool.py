@@ -1,0 +1,35 @@
+"""What the scheduler asks of whatever runs its workers: call, wait, collect. `ray_stage` implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+
+class WorkerLost(Exception):
+    """The worker died during a call; it is being restarted. The call may be made again."""
+
+
+class Pool(Protocol):
+    """Workers by kind. Tickets stand for results of calls that may still be running."""
+
+    @property
+    def decoders(self) -> Sequence[Any]: ...
+
+    @property
+    def models(self) -> Sequence[Any]: ...
+
+    @property
+    def writer(self) -> Any: ...
+
+    def call(self, worker: Any, method: str, *args: Any) -> Any:
+        """Starts `worker.method(*args)` and returns its ticket. Tickets among `args` become their results."""
+
+    def call_two(self, worker: Any, method: str, *args: Any) -> tuple[Any, Any]:
+        """The same for a method that returns a pair: a ticket for each, so that one can be fetched alone."""
+
+    def wait(self, tickets: Sequence[Any], timeout_s: float) -> list[Any]:
+        """Those of `tickets` that are done, after at most `timeout_s` seconds."""
+
+    def result(self, ticket: Any) -> Any:
+        """The result of a finished ticket. Raises WorkerLost, or what the worker raised."""

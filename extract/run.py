@@ -1,0 +1,275 @@
+"""An extraction from start to end: checks, resume, the scheduled work, the accounts.
+
+In: checked inputs, an output folder, configuration and options. Out: shards, `failures.csv`, `report.json` and
+a `Summary`. Nothing is overwritten that was computed with other settings: such a run is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from extract.config import ExtractConfig, RunOptions
+from extract.decode.process import Probe, fit_short_side
+from extract.decode.sampling import Grid
+from extract.lock import locked
+from extract.pool import Pool
+from extract.progress import Progress, Snapshot
+from extract.report import speed_report
+from extract.schedule import Scheduler
+from manifests.atomic import write_text_atomically
+from manifests.errors import InputError, Problem
+from manifests.failures import Failure, film_failure, shard_failures, write_failures
+from manifests.finished import FinishedWindows
+from manifests.identity import content_id, movie_identity, video_fingerprint
+from manifests.inputs import Inputs
+from manifests.layout import FeaturesFolder
+from manifests.manifest import Manifest, Movie, load_manifest
+from manifests.reader import Shard
+from manifests.shard import FORMAT_VERSION, Film
+from manifests.snapshot import write_snapshot
+from manifests.tally import Tally
+from manifests.verify import read_config
+
+EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED = 0, 3, 4
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a features folder holds after a run, and how the run went."""
+
+    films: int
+    films_failed: int
+    films_skipped: int
+    tally: Tally
+    failures: list[Failure]
+    report: dict[str, Any]
+    exit_code: int
+
+
+def extract(
+    inputs: Inputs,
+    out: Path,
+    config: ExtractConfig,
+    options: RunOptions,
+    listener: Callable[[Snapshot], None] | None = None,
+) -> Summary:
+    """Extracts what is not yet there. Raises InputError when it must not begin, WriteFailed when it can't go on."""
+    from extract.ray_stage import ray_pool  # Ray starts slowly; refusals should not wait for it
+
+    folder = FeaturesFolder(out)
+    config = config.resolved(on_gpu=options.gpus > 0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(Problem(out, f"a folder that can be written ({error.strerror})")) from error
+    with locked(folder.lock):
+        _refuse_other_config(folder, config.to_dict())
+        _refuse_dropped_films(folder, inputs.manifest)
+        _remove_leftovers(folder)
+        with ray_pool(config, options, out.absolute()) as pool:
+            tickets = [pool.call(worker, "describe") for worker in pool.models]
+            described = [pool.result(ticket) for ticket in tickets]
+            extraction = _record_config(folder, config, described)
+            embeddings = _prepare_sentences(pool, inputs.manifest)
+            books = _Books(folder, inputs.manifest)
+            todo = _unfinished(folder, inputs.manifest, extraction["extraction"], options, books)
+            write_snapshot(folder, inputs)
+
+            def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[Film, set[int]]:
+                film = _film(movie, probe, grid, config, extraction, embeddings)
+                finished = FinishedWindows(folder, film, options.retry_failed)
+                return film, set(film.planned()) - finished.indices()
+
+            progress = Progress(listener=listener, on_film=lambda movie_id: books.update(movie_id, progress))
+            progress.now.films = len(inputs.manifest.movies)
+            progress.now.films_skipped = progress.now.films_done = len(inputs.manifest.movies) - len(todo)
+            for movie_id, (stage, reason) in books.unreadable.items():
+                progress.failed_films[movie_id] = (stage, reason)
+                progress.now.films_failed += 1
+                progress.now.films_done -= 1
+            progress.start()
+            Scheduler(pool, config, options, progress, open_film).run(iter(todo))
+            progress.tick(force=True)
+            alone = [pool.call(worker, "speed_alone") for worker in pool.models]
+            ratios = [pool.result(ticket) for ticket in alone]
+        report = speed_report(progress, pool.layout, ratios)
+        write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
+        books.write(progress)
+    return books.summary(progress, report, options.max_failure_rate)
+
+
+# --- before the work
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{name}.{k}".strip("."))]
+    return [] if old == new else [f"{name} was {old!r}, now {new!r}"]
+
+
+def _refuse(folder: FeaturesFolder, differences: list[str], remedy: str) -> None:
+    if differences:
+        raise InputError([Problem(folder.root, f"{remedy}: {difference}") for difference in differences])
+
+
+def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None:
+    if folder.config.exists():
+        differences = _differences(read_config(folder)["config"], json.loads(json.dumps(config)))
+        _refuse(folder, differences, "the settings that the folder was begun with (or another --out)")
+
+
+def _refuse_dropped_films(folder: FeaturesFolder, manifest: Manifest) -> None:
+    if folder.manifest.exists():
+        now = {movie.movie_id for movie in manifest.movies}
+        dropped = [m.movie_id for m in load_manifest(folder.manifest).movies if m.movie_id not in now]
+        has_shard = [f"film {m} is no longer in the manifest" for m in dropped if folder.shard(m).exists()]
+        _refuse(folder, has_shard, "a manifest with all films that were extracted here (or another --out)")
+
+
+def _remove_leftovers(folder: FeaturesFolder) -> None:
+    """Temporary files of a run that was killed; the lock makes sure that nobody is writing them."""
+    for temporary in (*folder.root.glob(".*.tmp"), *folder.root.glob("shards/.*.tmp"), *folder.root.glob("parts/*/.*.tmp")):
+        temporary.unlink(missing_ok=True)
+
+
+def _record_config(folder: FeaturesFolder, config: ExtractConfig, described: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes config.json, or checks that the models are those that it names. Returns its contents."""
+    first = described[0]
+    for other in described[1:]:
+        _refuse(folder, _differences(first["models"], other["models"]), "the same weights in all workers")
+    identity = {"format_version": FORMAT_VERSION, "config": config.to_dict(), "models": first["models"]}
+    record = json.loads(json.dumps({"extraction": content_id(identity), **identity, **first}))
+    if folder.config.exists():
+        old = read_config(folder)
+        _refuse(folder, _differences(old["models"], record["models"]), "the weights that the folder was begun with")
+        _refuse(folder, _differences(old["format_version"], FORMAT_VERSION, "format_version"), "this version's format")
+        return {**record, "extraction": old["extraction"]}
+    write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def _prepare_sentences(pool: Pool, manifest: Manifest) -> dict[str, Any]:
+    """Embeddings by sentence, where the encoder has them. Raises InputError for sentences it can't take."""
+    persons = {person.reference: person for person in manifest.persons}
+    try:
+        return pool.result(pool.call(pool.models[0], "prepare", list(persons)))
+    except InputError as error:
+        problems = []
+        for problem in error.problems:
+            person = persons.get(str(problem.value))
+            where = f" (film {person.movie_id}, person {person.person_id})" if person else ""
+            problems.append(replace(problem, file=manifest.path, column="reference", expected=problem.expected + where))
+        raise InputError(problems) from error
+
+
+def _unfinished(
+    folder: FeaturesFolder, manifest: Manifest, extraction_id: str, options: RunOptions, books: _Books
+) -> list[Movie]:
+    """The films that need work. Raises InputError when some were extracted from other sentences or bytes."""
+    todo, changed = [], []
+    for movie in manifest.movies:
+        try:
+            fingerprint = video_fingerprint(movie.video) if movie.video.is_file() else ""
+        except OSError as error:
+            books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
+            continue
+        try:
+            with Shard(folder.shard(movie.movie_id)) as shard:
+                old = shard.json("identity")
+                lost = any(row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows())
+        except InputError:  # none yet, or damaged: extracted (again)
+            todo.append(movie)
+            continue
+        new = movie_identity(extraction_id, fingerprint, movie.persons)
+        if old == new or (not fingerprint and old["persons"] == new["persons"]):
+            if lost and fingerprint:
+                todo.append(movie)
+            continue
+        todo.append(movie)
+        changed += [f"film {movie.movie_id}: {d}" for d in _differences(old, new)]
+    if not options.update:
+        _refuse(folder, changed, "the sentences, intervals and films extracted before (--update redoes these films)")
+    return todo
+
+
+def _film(
+    movie: Movie, probe: Probe, grid: Grid, config: ExtractConfig, extraction: dict[str, Any], embeddings: dict[str, Any]
+) -> Film:
+    height, width = fit_short_side(probe.height, probe.width, config.decode.short_side)
+    return Film(
+        movie_id=movie.movie_id,
+        video=str(movie.video),
+        identity=movie_identity(extraction["extraction"], video_fingerprint(movie.video), movie.persons),
+        config=extraction["config"],
+        models=extraction["models"],
+        versions=extraction["versions"],
+        source={
+            "frames": probe.frames, "height": probe.height, "width": probe.width,
+            "decoded_height": height, "decoded_width": width,
+        },
+        fps=config.decode.fps,
+        window_frames=config.decode.window_frames,
+        time_s=grid.time_s,
+        source_frame=grid.source_frame,
+        persons=movie.persons,
+        feature_shape=tuple(extraction["feature_shape"]),
+        text_embeddings={p.person_id: embeddings[p.reference] for p in movie.persons if p.reference in embeddings},
+    )  # fmt: skip
+
+
+# --- the accounts
+
+
+class _Books:
+    """Keeps failures.csv true while films finish, and sums up at the end."""
+
+    def __init__(self, folder: FeaturesFolder, manifest: Manifest):
+        self.folder = folder
+        self.manifest = manifest
+        self.unreadable: dict[str, tuple[str, str]] = {}
+        self._of_film: dict[str, tuple[Tally, list[Failure]]] = {}
+        for movie in manifest.movies:
+            if folder.shard(movie.movie_id).exists():
+                self._look(movie.movie_id)
+
+    def _look(self, movie_id: str) -> None:
+        try:
+            with Shard(self.folder.shard(movie_id)) as shard:
+                tally = Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids)
+                self._of_film[movie_id] = (tally, shard_failures(shard))
+        except InputError:
+            self._of_film.pop(movie_id, None)
+
+    def update(self, movie_id: str, progress: Progress) -> None:
+        if movie_id not in progress.failed_films:
+            before = self._of_film.get(movie_id, (None, []))[1]
+            self._look(movie_id)
+            if self._of_film[movie_id][1] == before:
+                return
+        self.write(progress)
+
+    def failures(self, progress: Progress) -> list[Failure]:
+        found = []
+        for movie in self.manifest.movies:
+            if movie.movie_id in progress.failed_films:
+                found.append(film_failure(movie.movie_id, *progress.failed_films[movie.movie_id]))
+            else:
+                found += self._of_film.get(movie.movie_id, (None, []))[1]
+        return found
+
+    def write(self, progress: Progress) -> None:
+        write_failures(self.folder.failures, self.failures(progress))
+
+    def summary(self, progress: Progress, report: dict[str, Any], max_failure_rate: float) -> Summary:
+        tally = Tally.sum(t for m, (t, _) in self._of_film.items() if m not in progress.failed_films)
+        failures = self.failures(progress)
+        films = len(self.manifest.movies)
+        failed = len(progress.failed_films)
+        rate = max(failed / films, tally.lost / max(1, tally.promised))
+        code = EXIT_DONE if not failures else EXIT_TOO_MANY_FAILED if rate > max_failure_rate else EXIT_SOME_FAILED
+        return Summary(films, failed, progress.now.films_skipped, tally, failures, report, code)

@@ -1,0 +1,84 @@
+"""What could not be extracted, and why: `failures.csv`, one row per film or window that lost frames.
+
+Rows of films that gave a shard are derived from it, so that file and shards can't disagree; a film that could
+not be opened at all has no shard and one row without a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from manifests.csvfile import raise_problems, rows_with_header, write_rows
+from manifests.errors import Problem
+from manifests.reader import Shard
+from manifests.status import LOST, FrameStatus
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row. `window` is empty when it concerns the whole film; `frames` counts lost frames over persons."""
+
+    movie_id: str
+    window: int | str
+    start_s: float | str
+    end_s: float | str
+    stage: str  # probe, decode, model, interval
+    reason: str
+    frames: int
+
+    @property
+    def whole_film(self) -> bool:
+        return self.window == "" and self.stage == "probe"
+
+
+COLUMNS = tuple(f.name for f in fields(Failure))
+
+
+def film_failure(movie_id: str, stage: str, reason: str) -> Failure:
+    """A film of which nothing could be read: how many frames are lost is unknown."""
+    return Failure(movie_id, "", "", "", stage, reason, 0)
+
+
+def shard_failures(shard: Shard) -> list[Failure]:
+    """The windows of a shard that lost frames, and persons whose interval lies outside the film."""
+    persons = [shard.person(person_id) for person_id in shard.person_ids]
+    time_s = shard.file["time_s"][...]
+    found = []
+    for row in shard.windows():
+        start, stop = int(row["start"]), int(row["stop"])
+        lost = sum(int(np.isin(p.status[start:stop], LOST).sum()) for p in persons)
+        if lost:
+            where = (float(time_s[start]), float(time_s[stop - 1]))
+            found.append(Failure(shard.movie_id, int(row["index"]), *where, row["stage"], row["reason"], lost))
+    for person in persons:
+        if (person.status == FrameStatus.OUTSIDE).all():
+            reason = f"the interval of person {person.person_id} holds no frame; the film has {len(time_s)} frames"
+            found.append(Failure(shard.movie_id, "", "", "", "interval", reason, 0))
+    return found
+
+
+def write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    """Writes the file atomically; no failures leave a file with just its header."""
+    write_rows(path, COLUMNS, [astuple(f) for f in failures])
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """Raises InputError with all problems of the file."""
+    problems: list[Problem] = []
+    found = []
+    for row in rows_with_header(path, problems, COLUMNS):
+        try:
+            window: int | str = int(row["window"]) if row["window"] else ""
+            start_s: float | str = float(row["start_s"]) if row["start_s"] else ""
+            end_s: float | str = float(row["end_s"]) if row["end_s"] else ""
+            frames = int(row["frames"])
+        except ValueError:
+            row.reject("frames", "whole numbers in window and frames, seconds in start_s and end_s")
+            continue
+        found.append(Failure(row["movie_id"], window, start_s, end_s, row["stage"], row["reason"], frames))
+    raise_problems([p for p in problems if "at least one row" not in p.expected])
+    return found

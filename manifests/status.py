@@ -1,0 +1,22 @@
+"""What became of a referred person's frame. Stored in every shard, one byte per person and sample."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class FrameStatus(IntEnum):
+    """Features are finite exactly where the status says that they exist; elsewhere they are NaN."""
+
+    OUTSIDE = 0  # not in the person's interval of the manifest: nothing was promised
+    DETECTED = 1  # box found in this frame; holistic and partial features
+    CARRIED = 2  # no candidate here, box of the last detection, at most `carry_frames` old; both features
+    MISSING = 3  # the frame was looked at and the person was not found; holistic features only
+    UNDECODABLE = 4  # the film gave no frame here; no features
+    FAILED = 5  # the window could not be processed; no features
+
+
+WRITTEN = (FrameStatus.DETECTED, FrameStatus.CARRIED)
+LOST = (FrameStatus.UNDECODABLE, FrameStatus.FAILED)
+HAS_HOLISTIC = (FrameStatus.DETECTED, FrameStatus.CARRIED, FrameStatus.MISSING)
+HAS_PARTIAL = WRITTEN

@@ -1,0 +1,1 @@
+"""The command line, the demo and everything that people see. Uses `extract`, `train` and `manifests`."""

@@ -1,0 +1,1 @@
+"""Stage 2: feature shards to a segmenter. Knows films only through the shards that `manifests` describes."""
