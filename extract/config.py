@@ -60,14 +60,18 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         _require(self.implementation in ("groundingdino", "transformers"), "detector.implementation",
                  self.implementation, "groundingdino or transformers")  # fmt: skip
-        _require(self.backbone in ("swin-t", "swin-b"), "detector.backbone", self.backbone, "swin-t or swin-b")
+        _require(
+            self.backbone in ("swin-t", "swin-b"), "detector.backbone", self.backbone, "swin-t or swin-b"
+        )
         _require(16 <= self.short_side <= self.long_side, "detector.short_side", self.short_side,
                  f"16 <= short_side <= long_side ({self.long_side})")  # fmt: skip
         for name in ("box_threshold", "nms_iou"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"detector.{name}", value, "a number from 0 to 1")
         _require(self.score in ("max", "mean"), "detector.score", self.score, "max or mean")
-        _require(0 <= self.carry_frames <= 4096, "detector.carry_frames", self.carry_frames, "0 to 4096 frames")
+        _require(
+            0 <= self.carry_frames <= 4096, "detector.carry_frames", self.carry_frames, "0 to 4096 frames"
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,13 @@ class RunOptions:
     retry_failed: bool = False  # redo windows that were written with undecodable frames
 
     def __post_init__(self) -> None:
-        for name, low in [("gpus", 0), ("batch", 1), ("memory_bytes", 1 << 20), ("span_windows", 1), ("attempts", 1)]:
+        for name, low in [
+            ("gpus", 0),
+            ("batch", 1),
+            ("memory_bytes", 1 << 20),
+            ("span_windows", 1),
+            ("attempts", 1),
+        ]:
             _require(getattr(self, name) >= low, name, getattr(self, name), f"at least {low}")
         for name in ("cpus", "workers", "decoders"):
             value = getattr(self, name)
@@ -142,7 +152,9 @@ def _build(cls: type, values: dict[str, Any], where: str, file: str | Path) -> A
     """Builds the dataclass `cls` from a mapping; unknown keys and wrong types are errors."""
     fields = {f.name: f for f in dataclasses.fields(cls)}
     if not isinstance(values, dict):
-        raise InputError(Problem(file, f"a mapping of {', '.join(fields)}", column=where or None, value=values))
+        raise InputError(
+            Problem(file, f"a mapping of {', '.join(fields)}", column=where or None, value=values)
+        )
     built = {}
     for name, value in values.items():
         path = f"{where}.{name}" if where else name
@@ -180,7 +192,9 @@ def load_config(preset: str, overrides: list[str] | None = None) -> ExtractConfi
     """
     path = PRESETS / f"{preset}.yaml" if preset in preset_names() else Path(preset)
     if not path.is_file():
-        raise InputError(Problem("--preset", f"one of {', '.join(preset_names())} or a YAML file", value=preset))
+        raise InputError(
+            Problem("--preset", f"one of {', '.join(preset_names())} or a YAML file", value=preset)
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -69,7 +69,9 @@ class Track:
 class OnePass:
     """The models of one worker, and how a window goes through them."""
 
-    def __init__(self, detector: Detector, encoder: Encoder, config: ExtractConfig, device: torch.device, batch: int):
+    def __init__(
+        self, detector: Detector, encoder: Encoder, config: ExtractConfig, device: torch.device, batch: int
+    ):
         self.detector = detector
         self.encoder = encoder
         self.config = config
@@ -146,7 +148,10 @@ class OnePass:
         if not len(lost):
             return None
         oldest = max(-lead, int(lost[0]) - self.config.detector.carry_frames)
-        rows = np.array([r for r in range(-1, oldest - 1, -1) if track.lead_inside[lead + r] and ok[lead + r]], dtype=np.int64)
+        rows = np.array(
+            [r for r in range(-1, oldest - 1, -1) if track.lead_inside[lead + r] and ok[lead + r]],
+            dtype=np.int64,
+        )
         joint = self.config.detector.joint
         sentences = [t.person.reference for t in (tracks if joint else [track])]
         at = tracks.index(track) if joint else 0

@@ -100,5 +100,7 @@ def seconds_like(report: Path, frames: int, gpus: int) -> float:
         record = json.loads(report.read_text(encoding="utf-8"))
         per_worker = float(record["frames_per_s"]) / int(record["workers"]["models"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(Problem(report, f"the report.json of an extraction that did some work ({error!r})")) from error
+        raise InputError(
+            Problem(report, f"the report.json of an extraction that did some work ({error!r})")
+        ) from error
     return frames / (per_worker * max(1, gpus))

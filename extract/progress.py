@@ -58,7 +58,9 @@ class Progress:
     on_failure: Callable[[], None] | None = None
     on_film: Callable[[str], None] | None = None
     now: Snapshot = field(default_factory=Snapshot)
-    stages: dict[str, float] = field(default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0})
+    stages: dict[str, float] = field(
+        default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0}
+    )
     model_frames: int = 0
     model_busy_s: float = 0.0
     failed_films: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason

@@ -54,9 +54,17 @@ def lay_out(options: RunOptions, cluster_cpus: int, cluster_gpus: int) -> Layout
     """Decides on workers for what the cluster has. Raises InputError when it hasn't what is asked for."""
     problems = []
     if options.gpus > cluster_gpus:
-        problems.append(Problem("--gpus", f"at most {cluster_gpus}, all the GPUs that the cluster has", value=options.gpus))
+        problems.append(
+            Problem(
+                "--gpus", f"at most {cluster_gpus}, all the GPUs that the cluster has", value=options.gpus
+            )
+        )
     if options.cpus is not None and options.cpus > cluster_cpus:
-        problems.append(Problem("--cpus", f"at most {cluster_cpus}, all the cores that the cluster has", value=options.cpus))
+        problems.append(
+            Problem(
+                "--cpus", f"at most {cluster_cpus}, all the cores that the cluster has", value=options.cpus
+            )
+        )
     if problems:
         raise InputError(problems)
     cpus = options.cpus or cluster_cpus
@@ -68,7 +76,9 @@ def lay_out(options: RunOptions, cluster_cpus: int, cluster_gpus: int) -> Layout
         return Layout(models, options.decoders or max(1, cpus // 4), cpus // models, 0, 0)
     left = cpus - options.gpus
     if left < 1 or (options.decoders or 1) > left:
-        expected = f"at least {options.gpus + (options.decoders or 1)} cores: one for each GPU and each decoder"
+        expected = (
+            f"at least {options.gpus + (options.decoders or 1)} cores: one for each GPU and each decoder"
+        )
         raise InputError(Problem("--cpus", expected, value=cpus))
     return Layout(options.gpus, options.decoders or min(left, DECODERS_PER_GPU * options.gpus), 1, 1, 1)
 
@@ -96,7 +106,9 @@ class RayPool:
             Actor(f"model {i}", model.remote(config, options.batch, device)) for i in range(layout.models)
         ]
         self.decoders: Sequence[Actor] = [
-            Actor(f"decoder {i}", decode.remote(config.decode, config.detector.carry_frames, options.deadline_s))
+            Actor(
+                f"decoder {i}", decode.remote(config.decode, config.detector.carry_frames, options.deadline_s)
+            )
             for i in range(layout.decoders)
         ]
         self.writer = Actor("writer", write.remote(root))
@@ -147,7 +159,9 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
                     object_store_memory=int(1.5 * options.memory_bytes) + (512 << 20), **common
                 )  # fmt: skip
         except ConnectionError as error:
-            raise InputError(Problem("--address", f"a running Ray cluster ({error})", value=options.address)) from error
+            raise InputError(
+                Problem("--address", f"a running Ray cluster ({error})", value=options.address)
+            ) from error
     try:
         pool = RayPool(config, options, root)
         try:

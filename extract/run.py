@@ -133,11 +133,17 @@ def _refuse_dropped_films(folder: FeaturesFolder, manifest: Manifest) -> None:
 
 def _remove_leftovers(folder: FeaturesFolder) -> None:
     """Temporary files of a run that was killed; the lock makes sure that nobody is writing them."""
-    for temporary in (*folder.root.glob(".*.tmp"), *folder.root.glob("shards/.*.tmp"), *folder.root.glob("parts/*/.*.tmp")):
+    for temporary in (
+        *folder.root.glob(".*.tmp"),
+        *folder.root.glob("shards/.*.tmp"),
+        *folder.root.glob("parts/*/.*.tmp"),
+    ):
         temporary.unlink(missing_ok=True)
 
 
-def _record_config(folder: FeaturesFolder, config: ExtractConfig, described: list[dict[str, Any]]) -> dict[str, Any]:
+def _record_config(
+    folder: FeaturesFolder, config: ExtractConfig, described: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Writes config.json, or checks that the models are those that it names. Returns its contents."""
     first = described[0]
     for other in described[1:]:
@@ -146,8 +152,16 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, described: lis
     record = json.loads(json.dumps({"extraction": content_id(identity), **identity, **first}))
     if folder.config.exists():
         old = read_config(folder)
-        _refuse(folder, _differences(old["models"], record["models"]), "the weights that the folder was begun with")
-        _refuse(folder, _differences(old["format_version"], FORMAT_VERSION, "format_version"), "this version's format")
+        _refuse(
+            folder,
+            _differences(old["models"], record["models"]),
+            "the weights that the folder was begun with",
+        )
+        _refuse(
+            folder,
+            _differences(old["format_version"], FORMAT_VERSION, "format_version"),
+            "this version's format",
+        )
         return {**record, "extraction": old["extraction"]}
     write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
     return record
@@ -163,7 +177,9 @@ def _prepare_sentences(pool: Pool, manifest: Manifest) -> dict[str, Any]:
         for problem in error.problems:
             person = persons.get(str(problem.value))
             where = f" (film {person.movie_id}, person {person.person_id})" if person else ""
-            problems.append(replace(problem, file=manifest.path, column="reference", expected=problem.expected + where))
+            problems.append(
+                replace(problem, file=manifest.path, column="reference", expected=problem.expected + where)
+            )
         raise InputError(problems) from error
 
 
@@ -181,7 +197,9 @@ def _unfinished(
         try:
             with Shard(folder.shard(movie.movie_id)) as shard:
                 old = shard.json("identity")
-                lost = any(row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows())
+                lost = any(
+                    row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows()
+                )
         except InputError:  # none yet, or damaged: extracted (again)
             todo.append(movie)
             continue
@@ -193,12 +211,21 @@ def _unfinished(
         todo.append(movie)
         changed += [f"film {movie.movie_id}: {d}" for d in _differences(old, new)]
     if not options.update:
-        _refuse(folder, changed, "the sentences, intervals and films extracted before (--update redoes these films)")
+        _refuse(
+            folder,
+            changed,
+            "the sentences, intervals and films extracted before (--update redoes these films)",
+        )
     return todo
 
 
 def _film(
-    movie: Movie, probe: Probe, grid: Grid, config: ExtractConfig, extraction: dict[str, Any], embeddings: dict[str, Any]
+    movie: Movie,
+    probe: Probe,
+    grid: Grid,
+    config: ExtractConfig,
+    extraction: dict[str, Any],
+    embeddings: dict[str, Any],
 ) -> Film:
     height, width = fit_short_side(probe.height, probe.width, config.decode.short_side)
     return Film(
@@ -271,5 +298,11 @@ class _Books:
         films = len(self.manifest.movies)
         failed = len(progress.failed_films)
         rate = max(failed / films, tally.lost / max(1, tally.promised))
-        code = EXIT_DONE if not failures else EXIT_TOO_MANY_FAILED if rate > max_failure_rate else EXIT_SOME_FAILED
+        code = (
+            EXIT_DONE
+            if not failures
+            else EXIT_TOO_MANY_FAILED
+            if rate > max_failure_rate
+            else EXIT_SOME_FAILED
+        )
         return Summary(films, failed, progress.now.films_skipped, tally, failures, report, code)

@@ -188,7 +188,9 @@ class Scheduler:
         for index in sorted(opened.todo):
             # One caption for everyone must hold everyone, also in windows without some of them.
             persons = opened.film.persons if detector.joint else planned[index]
-            task = window_task(opened.film, index, persons, detector.carry_frames, self.config.decode.short_side)
+            task = window_task(
+                opened.film, index, persons, detector.carry_frames, self.config.decode.short_side
+            )
             gap = jobs and jobs[-1].task.index != index - 1
             if gap or len(jobs) == self.options.span_windows:
                 self.spans.append(Span(opened, jobs))
@@ -212,7 +214,9 @@ class Scheduler:
             film = job.film
             film.fruitless = film.fruitless + 1 if result.killed and not result.ok else 0
             if film.fruitless >= HOPELESS_AFTER:
-                film.gave_up = f"gave up after {HOPELESS_AFTER} windows in a row without a frame: {result.reason}"
+                film.gave_up = (
+                    f"gave up after {HOPELESS_AFTER} windows in a row without a frame: {result.reason}"
+                )
             self.decoded.append(job)
 
         def lost(reason: str) -> None:
@@ -336,6 +340,8 @@ def _message(error: Exception) -> str:
     cause = getattr(error, "cause", None)
     error = cause if isinstance(cause, Exception) else error
     lines = str(error).strip().splitlines() or [""]
-    return lines[-1][:500] if type(error).__name__ in ("DecodeError", "FeatureError") else f"{type(error).__name__}: {lines[0][:500]}"
-
-
+    return (
+        lines[-1][:500]
+        if type(error).__name__ in ("DecodeError", "FeatureError")
+        else f"{type(error).__name__}: {lines[0][:500]}"
+    )

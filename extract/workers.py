@@ -167,7 +167,9 @@ class ModelWorker:
             start=task.start,
             stop=task.stop,
             window_id=task.window_id,
-            persons={person_id: r for person_id, r in rows.items() if (r.status != FrameStatus.OUTSIDE).any()},
+            persons={
+                person_id: r for person_id, r in rows.items() if (r.status != FrameStatus.OUTSIDE).any()
+            },
             stage="decode" if read.ok < read.wanted else "",
             reason=read.reason if read.ok < read.wanted else "",
             decoder_messages=frames.frames.messages,
@@ -224,7 +226,9 @@ class WriteWorker:
         return time.perf_counter() - clock
 
 
-def window_task(film: Film, index: int, persons: Sequence[Person], lead_frames: int, short_side: int) -> WindowTask:
+def window_task(
+    film: Film, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
+) -> WindowTask:
     """The task for one window of a film: which frames to read, who is in it."""
     start, stop = film.bounds()[index]
     lead = min(lead_frames, start)

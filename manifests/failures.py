@@ -53,10 +53,14 @@ def shard_failures(shard: Shard) -> list[Failure]:
         lost = sum(int(np.isin(p.status[start:stop], LOST).sum()) for p in persons)
         if lost:
             where = (float(time_s[start]), float(time_s[stop - 1]))
-            found.append(Failure(shard.movie_id, int(row["index"]), *where, row["stage"], row["reason"], lost))
+            found.append(
+                Failure(shard.movie_id, int(row["index"]), *where, row["stage"], row["reason"], lost)
+            )
     for person in persons:
         if (person.status == FrameStatus.OUTSIDE).all():
-            reason = f"the interval of person {person.person_id} holds no frame; the film has {len(time_s)} frames"
+            reason = (
+                f"the interval of person {person.person_id} holds no frame; the film has {len(time_s)} frames"
+            )
             found.append(Failure(shard.movie_id, "", "", "", "interval", reason, 0))
     return found
 

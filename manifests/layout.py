@@ -1,13 +1,13 @@
 """Where things lie in a features folder.
 
-    features/
-      config.json      what was extracted with what; a rerun with anything else is refused
-      manifest.csv     snapshot of the manifest (labels.csv and actions.csv beside it, labels if given)
-      shards/ID.h5     one finished film: the features of all its referred persons
-      parts/ID/*.h5    finished windows of films in progress; gone once the film's shard is there
-      failures.csv     what could not be done, and why
-      report.json      speed of the last run
-      lock             held by the run that writes here
+features/
+  config.json      what was extracted with what; a rerun with anything else is refused
+  manifest.csv     snapshot of the manifest (labels.csv and actions.csv beside it, labels if given)
+  shards/ID.h5     one finished film: the features of all its referred persons
+  parts/ID/*.h5    finished windows of films in progress; gone once the film's shard is there
+  failures.csv     what could not be done, and why
+  report.json      speed of the last run
+  lock             held by the run that writes here
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Reading feature shards: what is there, and one person's whole series, lazily and in order.
 
-    reader = FeaturesReader(Path("features"))
-    series = reader.person("film_1", "p1")
-    series.time_s, series.status          # [T]
-    series.holistic[1000:4000]            # reads just these rows, float16, NaN where status promises none
+reader = FeaturesReader(Path("features"))
+series = reader.person("film_1", "p1")
+series.time_s, series.status          # [T]
+series.holistic[1000:4000]            # reads just these rows, float16, NaN where status promises none
 """
 
 from __future__ import annotations
@@ -64,10 +64,14 @@ class Shard:
     def _check(self) -> None:
         attrs = self.file.attrs
         if attrs.get("format") != FORMAT:
-            raise InputError(Problem(self.path, f"an HDF5 file of format {FORMAT}", value=attrs.get("format", "none")))
+            raise InputError(
+                Problem(self.path, f"an HDF5 file of format {FORMAT}", value=attrs.get("format", "none"))
+            )
         if attrs.get("format_version") != FORMAT_VERSION:
             raise InputError(
-                Problem(self.path, f"format version {FORMAT_VERSION}", value=attrs.get("format_version", "none"))
+                Problem(
+                    self.path, f"format version {FORMAT_VERSION}", value=attrs.get("format_version", "none")
+                )
             )
         missing = [a for a in ("movie_id", "identity", "config", "models", "source", "fps") if a not in attrs]
         missing += [d for d in ("time_s", "source_frame", "windows", "persons") if d not in self.file]
@@ -77,7 +81,9 @@ class Shard:
         for person_id in self.file["persons"]:
             lacking = [s for s in SERIES if s not in self.file[f"persons/{person_id}"]]
             if lacking:
-                raise InputError(Problem(self.path, f"all series of person {person_id}; it lacks {', '.join(lacking)}"))
+                raise InputError(
+                    Problem(self.path, f"all series of person {person_id}; it lacks {', '.join(lacking)}")
+                )
 
     def __enter__(self) -> Shard:
         return self
@@ -103,7 +109,11 @@ class Shard:
 
     def person(self, person_id: str) -> PersonSeries:
         if person_id not in self.file["persons"]:
-            raise InputError(Problem(self.path, f"one of {', '.join(self.person_ids)}", column="person_id", value=person_id))
+            raise InputError(
+                Problem(
+                    self.path, f"one of {', '.join(self.person_ids)}", column="person_id", value=person_id
+                )
+            )
         return PersonSeries(self.movie_id, person_id, self.file)
 
     def windows(self) -> list[dict[str, Any]]:
@@ -133,7 +143,9 @@ class FeaturesReader:
     def __init__(self, root: Path):
         self.folder = FeaturesFolder(root)
         if not self.folder.config.is_file():
-            raise InputError(Problem(root, "a features folder written by `rhas extract` (config.json is not there)"))
+            raise InputError(
+                Problem(root, "a features folder written by `rhas extract` (config.json is not there)")
+            )
 
     @property
     def movie_ids(self) -> list[str]:
@@ -160,11 +172,15 @@ def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise InputError(Problem(path, "data stored in the file itself", value=f"link {group.name}/{name}"))
+                raise InputError(
+                    Problem(path, "data stored in the file itself", value=f"link {group.name}/{name}")
+                )
             child = group[name]
             if isinstance(child, h5py.Group):
                 check(child)
             elif isinstance(child, h5py.Dataset) and (child.external or child.is_virtual):
-                raise InputError(Problem(path, "data stored in the file itself", value=f"external {child.name}"))
+                raise InputError(
+                    Problem(path, "data stored in the file itself", value=f"external {child.name}")
+                )
 
     check(file)

@@ -223,7 +223,18 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
         for person in film.persons:
             _create_person(file, film, person)
         table: dict[str, list[Any]] = {
-            name: [] for name in ("index", "start", "stop", "id", "done", "digest", "stage", "reason", "decoder_messages")
+            name: []
+            for name in (
+                "index",
+                "start",
+                "stop",
+                "id",
+                "done",
+                "digest",
+                "stage",
+                "reason",
+                "decoder_messages",
+            )
         }
         for index in planned:
             window = load(index)
@@ -232,7 +243,8 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
                 for name in SERIES:
                     file[f"persons/{person_id}/{name}"][start:stop] = getattr(rows, name)
             lost_whole = all(
-                np.isin(rows.status, (FrameStatus.FAILED, FrameStatus.OUTSIDE)).all() for rows in window.persons.values()
+                np.isin(rows.status, (FrameStatus.FAILED, FrameStatus.OUTSIDE)).all()
+                for rows in window.persons.values()
             )
             row = (index, start, stop, window.window_id, not lost_whole, window.digest(), window.stage, window.reason,
                    window.decoder_messages)  # fmt: skip
@@ -240,7 +252,9 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
                 column.append(value)
         for name, column in table.items():
             dtype = h5py.string_dtype() if name in ("id", "digest", "stage", "reason") else None
-            file.create_dataset(f"windows/{name}", data=np.array(column, dtype=dtype or type(column[0])) if column else [])
+            file.create_dataset(
+                f"windows/{name}", data=np.array(column, dtype=dtype or type(column[0])) if column else []
+            )
 
 
 def _create_person(file: h5py.File, film: Film, person: Person) -> None:

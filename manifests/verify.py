@@ -57,7 +57,9 @@ def verify(root: Path) -> Iterator[FilmCheck]:
             yield FilmCheck(path.stem, None, [f"{path}: the manifest names no such film"], [])
 
 
-def _check_film(folder: FeaturesFolder, movie: Movie, extraction_id: str, failures: list[Failure]) -> FilmCheck:
+def _check_film(
+    folder: FeaturesFolder, movie: Movie, extraction_id: str, failures: list[Failure]
+) -> FilmCheck:
     path = folder.shard(movie.movie_id)
     if not path.exists():
         parts = list(folder.parts(movie.movie_id).glob("*.h5"))
@@ -124,6 +126,8 @@ def _person_problems(shard: Shard, person_id: str, inside: np.ndarray) -> Iterat
         for first in range(0, len(inside), step):
             rows = data[first : first + step].reshape(len(inside[first : first + step]), -1)
             there = np.isin(series.status[first : first + step], promising)
-            if (np.isfinite(rows).all(axis=1) != there).any() or (np.isfinite(rows).any(axis=1) != there).any():
+            if (np.isfinite(rows).all(axis=1) != there).any() or (
+                np.isfinite(rows).any(axis=1) != there
+            ).any():
                 yield f"{name}: {stream} is not there exactly where the status says so"
                 break

@@ -21,28 +21,50 @@ app = typer.Typer(
 import_app = typer.Typer(help="Turn other annotations into a manifest and labels.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
 
-Movies = Annotated[Path, typer.Option("--movies", help="Manifest CSV: movie_id,video,person_id,reference[,start_s,end_s,split]")]
-LabelsOption = Annotated[Path | None, typer.Option("--labels", help="Labels CSV: movie_id,person_id,action,start_s,end_s")]
-ActionsOption = Annotated[Path | None, typer.Option("--actions", help="Your own actions, a CSV with a column action [default: RHAS133's]")]
+Movies = Annotated[
+    Path,
+    typer.Option("--movies", help="Manifest CSV: movie_id,video,person_id,reference[,start_s,end_s,split]"),
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="Labels CSV: movie_id,person_id,action,start_s,end_s")
+]
+ActionsOption = Annotated[
+    Path | None,
+    typer.Option("--actions", help="Your own actions, a CSV with a column action [default: RHAS133's]"),
+]
 Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, tiny-random or a YAML file")]
-Fps = Annotated[str | None, typer.Option("--fps", help="Samples per second of film, or 'native' [default: the preset's, 15]")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated")]
+Fps = Annotated[
+    str | None,
+    typer.Option("--fps", help="Samples per second of film, or 'native' [default: the preset's, 15]"),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated")
+]
 DetectorWeights = Annotated[
     str | None,
-    typer.Option("--detector", help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id"),
+    typer.Option(
+        "--detector", help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id"
+    ),
 ]
-EncoderWeights = Annotated[str | None, typer.Option("--encoder", help="BLIP-2 or CLIP: a local directory or a hub id")]
+EncoderWeights = Annotated[
+    str | None, typer.Option("--encoder", help="BLIP-2 or CLIP: a local directory or a hub id")
+]
 Features = Annotated[Path, typer.Argument(help="Features folder, as written by rhas extract")]
 
 
-def _overrides(fps: str | None, detector: str | None, encoder: str | None, settings: list[str] | None) -> list[str]:
+def _overrides(
+    fps: str | None, detector: str | None, encoder: str | None, settings: list[str] | None
+) -> list[str]:
     """Dedicated options as `--set` would have them; explicit `--set` comes last and wins."""
     found = []
     if fps is not None:
         found.append(f"decode.fps={'null' if fps == 'native' else fps}")
     if detector is not None:
         released = detector.endswith((".pth", ".pt"))
-        found += [f"detector.weights={detector}", f"detector.implementation={'groundingdino' if released else 'transformers'}"]
+        found += [
+            f"detector.weights={detector}",
+            f"detector.implementation={'groundingdino' if released else 'transformers'}",
+        ]
     if encoder is not None:
         found.append(f"encoder.weights={encoder}")
     return found + (settings or [])
@@ -55,8 +77,12 @@ def plan(
     fps: Fps = None,
     gpus: Annotated[int, typer.Option(help="GPUs to estimate for; 0: this machine's CPUs")] = 0,
     cpus: Annotated[int | None, typer.Option(help="Cores to estimate for, and to probe with")] = None,
-    like: Annotated[Path | None, typer.Option(help="report.json of an earlier run, to estimate from its speed")] = None,
-    tflops: Annotated[float, typer.Option(help="Sustained TFLOP/s of one GPU, where there is no --like")] = 200.0,
+    like: Annotated[
+        Path | None, typer.Option(help="report.json of an earlier run, to estimate from its speed")
+    ] = None,
+    tflops: Annotated[
+        float, typer.Option(help="Sustained TFLOP/s of one GPU, where there is no --like")
+    ] = 200.0,
     labels: LabelsOption = None,
     actions: ActionsOption = None,
     settings: SetOption = None,
@@ -85,24 +111,34 @@ def extract(
     detector: DetectorWeights = None,
     encoder: EncoderWeights = None,
     cpus: Annotated[int | None, typer.Option(help="Cores to use [default: all of the cluster's]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Model workers with --gpus 0 [default: one per four cores]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Model workers with --gpus 0 [default: one per four cores]")
+    ] = None,
     decoders: Annotated[int | None, typer.Option(help="Decoder processes [default: three per GPU]")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: start Ray here]")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: start Ray here]")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Frames in one model call; halved when memory runs out")] = 16,
     memory: Annotated[float, typer.Option(help="GiB of decoded frames in flight, over all workers")] = 4.0,
-    deadline: Annotated[float, typer.Option(help="Seconds without progress after which a decoder is killed")] = 60.0,
-    max_failure_rate: Annotated[float, typer.Option(help="Share of films or frames lost above which the exit code is 4")] = 0.5,
-    update: Annotated[bool, typer.Option("--update", help="Redo films whose sentences or file changed")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Redo windows that lost frames")] = False,
+    deadline: Annotated[
+        float, typer.Option(help="Seconds without progress after which a decoder is killed")
+    ] = 60.0,
+    max_failure_rate: Annotated[
+        float, typer.Option(help="Share of films or frames lost above which the exit code is 4")
+    ] = 0.5,
+    update: Annotated[
+        bool, typer.Option("--update", help="Redo films whose sentences or file changed")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Redo windows that lost frames")
+    ] = False,
     settings: SetOption = None,
 ) -> None:
     """Turn the films of a manifest into verified feature shards."""
-    from rich.console import Console
-
     from extract.config import RunOptions, load_config
     from extract.run import extract as run_extraction
     from manifests.inputs import load_inputs
-    from pipeline.display import live, print_summary
+    from pipeline.display import live, make_console, print_summary
 
     inputs = load_inputs(movies, labels or _labels_beside(movies), actions)
     config = load_config(preset, _overrides(fps, detector, encoder, settings))
@@ -111,7 +147,7 @@ def extract(
         memory_bytes=int(memory * 2**30), deadline_s=deadline, max_failure_rate=max_failure_rate,
         update=update, retry_failed=retry_failed,
     )  # fmt: skip
-    console = Console()
+    console = make_console()
     with live(console) as listener:
         summary = run_extraction(inputs, out, config, options, listener)
     print_summary(console, summary, out)
@@ -154,9 +190,24 @@ def labels(
     typer.echo(f"{features}: {count} labelled intervals")
 
 
+@app.command()
+def look(
+    features: Features,
+    movie: Annotated[str, typer.Option("--movie", help="Film to draw, by its movie_id")],
+    out: Annotated[Path, typer.Option("--out", help="PNG to write")] = Path("film.png"),
+) -> None:
+    """Draw what a film's shard holds: frames with boxes, statuses, labels and features over time."""
+    from pipeline.picture import draw_film
+
+    draw_film(features, movie, out)
+    typer.echo(str(out))
+
+
 @import_app.command("ava")
 def import_ava(
-    annotations: Annotated[Path, typer.Argument(help="AVA-style CSV: video_id,timestamp,x1,y1,x2,y2,action_id,person_id")],
+    annotations: Annotated[
+        Path, typer.Argument(help="AVA-style CSV: video_id,timestamp,x1,y1,x2,y2,action_id,person_id")
+    ],
     references: Annotated[Path, typer.Option(help="CSV: video_id,person_id,reference")],
     videos: Annotated[Path, typer.Option(help="Folder with the films, named by video_id")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.csv and labels.csv")],

@@ -22,6 +22,12 @@ LOG_EVERY_S = 30.0  # between lines where there is no terminal to draw on
 SHOWN_FAILURES = 10
 
 
+def make_console() -> Console:
+    """Where commands print. Without a terminal there is no width to keep to, so tables keep theirs."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def duration(seconds: float | None) -> str:
     """Hours, minutes and seconds; a dash for what isn't known yet."""
     return "–" if seconds is None else str(timedelta(seconds=round(seconds)))
@@ -49,12 +55,16 @@ def live(console: Console) -> Iterator[Callable[[Snapshot], None]]:
 
         yield log
         return
-    with Progress(BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.description}"), console=console) as bar:
+    with Progress(
+        BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.description}"), console=console
+    ) as bar:
         task = bar.add_task("starting workers, loading models", total=None)
 
         def show(now: Snapshot) -> None:
             current = f"  [dim]{now.current}[/dim]" if now.current else ""
-            bar.update(task, total=now.frames or None, completed=now.frames_done, description=_counts(now) + current)
+            bar.update(
+                task, total=now.frames or None, completed=now.frames_done, description=_counts(now) + current
+            )
 
         yield show
 
@@ -78,6 +88,11 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
     for failure in summary.failures[:SHOWN_FAILURES]:
         window = f" window {failure.window}" if failure.window != "" else ""
         lost = f" ({failure.frames} frames)" if failure.frames else ""
-        console.print(f"[red]failed[/red] {failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}", highlight=False)
+        console.print(
+            f"[red]failed[/red] {failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}",
+            highlight=False,
+        )
     if len(summary.failures) > SHOWN_FAILURES:
-        console.print(f"… and {len(summary.failures) - SHOWN_FAILURES} more in {out}/failures.csv", highlight=False)
+        console.print(
+            f"… and {len(summary.failures) - SHOWN_FAILURES} more in {out}/failures.csv", highlight=False
+        )

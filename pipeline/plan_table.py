@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from extract.config import ExtractConfig
 from extract.plan import FilmPlan, seconds_like
-from pipeline.display import duration
+from pipeline.display import duration, make_console
 
 CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, for plans without --like
 
@@ -23,12 +22,16 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def print_plan(films: list[FilmPlan], config: ExtractConfig, gpus: int, like: Path | None, tflops: float) -> int:
+def print_plan(
+    films: list[FilmPlan], config: ExtractConfig, gpus: int, like: Path | None, tflops: float
+) -> int:
     """Prints the plan. Exit code 0, or 3 when some films can't be opened."""
     import os
 
-    console = Console()
-    table = Table("film", "persons", "hours", "size", "frames", "person-frames", "to write", "problem", title="plan")
+    console = make_console()
+    table = Table(
+        "film", "persons", "hours", "size", "frames", "person-frames", "to write", "problem", title="plan"
+    )
     for film in films:
         if film.reason:
             table.add_row(film.movie_id, str(film.persons), *[""] * 5, f"[red]{film.reason}[/red]")

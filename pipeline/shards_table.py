@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from manifests.layout import FeaturesFolder
@@ -12,6 +11,7 @@ from manifests.reader import FeaturesReader
 from manifests.status import FrameStatus
 from manifests.tally import Tally
 from manifests.verify import FilmCheck, read_config, verify
+from pipeline.display import make_console
 
 STATUSES = [s for s in FrameStatus if s != FrameStatus.OUTSIDE]
 
@@ -22,14 +22,16 @@ def _cells(tally: Tally) -> list[str]:
 
 def print_verification(root: Path) -> int:
     """Prints a row per film and every inconsistency. Exit code 0 when there is none, else 1."""
-    console = Console()
+    console = make_console()
     table = Table("film", "promised", *(s.name.lower() for s in STATUSES), "result", title=f"verify {root}")
     checks: list[FilmCheck] = []
     for check in verify(root):
         checks.append(check)
         failures = f"{len(check.failures)} recorded failures" if check.failures else "ok"
         result = f"[red]{len(check.problems)} problems[/red]" if check.problems else failures
-        table.add_row(check.movie_id, *(_cells(check.tally) if check.tally else ["–"] * (1 + len(STATUSES))), result)
+        table.add_row(
+            check.movie_id, *(_cells(check.tally) if check.tally else ["–"] * (1 + len(STATUSES))), result
+        )
     total = Tally.sum(check.tally for check in checks if check.tally)
     table.add_section()
     table.add_row("all", *_cells(total), "")
@@ -43,15 +45,21 @@ def print_verification(root: Path) -> int:
         f"{total.lost} lost and recorded; {unread} films could not be opened, as recorded in failures.csv",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    console.print(f"{len(problems)} problems" if problems else "clean: every checksum holds, every frame is accounted for")
+    console.print(
+        f"{len(problems)} problems"
+        if problems
+        else "clean: every checksum holds, every frame is accounted for"
+    )
     return 1 if problems else 0
 
 
 def print_shards(root: Path) -> None:
     """Prints one row per person and the models that the features come from."""
-    console = Console()
+    console = make_console()
     reader = FeaturesReader(root)
-    table = Table("film", "person", "reference", "split", "frames", *(s.name.lower() for s in STATUSES), title=str(root))
+    table = Table(
+        "film", "person", "reference", "split", "frames", *(s.name.lower() for s in STATUSES), title=str(root)
+    )
     total = Tally()
     for series in reader.persons():
         tally = Tally.of(series.status)

@@ -63,7 +63,12 @@ class Film:
             raise ValueError("the film has no video frames")
         spans_s = np.asarray(self.reader.get_frame_timestamp(np.arange(count)), dtype=np.float64)
         height, width = self.size or self.reader[0].shape[:2]
-        info = {"frames": count, "height": height, "width": width, "end_s": float(spans_s[-1, 1] - spans_s[0, 0])}
+        info = {
+            "frames": count,
+            "height": height,
+            "width": width,
+            "end_s": float(spans_s[-1, 1] - spans_s[0, 0]),
+        }
         return info, spans_s[:, 0] - spans_s[0, 0]
 
     def read(self, indices: list[int], out: np.ndarray, events: Connection) -> None:

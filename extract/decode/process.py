@@ -120,7 +120,9 @@ class DecoderProcess:
             try:
                 _check_file(video)
                 os.ftruncate(self._buffer_fd, int(np.prod(shape)))
-                self._request({"op": "read", "path": str(video), "size": size, "indices": indices[todo].tolist()}, video)
+                self._request(
+                    {"op": "read", "path": str(video), "size": size, "indices": indices[todo].tolist()}, video
+                )
                 while "end" not in (event := self._event()):
                     if "error" in event:
                         reason = reason or event["error"]
@@ -136,7 +138,9 @@ class DecoderProcess:
                 killed = True
                 reason = reason or str(lost)
             if ok[todo].any():
-                with mmap.mmap(self._buffer_fd, int(np.prod((len(todo), *shape[1:]))), prot=mmap.PROT_READ) as shared:
+                with mmap.mmap(
+                    self._buffer_fd, int(np.prod((len(todo), *shape[1:]))), prot=mmap.PROT_READ
+                ) as shared:
                     arrived = np.frombuffer(shared, dtype=np.uint8).reshape(len(todo), *shape[1:])
                     for row in np.flatnonzero(ok[todo]):  # row by row: no second copy of the window
                         pixels[todo[row]] = arrived[row]

@@ -34,7 +34,9 @@ def index(path: str) -> tuple[dict[str, Any], NDArray[np.float64]]:
         rate = float(stream.average_rate or 25)
         start_s = np.sort([pts * base for pts, _ in packets])
         last_s = packets[-1][1] * base or 1 / rate
-        missing = max(0, stream.frames - len(packets))
+        # By time, not by count: where frames are stored out of order, the cut leaves gaps before its end.
+        promised_s = (stream.duration or 0) * base - (start_s[-1] - start_s[0]) - last_s
+        missing = max(0, round(promised_s * rate))
         start_s = np.concatenate([start_s, start_s[-1] + last_s + np.arange(missing) / rate]) - start_s[0]
         container.seek(0)
         first = next(frame for packet in _packets(container, stream) for frame in _decoded(packet) or [])

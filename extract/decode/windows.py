@@ -47,13 +47,17 @@ class WindowDecoder:
 
         Raises DecodeError when the film can't be opened.
         """
-        continues = self._last == (video, size, start) and self._tail is not None and len(self._tail.ok) >= lead
+        continues = (
+            self._last == (video, size, start) and self._tail is not None and len(self._tail.ok) >= lead
+        )
         wanted = source_frame[lead:] if continues else source_frame
         self._last = None
         # A film shown faster than it was shot repeats frames: decode each once.
         unique, back = np.unique(wanted, return_inverse=True)
         read = self.process.read(video, unique, size)
-        frames = read if len(unique) == len(wanted) else replace(read, pixels=read.pixels[back], ok=read.ok[back])
+        frames = (
+            read if len(unique) == len(wanted) else replace(read, pixels=read.pixels[back], ok=read.ok[back])
+        )
         if continues and lead and self._tail is not None:
             pixels = np.concatenate([self._tail.pixels[-lead:], frames.pixels])
             ok = np.concatenate([self._tail.ok[-lead:], frames.ok])

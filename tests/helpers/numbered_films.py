@@ -31,7 +31,11 @@ def number_of(image: np.ndarray) -> int:
     height, width, _ = image.shape
     block = width / BITS
     row = image[: int(height / 3 * 0.8)].mean(axis=(0, 2))
-    return sum(1 << bit for bit in range(BITS) if row[int((bit + 0.25) * block) : int((bit + 0.75) * block)].mean() > 127)
+    return sum(
+        1 << bit
+        for bit in range(BITS)
+        if row[int((bit + 0.25) * block) : int((bit + 0.75) * block)].mean() > 127
+    )
 
 
 def write_film(

@@ -157,7 +157,9 @@ def test_the_child_dies_with_its_parent(film: Path) -> None:
         f"d = DecoderProcess(); d.read(Path({str(film)!r}), np.arange(3), {SIZE}); print(d._child.pid, flush=True)\n"
         "sys.stdin.read()"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     parent.kill()
@@ -186,7 +188,14 @@ def test_windows_read_in_a_row_equal_windows_read_alone(film: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "short_side", "expected"),
-    [((1080, 1920), 480, (480, 853)), ((1920, 1080), 480, (853, 480)), ((240, 426), 480, (240, 426)), ((1, 4000), 16, (1, 4000))],
+    [
+        ((1080, 1920), 480, (480, 853)),
+        ((1920, 1080), 480, (853, 480)),
+        ((240, 426), 480, (240, 426)),
+        ((1, 4000), 16, (1, 4000)),
+    ],
 )
-def test_frames_are_shrunk_and_never_enlarged(shape: tuple[int, int], short_side: int, expected: tuple[int, int]) -> None:
+def test_frames_are_shrunk_and_never_enlarged(
+    shape: tuple[int, int], short_side: int, expected: tuple[int, int]
+) -> None:
     assert fit_short_side(*shape, short_side) == expected

@@ -11,7 +11,9 @@ gaps_s = st.lists(st.floats(0.004, 2.0), min_size=1, max_size=60)
 
 
 @given(gaps_s, st.floats(0, 1e4), st.sampled_from([1, 5, 12.5, 15, 23.976, 30, 60]))
-def test_every_sample_shows_the_last_frame_that_is_not_later(gaps: list[float], origin_s: float, fps: float) -> None:
+def test_every_sample_shows_the_last_frame_that_is_not_later(
+    gaps: list[float], origin_s: float, fps: float
+) -> None:
     start_s = np.concatenate([[0.0], np.cumsum(gaps)])
     grid = sample(start_s + origin_s, start_s[-1] + 0.04, fps)
     slack_s = ROUNDING_S + 2e-7 * start_s[-1] + 1e-9
