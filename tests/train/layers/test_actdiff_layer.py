@@ -1,0 +1,30 @@
+"""The layer of ActDiff. Its numbers are held against the released code in tests/train/models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from train.layers.actdiff_layer import ActDiffLayer
+
+
+@pytest.mark.parametrize("dilation", [1, 16, 64])
+def test_padding(check_padding: Callable[..., None], dilation: int) -> None:
+    layer = ActDiffLayer(6, 5, dilation, dropout=0.5).eval()
+    check_padding(lambda x, mask: layer(x[0], mask), 6)
+
+
+def test_padding_with_condition(check_padding: Callable[..., None]) -> None:
+    layer = ActDiffLayer(6, 5, 4, dropout=0.5, condition_channels=3).eval()
+    check_padding(lambda x, mask: layer(x[0], mask, x[1]), 6, 3)
+
+
+def test_dropout_is_the_generators() -> None:
+    layer = ActDiffLayer(6, 3, 2, dropout=0.5).train()
+    x, mask = torch.randn(2, 6, 20), torch.ones(2, 20, dtype=torch.bool)
+    once, again, other = (layer(x, mask, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(once, again) and not torch.equal(once, other)
+    layer.eval()
+    assert torch.equal(layer(x, mask), layer(x, mask))

@@ -1,0 +1,72 @@
+"""Parity with numbers that others' code computed: MS-TCN's evaluation, and the evaluator released with HopaDIFF."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from train.metrics import Video, evaluate, released_report
+from train.metrics.compat import ReleasedScores
+from train.metrics.top1 import Top1, Top1Scores
+
+Golden = dict[str, np.ndarray]
+VIDEOS, FRAMES, CLASSES = range(3), 120, 9
+ALL_VALID = np.ones(FRAMES, dtype=bool)
+
+
+def five(scores: Top1Scores | ReleasedScores) -> list[float]:
+    first = scores.mof if isinstance(scores, Top1Scores) else scores.acc
+    return [first, scores.edit, *scores.f1.values()]
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+def test_single_label_sequences_score_as_under_mstcn(golden: Golden, ends_early: bool) -> None:
+    top1 = Top1(CLASSES, ends_early)
+    for i in VIDEOS:
+        sequences = golden[f"in/single_predictions_{i}"], golden[f"in/single_labels_{i}"]
+        top1.add(*sequences, np.arange(FRAMES) == 0)
+    # This case can't tell the two forms apart; `test_top1` does.
+    assert five(top1.scores()) == pytest.approx(golden["out/mstcn"].tolist(), abs=1e-9)
+
+
+def test_multi_label_metrics_agree_with_mstcn_on_single_labels(golden: Golden) -> None:
+    one_hot = np.eye(CLASSES, dtype=np.float32)
+    report = evaluate(
+        [
+            Video(
+                one_hot[golden[f"in/single_predictions_{i}"]],
+                one_hot[golden[f"in/single_labels_{i}"]] > 0,
+                ALL_VALID,
+                str(i),
+            )
+            for i in VIDEOS
+        ],
+        tau=0.5,
+    )
+    expected = pytest.approx(golden["out/mstcn"].tolist(), abs=1e-9)
+    assert five(report.top1) == expected
+    assert [report.chosen.exact, report.chosen.edit, *report.chosen.f1_micro.values()] == expected
+    assert report.acc == report.chosen.jaccard == report.chosen.sample_f1 == report.top1.mof
+
+
+def test_released_evaluator(golden: Golden) -> None:
+    videos = [
+        Video(golden[f"in/scores_{i}"], golden[f"in/labels_{i}"] > 0, ALL_VALID, str(i)) for i in VIDEOS
+    ]
+    constant = int(golden["in/constant_class"][0])
+    released = released_report(videos, constant, torch.Generator().manual_seed(0))
+    assert five(released.model) == pytest.approx(golden["out/released_evaluator"].tolist(), abs=1e-9)
+    # The noise itself doesn't matter, only that no two frames are alike.
+    noisy = golden["out/released_evaluator_noisy_constant"].tolist()
+    assert five(released.noisy_constant) == pytest.approx(noisy, abs=1e-9)
+
+
+def test_what_the_released_evaluator_praises_scores_low(golden: Golden) -> None:
+    """The noisy constant has F1@50 = 83 under the released evaluator."""
+    constant = int(golden["in/constant_class"][0])
+    scores = np.eye(CLASSES)[np.full(FRAMES, constant)]
+    videos = [Video(scores, golden[f"in/labels_{i}"] > 0, ALL_VALID, str(i)) for i in VIDEOS]
+    chosen = evaluate(videos, tau=0.5).chosen
+    assert chosen.f1_macro[50] < 5
+    assert chosen.f1_micro[50] < 20

@@ -1,0 +1,58 @@
+"""ActDiff (Liu et al., 2023, arXiv:2303.17959): one feature stream, an encoder, and a decoder that denoises labels.
+
+In training the decoder gets noised labels and the encoder's condition, parts of it blanked; both networks'
+logits are supervised (`train.models.actdiff_losses`). In inference DDIM turns noise into labels.
+
+Shapes: B batch, F feature size, N channels of the condition, C classes, T frames. mask_BT True = real frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from train.diffusion.ddim import ddim_sample
+from train.diffusion.labels import LabelDiffusion
+from train.models.actdiff_config import ActDiffConfig
+from train.models.actdiff_masks import draw_condition_mask
+from train.models.actdiff_networks import Decoder, Encoder
+
+
+class ActDiff(nn.Module):
+    """Features [B, F, T] to labels [B, C, T]."""
+
+    def __init__(self, feature_size: int, classes: int, config: ActDiffConfig):
+        super().__init__()
+        self.config, self.classes = config, classes
+        self.diffusion = LabelDiffusion(config.diffusion)
+        self.encoder = Encoder(feature_size, classes, config.encoder)
+        self.decoder = Decoder(classes, config.encoder.condition_channels, config.decoder)
+
+    def forward(
+        self, features_BFT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Logits of encoder and decoder [B, C, T] for a training step.
+
+        y holds the labels, 0 or 1 and not softened, and `boundary_B1T` their boundary curve. The generator
+        draws all: dropout, time steps, noise, and which frames of the condition are blanked.
+        """
+        encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, generator)
+        kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generator)
+        noisy_BCT, t_B = self.diffusion.draw(y_BCT, generator)
+        return encoder_BCT, self.decoder(noisy_BCT, t_B, condition_BNT * kept_B1T, mask_BT, generator)
+
+    @torch.no_grad()
+    def sample(
+        self, features_BFT: Tensor, mask_BT: Tensor, generators: Sequence[torch.Generator],
+        start_BCT: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Labels in [0,1] [B, C, T], zero in the padding. One generator per video; see `ddim_sample`."""
+        _, condition_BNT = self.encoder(features_BFT, mask_BT)
+
+        def decode(noisy_BCT: Tensor, t_B: Tensor) -> Tensor:
+            return self.decoder(noisy_BCT, t_B, condition_BNT, mask_BT)
+
+        return ddim_sample(decode, self.diffusion, mask_BT, self.classes, generators, start_BCT)

@@ -1,0 +1,89 @@
+"""Encoder and denoising decoder of ActDiff (Liu et al., 2023, arXiv:2303.17959, Section 4).
+
+The encoder turns features into logits and into the condition, the outputs of a few named layers side by side.
+The decoder turns noisy labels, a time step and the condition into logits. Both are stacks of `ActDiffLayer`.
+What is done with them, diffusion and masking of the condition, is in `train.models.actdiff`.
+
+Shapes: B batch, F feature size, D width, N channels of the condition, C classes, T frames, E time embedding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from train.layers.actdiff_layer import ActDiffLayer
+from train.layers.masking import drop, factor
+from train.models.actdiff_config import DecoderConfig, EncoderConfig
+
+
+class Encoder(nn.Module):
+    """Features [B, F, T] to logits [B, C, T] and condition [B, N, T]."""
+
+    def __init__(self, feature_size: int, classes: int, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.conv_in = nn.Conv1d(feature_size, config.width, 1)
+        self.layers = nn.ModuleList(
+            ActDiffLayer(config.width, config.kernel, 2**i, config.dropout) for i in range(config.layers)
+        )
+        self.conv_out = nn.Conv1d(config.width, classes, 1)
+
+    def forward(
+        self, features_BFT: Tensor, mask_BT: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [B, C, T] and condition [B, N, T], zero in the padding. `generator` draws the dropouts."""
+        real_B1T = factor(mask_BT, features_BFT)
+        x_BFT = features_BFT * real_B1T
+        if self.training:
+            B, F, T = x_BFT.shape
+            x_BFT = drop(x_BFT, self.config.channel_dropout, generator, (B, F, 1))
+            x_BFT = drop(x_BFT, self.config.temporal_dropout, generator, (B, 1, T))
+        x_BDT = self.conv_in(x_BFT) * real_B1T
+        outputs = []
+        for layer in self.layers:
+            x_BDT = layer(x_BDT, mask_BT, generator=generator)
+            outputs.append(x_BDT)
+        condition_BNT = torch.cat([outputs[i] for i in self.config.condition_layers], dim=1)
+        return self.conv_out(x_BDT) * real_B1T, condition_BNT
+
+
+class Decoder(nn.Module):
+    """Noisy labels [B, C, T], time steps [B] and condition [B, N, T] to logits [B, C, T]."""
+
+    def __init__(self, classes: int, condition_channels: int, config: DecoderConfig):
+        super().__init__()
+        width, time_width = config.width, config.time_width
+        self.time_mlp = nn.Sequential(
+            nn.Linear(time_width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU()
+        )
+        self.time_projection = nn.Linear(time_width, width)
+        self.conv_in = nn.Conv1d(classes, width, 1)
+        self.layers = nn.ModuleList(
+            ActDiffLayer(width, config.kernel, 2**i, config.dropout, condition_channels)
+            for i in range(config.layers)
+        )
+        self.conv_out = nn.Conv1d(width, classes, 1)
+
+    def forward(
+        self, noisy_BCT: Tensor, t_B: Tensor, condition_BNT: Tensor, mask_BT: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1]. `generator` draws the dropout."""
+        real_B1T = factor(mask_BT, noisy_BCT)
+        time_BE = sinusoid(t_B, self.time_projection.in_features).to(noisy_BCT.dtype)
+        time_BD = self.time_projection(self.time_mlp(time_BE))
+        x_BDT = (self.conv_in(noisy_BCT * real_B1T) + time_BD[:, :, None]) * real_B1T
+        for layer in self.layers:
+            x_BDT = layer(x_BDT, mask_BT, condition_BNT, generator)
+        return self.conv_out(x_BDT) * real_B1T
+
+
+def sinusoid(t_B: Tensor, width: int) -> Tensor:
+    """Sines, then cosines of each time step at width/2 wavelengths, 2π to 2π·10⁴ geometrically [B, E]."""
+    half = width // 2
+    frequency_E = torch.exp(torch.arange(half, device=t_B.device) * (-math.log(10_000) / (half - 1)))
+    angle_BE = t_B[:, None].float() * frequency_E
+    return torch.cat([angle_BE.sin(), angle_BE.cos()], dim=1)
