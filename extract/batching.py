@@ -27,11 +27,13 @@ class Batches:
             try:
                 result = call(items)
             except torch.OutOfMemoryError:
-                if self.size == 1:
+                tried = items.stop - first
+                if tried == 1:
                     raise
-                self.size = max(1, self.size // 2)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+                self.size = tried // 2
+            else:
+                yield items, result
+                first = items.stop
                 continue
-            yield items, result
-            first = items.stop
+            # Only now: the error's traceback held on to the tensors of the failed call.
+            torch.cuda.empty_cache()

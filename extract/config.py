@@ -7,21 +7,36 @@ which may change from run to run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 
 from manifests.errors import InputError, Problem
 
 PRESETS = Path(__file__).parent / "presets"
+DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s a core
+Check = tuple[bool, str, object, str]  # whether it holds, of which setting, its value, what was expected
 
 
-def _require(condition: bool, field_name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise InputError(Problem("extraction config", expected, column=field_name, value=value))
+def _require(*checks: Check, file: str = "extraction config") -> None:
+    """Raises one InputError for all checks that don't hold."""
+    problems = [
+        Problem(file, expected, column=name, value=v) for holds, name, v, expected in checks if not holds
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _one_of(config: Any, setting: str) -> Check:
+    """The check that a setting is one of those that its `Literal` type lists."""
+    name = setting.rpartition(".")[2]
+    value, allowed = getattr(config, name), get_args(get_type_hints(type(config))[name])
+    return value in allowed, setting, value, f"one of {', '.join(allowed)}"
 
 
 @dataclass(frozen=True)
@@ -33,9 +48,12 @@ class DecodeConfig:
     window_frames: int = 256  # the unit of work, of resume and of an HDF5 chunk
 
     def __post_init__(self) -> None:
-        _require(self.fps is None or 0 < self.fps <= 1000, "decode.fps", self.fps, "0 < fps <= 1000 or null")
-        _require(16 <= self.short_side <= 8192, "decode.short_side", self.short_side, "16 to 8192 pixels")
-        _require(1 <= self.window_frames <= 65536, "decode.window_frames", self.window_frames, "1 to 65536")
+        fps, side, window = self.fps, self.short_side, self.window_frames
+        _require(
+            (fps is None or 0 < fps <= 1000, "decode.fps", fps, "0 < fps <= 1000, or native"),
+            (16 <= side <= 8192, "decode.short_side", side, "16 to 8192 pixels"),
+            (1 <= window <= 65536, "decode.window_frames", window, "1 to 65536"),
+        )
 
 
 @dataclass(frozen=True)
@@ -58,19 +76,20 @@ class DetectorConfig:
     joint: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.implementation in ("groundingdino", "transformers"), "detector.implementation",
-                 self.implementation, "groundingdino or transformers")  # fmt: skip
+        sides = f"16 <= short_side <= long_side <= 8192 (long_side is {self.long_side})"
         _require(
-            self.backbone in ("swin-t", "swin-b"), "detector.backbone", self.backbone, "swin-t or swin-b"
-        )
-        _require(16 <= self.short_side <= self.long_side, "detector.short_side", self.short_side,
-                 f"16 <= short_side <= long_side ({self.long_side})")  # fmt: skip
-        for name in ("box_threshold", "nms_iou"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"detector.{name}", value, "a number from 0 to 1")
-        _require(self.score in ("max", "mean"), "detector.score", self.score, "max or mean")
-        _require(
-            0 <= self.carry_frames <= 4096, "detector.carry_frames", self.carry_frames, "0 to 4096 frames"
+            _one_of(self, "detector.implementation"),
+            _one_of(self, "detector.backbone"),
+            _one_of(self, "detector.score"),
+            (16 <= self.short_side <= self.long_side <= 8192, "detector.short_side", self.short_side, sides),
+            (
+                0 <= self.box_threshold <= 1,
+                "detector.box_threshold",
+                self.box_threshold,
+                "a number from 0 to 1",
+            ),
+            (0 <= self.nms_iou <= 1, "detector.nms_iou", self.nms_iou, "a number from 0 to 1"),
+            (0 <= self.carry_frames <= 4096, "detector.carry_frames", self.carry_frames, "0 to 4096 frames"),
         )
 
 
@@ -84,11 +103,16 @@ class EncoderConfig:
     crop_margin: float = 0.1  # added on each side of the person's box, as a share of its longer side
 
     def __post_init__(self) -> None:
-        _require(self.kind in ("blip2", "clip"), "encoder.kind", self.kind, "blip2 or clip")
-        _require(self.tokens in ("mean", "all"), "encoder.tokens", self.tokens, "mean or all")
-        _require(self.tokens == "mean" or self.kind == "blip2", "encoder.tokens", self.tokens,
-                 "mean, the only choice for clip, which has no query tokens")  # fmt: skip
-        _require(0 <= self.crop_margin <= 2, "encoder.crop_margin", self.crop_margin, "a number from 0 to 2")
+        margin = self.crop_margin
+        _require(
+            _one_of(self, "encoder.kind"),
+            _one_of(self, "encoder.tokens"),
+            (
+                not (self.kind == "clip" and self.tokens == "all"), "encoder.tokens", self.tokens,
+                "mean, the only choice for clip, which has no query tokens",
+            ),
+            (0 <= margin <= 2, "encoder.crop_margin", margin, "a number from 0 to 2"),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,8 +125,7 @@ class ExtractConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
 
     def __post_init__(self) -> None:
-        _require(self.precision in ("auto", "float32", "bfloat16"), "precision", self.precision,
-                 "auto, float32 or bfloat16")  # fmt: skip
+        _require(_one_of(self, "precision"))
 
     def resolved(self, on_gpu: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced by what it means on this hardware."""
@@ -133,47 +156,57 @@ class RunOptions:
     retry_failed: bool = False  # redo windows that were written with undecodable frames
 
     def __post_init__(self) -> None:
-        for name, low in [
-            ("gpus", 0),
-            ("batch", 1),
-            ("memory_bytes", 1 << 20),
-            ("span_windows", 1),
-            ("attempts", 1),
-        ]:
-            _require(getattr(self, name) >= low, name, getattr(self, name), f"at least {low}")
-        for name in ("cpus", "workers", "decoders"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, name, value, "at least 1")
-        _require(self.deadline_s > 0, "deadline_s", self.deadline_s, "more than 0 seconds")
-        _require(0 <= self.max_failure_rate <= 1, "max_failure_rate", self.max_failure_rate, "0 to 1")
+        lowest = {"gpus": 0, "batch": 1, "memory_bytes": 1 << 20, "span_windows": 1, "attempts": 1}
+        lowest |= {n: 1 for n in ("cpus", "workers", "decoders") if getattr(self, n) is not None}
+        values = {name: getattr(self, name) for name in lowest}
+        rate = self.max_failure_rate
+        _require(
+            *((values[n] >= low, n, values[n], f"at least {low}") for n, low in lowest.items()),
+            (not (self.gpus and self.workers), "workers", self.workers, "none: with gpus, each GPU has one"),
+            (self.deadline_s > 0, "deadline_s", self.deadline_s, "more than 0 seconds"),
+            (0 <= rate <= 1, "max_failure_rate", rate, "a number from 0 to 1"),
+            file="run options",
+        )
 
 
-def _build(cls: type, values: dict[str, Any], where: str, file: str | Path) -> Any:
-    """Builds the dataclass `cls` from a mapping; unknown keys and wrong types are errors."""
+def _build(cls: type, values: Any, where: str, file: str | Path) -> Any:
+    """Builds the dataclass `cls` from a mapping. Raises one InputError for all that is wrong with it."""
     fields = {f.name: f for f in dataclasses.fields(cls)}
     if not isinstance(values, dict):
         raise InputError(
             Problem(file, f"a mapping of {', '.join(fields)}", column=where or None, value=values)
         )
-    built = {}
+    built, problems = {}, []
     for name, value in values.items():
-        path = f"{where}.{name}" if where else name
-        if name not in fields:
-            raise InputError(Problem(file, f"one of {', '.join(fields)}", column=path, value=value))
-        default = getattr(cls(), name)
-        if dataclasses.is_dataclass(default):
-            value = _build(type(default), value, path, file)
-        elif path == "decode.fps" and value in (None, "native"):
-            value = None
-        elif isinstance(default, bool) or isinstance(value, bool):
-            if not (isinstance(default, bool) and isinstance(value, bool)):
-                raise InputError(Problem(file, f"a {type(default).__name__}", column=path, value=value))
-        elif isinstance(default, float) and isinstance(value, int):
-            value = float(value)
-        elif not isinstance(value, type(default)):
-            raise InputError(Problem(file, f"a {type(default).__name__}", column=path, value=value))
-        built[name] = value
-    return cls(**built)
+        path = f"{where}.{name}" if where else str(name)
+        try:
+            if name not in fields:
+                raise InputError(Problem(file, f"one of {', '.join(fields)}", column=path, value=value))
+            built[name] = _checked(value, getattr(cls(), name), path, file)
+        except InputError as error:
+            problems += error.problems
+    if not problems:
+        try:
+            return cls(**built)
+        except InputError as error:
+            problems = [dataclasses.replace(problem, file=file) for problem in error.problems]
+    raise InputError(problems)
+
+
+def _checked(value: Any, default: Any, path: str, file: str | Path) -> Any:
+    """A setting's value as the type of its default."""
+    if dataclasses.is_dataclass(default):
+        return _build(type(default), {} if value is None else value, path, file)
+    if path == "decode.fps" and value in (None, "native"):
+        return None
+    if isinstance(default, float) and type(value) is int:
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if type(value) is not type(default):
+        kind = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}[type(default)]
+        # None would not show: it is how a problem says that there is no value to show.
+        raise InputError(Problem(file, kind, column=path, value="null" if value is None else value))
+    return value
 
 
 def config_from_dict(values: dict[str, Any], file: str | Path = "extraction config") -> ExtractConfig:
@@ -185,29 +218,38 @@ def preset_names() -> list[str]:
     return sorted(p.stem for p in PRESETS.glob("*.yaml"))
 
 
-def load_config(preset: str, overrides: list[str] | None = None) -> ExtractConfig:
+def load_config(preset: str, overrides: Sequence[str] = ()) -> ExtractConfig:
     """Reads a preset (a shipped name or a path to a YAML file) and applies `section.key=value` overrides.
 
-    Raises InputError for an unknown preset, an unknown key or a value of the wrong type.
+    Raises InputError for an unknown preset, an unknown key or a value of the wrong type or range.
     """
     path = PRESETS / f"{preset}.yaml" if preset in preset_names() else Path(preset)
     if not path.is_file():
-        raise InputError(
-            Problem("--preset", f"one of {', '.join(preset_names())} or a YAML file", value=preset)
-        )
+        expected = f"one of {', '.join(preset_names())} or a YAML file"
+        raise InputError(Problem("--preset", expected, value=preset))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(Problem(path, f"readable YAML ({error})")) from error
-    for override in overrides or []:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise InputError(Problem("--set", "section.key=value", value=override))
-        section = values
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
-                raise InputError(Problem("--set", "section.key=value", value=override))
+    config = config_from_dict({} if values is None else values, path)
+    if not overrides:
+        return config
+    merged = config.to_dict()
+    for override in overrides:
+        _apply(override, merged)
+    return config_from_dict(merged, "--set")
+
+
+def _apply(override: str, values: dict[str, Any]) -> None:
+    """Sets `section.key=value` in nested `values`. What the key and the value are worth is checked later."""
+    key, equals, text = override.partition("=")
+    *parents, leaf = key.strip().split(".")
+    section: Any = values
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, dict) else None
+    if not equals or not isinstance(section, dict):
+        raise InputError(Problem("--set", "section.key=value", value=override))
+    try:
         section[leaf] = yaml.safe_load(text)
-    return config_from_dict(values, path)
+    except yaml.YAMLError as error:
+        raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from manifests.errors import InputError, Problem
 
@@ -18,16 +19,27 @@ def locked(path: Path) -> Iterator[None]:
 
     The kernel frees the lock of a process that died, so a stale file never stands in the way.
     """
-    with path.open("a+") as file:
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(Problem(path, f"a file that can be written ({error.strerror})")) from error
+    with file:
+        _take(file, path)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise InputError(
-                Problem(path, "no other run to be writing here", value=file.read().strip() or "a run")
-            ) from error
-        file.truncate(0)
-        file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
-        file.flush()
-        yield
-        file.truncate(0)
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _take(file: TextIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or "a run"
+        raise InputError(Problem(path, "no other run to be writing here", value=holder)) from error
+    except OSError as error:
+        raise InputError(Problem(path, f"a file system that can lock files ({error.strerror})")) from error
+    file.truncate(0)
+    file.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
+    file.flush()

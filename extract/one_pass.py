@@ -22,6 +22,7 @@ from extract.config import ExtractConfig
 from extract.crop import person_crops, whole_frames
 from extract.decode.windows import WindowFrames
 from extract.encode.encoder import Encoder
+from extract.ground.boxes import Candidates
 from extract.ground.detector import Detector
 from manifests.manifest import Person
 from manifests.shard import PersonRows, empty_rows
@@ -34,18 +35,19 @@ class FeatureError(Exception):
 
 @dataclass
 class Timings:
-    """Seconds spent by the models on a window, and on how many frames."""
+    """Seconds spent by the models on a window, and the frames with somebody in them that they were spent on."""
 
     ground_s: float = 0.0
     encode_s: float = 0.0
     frames: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Track:
     """One person's detections in a window, and the last one before it.
 
-    `box` [n, 4] with NaN where nothing was detected, `score` [n], `candidates` [n], `inside` [n]: promised.
+    `inside` [n] and `lead_inside` [lead]: promised. `box` [n, 4] with NaN where nothing was detected,
+    `score` [n], `candidates` [n]. `before`: row (negative) and box of the detection to carry into the window.
     """
 
     person: Person
@@ -54,6 +56,7 @@ class Track:
     box: NDArray[np.float32] = field(init=False)
     score: NDArray[np.float32] = field(init=False)
     candidates: NDArray[np.uint16] = field(init=False)
+    before: tuple[int, NDArray[np.float32]] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.inside)
@@ -76,8 +79,8 @@ class OnePass:
         self.encoder = encoder
         self.config = config
         self.device = device
-        self.frame_batches = Batches(batch)
-        self.crop_batches = Batches(batch)
+        self.detect_batches = Batches(batch)
+        self.encode_batches = Batches(batch)
 
     def process(
         self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]]
@@ -88,16 +91,14 @@ class OnePass:
         """
         lead, ok = window.lead, window.frames.ok
         tracks = [Track(p, mask[lead:], mask[:lead]) for p, mask in zip(persons, inside, strict=True)]
-        timings = Timings(frames=int(ok[lead:].sum()))
+        wanted = np.any([t.inside for t in tracks], axis=0) & ok[lead:]
+        timings = Timings(frames=int(wanted.sum()))
         with torch.inference_mode(), self._autocast():
             clock = time.perf_counter()
-            self._detect(window, tracks)
-            earlier = [self._last_before(window, track, tracks) for track in tracks]
+            self._detect(window, tracks, np.flatnonzero(wanted))
+            self._look_back(window, tracks)
             timings.ground_s = time.perf_counter() - clock
-            rows = {
-                track.person.person_id: self._with_status(track, before, ok[lead:])
-                for track, before in zip(tracks, earlier, strict=True)
-            }
+            rows = {track.person.person_id: self._with_status(track, ok[lead:]) for track in tracks}
             clock = time.perf_counter()
             self._encode(window, persons, rows)
             timings.encode_s = time.perf_counter() - clock
@@ -108,69 +109,71 @@ class OnePass:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16)
 
     def _on_device(self, window: WindowFrames, rows: NDArray[np.int64]) -> torch.Tensor:
-        return torch.from_numpy(window.frames.pixels[rows]).to(self.device)
+        """Frames of the window's rows; those before 0 are the lead-in's."""
+        return torch.from_numpy(window.frames.pixels[rows + window.lead]).to(self.device)
 
     # --- grounding
 
-    def _detect(self, window: WindowFrames, tracks: list[Track]) -> None:
-        """Fills in the tracks' detections, frame batch by frame batch, all persons at once."""
-        wanted = np.any([t.inside for t in tracks], axis=0) & window.frames.ok[window.lead :]
-        todo = np.flatnonzero(wanted)
+    def _detect(self, window: WindowFrames, tracks: list[Track], todo: NDArray[np.int64]) -> None:
+        """Fills in the tracks' detections in the rows `todo`, batch by batch, all persons at once."""
 
-        def call(items: slice) -> list[tuple[Track, list]]:
+        def call(items: slice) -> list[tuple[Track, list[Candidates]]]:
             rows = todo[items]
-            # A caption for everyone must always hold everyone, or boxes would depend on the batch.
-            active = tracks if self.config.detector.joint else [t for t in tracks if t.inside[rows].any()]
-            found = self.detector.detect(
-                self._on_device(window, rows + window.lead), [t.person.reference for t in active]
-            )
-            return list(zip(active, found, strict=True))
+            return self._ask(window, rows, tracks, [t for t in tracks if t.inside[rows].any()])
 
-        for items, found in self.frame_batches.run(len(todo), call):
+        for items, found in self.detect_batches.run(len(todo), call):
             for track, per_frame in found:
                 for row, candidates in zip(todo[items], per_frame, strict=True):
-                    if track.inside[row] and len(candidates.scores):
+                    if track.inside[row] and len(candidates):
                         track.box[row] = candidates.boxes[0].numpy()
                         track.score[row] = float(candidates.scores[0])
-                        track.candidates[row] = min(len(candidates.scores), np.iinfo(np.uint16).max)
+                        track.candidates[row] = min(len(candidates), np.iinfo(np.uint16).max)
 
-    def _last_before(
-        self, window: WindowFrames, track: Track, tracks: list[Track]
-    ) -> tuple[int, NDArray[np.float32]] | None:
-        """The latest detection in the lead-in that may be carried into the window: its (negative) row and box.
+    def _look_back(self, window: WindowFrames, tracks: list[Track]) -> None:
+        """Finds the detections of the lead-in that are carried into the window.
 
-        The lead-in is looked at only when the window begins without the person, and only as far as needed.
+        The lead-in is looked at, from its end backwards, only while a person is sought there.
         """
         lead, ok = window.lead, window.frames.ok
-        detected = np.flatnonzero(track.detected)
-        first = detected[0] if len(detected) else len(track.inside)
+        sought = {track: rows for track in tracks if (rows := self._rows_before(track, ok, lead))}
+        todo = np.array(sorted(set().union(*sought.values()), reverse=True), dtype=np.int64)
+
+        def call(items: slice) -> list[tuple[Track, list[Candidates]]]:
+            rows = todo[items]
+            active = [track for track in sought if not sought[track].isdisjoint(rows.tolist())]
+            return self._ask(window, rows, tracks, active) if active else []
+
+        for items, found in self.detect_batches.run(len(todo), call):
+            for track, per_frame in found:
+                for row, candidates in zip(todo[items].tolist(), per_frame, strict=True):
+                    if row in sought.get(track, ()) and len(candidates):
+                        track.before = row, candidates.boxes[0].numpy()
+                        del sought[track]
+
+    def _rows_before(self, track: Track, ok: NDArray[np.bool_], lead: int) -> set[int]:
+        """Rows of the lead-in (negative) from which a box could be carried into the window."""
+        found = np.flatnonzero(track.detected)
+        first = int(found[0]) if len(found) else len(track.inside)
         lost = np.flatnonzero(track.inside[:first] & ok[lead : lead + first])
         if not len(lost):
-            return None
+            return set()
         oldest = max(-lead, int(lost[0]) - self.config.detector.carry_frames)
-        rows = np.array(
-            [r for r in range(-1, oldest - 1, -1) if track.lead_inside[lead + r] and ok[lead + r]],
-            dtype=np.int64,
-        )
-        joint = self.config.detector.joint
-        sentences = [t.person.reference for t in (tracks if joint else [track])]
-        at = tracks.index(track) if joint else 0
+        return {row for row in range(oldest, 0) if track.lead_inside[lead + row] and ok[lead + row]}
 
-        def call(items: slice) -> list:
-            return self.detector.detect(self._on_device(window, rows[items] + lead), sentences)[at]
+    def _ask(
+        self, window: WindowFrames, rows: NDArray[np.int64], tracks: list[Track], sought: list[Track]
+    ) -> list[tuple[Track, list[Candidates]]]:
+        """The detector's candidates in some rows, for those sought or, with one caption, for everyone."""
+        # A caption for everyone must always hold everyone, or boxes would depend on the batch.
+        asked = tracks if self.config.detector.joint else sought
+        frames = self._on_device(window, rows)
+        found = self.detector.detect(frames, [track.person.reference for track in asked])
+        return list(zip(asked, found, strict=True))
 
-        for items, per_frame in self.frame_batches.run(len(rows), call):
-            for row, candidates in zip(rows[items], per_frame, strict=True):
-                if len(candidates.scores):
-                    return int(row), candidates.boxes[0].numpy()
-        return None
-
-    def _with_status(
-        self, track: Track, before: tuple[int, NDArray[np.float32]] | None, ok: NDArray[np.bool_]
-    ) -> PersonRows:
+    def _with_status(self, track: Track, ok: NDArray[np.bool_]) -> PersonRows:
         """Rows with boxes and status; the features are still NaN."""
         rows = empty_rows(track.inside, self.encoder.feature_shape, FrameStatus.UNDECODABLE)
-        last_row, last_box = before if before else (None, None)
+        last_row, last_box = track.before or (None, None)
         for row in np.flatnonzero(track.inside & ok):
             if track.detected[row]:
                 last_row, last_box = int(row), track.box[row]
@@ -191,7 +194,7 @@ class OnePass:
         holistic = np.array([np.isin(rows[p.person_id].status, HAS_HOLISTIC) for p in persons])
         partial = np.array([np.isin(rows[p.person_id].status, HAS_PARTIAL) for p in persons])
         todo = np.flatnonzero(holistic.any(axis=0))
-        for items, _ in self.frame_batches.run(
+        for items, _ in self.encode_batches.run(
             len(todo), lambda items: self._encode_whole(window, persons, rows, holistic, todo[items])
         ):
             self._encode_crops(window, persons, rows, partial, todo[items])
@@ -204,7 +207,7 @@ class OnePass:
         wanted: NDArray[np.bool_],
         frames: NDArray[np.int64],
     ) -> None:
-        pixels = self._on_device(window, frames + window.lead)
+        pixels = self._on_device(window, frames)
         images = whole_frames(pixels, self.encoder.image_size, self.encoder.fit, self.encoder.fill)
         seen = self.encoder.see(images)
         for person, mask in zip(persons, wanted[:, frames], strict=True):
@@ -224,8 +227,10 @@ class OnePass:
         who, at = np.nonzero(wanted[:, frames])
         if not len(who):
             return
-        boxes = np.stack([rows[persons[w].person_id].box[frames[a]] for w, a in zip(who, at, strict=True)])
-        pixels = self._on_device(window, frames + window.lead)
+        boxes = np.stack(
+            [rows[persons[int(w)].person_id].box[frames[a]] for w, a in zip(who, at, strict=True)]
+        )
+        pixels = self._on_device(window, frames)
 
         def call(items: slice) -> None:
             crops = person_crops(
@@ -235,16 +240,16 @@ class OnePass:
             seen = self.encoder.see(crops)
             for index in np.unique(who[items]):
                 mask = who[items] == index
-                person = persons[index]
+                person = persons[int(index)]
                 read = self.encoder.read(seen[torch.from_numpy(mask).to(seen.device)], person.reference)
                 rows[person.person_id].partial[frames[at[items][mask]]] = _storable(read, "partial", person)
 
-        for _ in self.crop_batches.run(len(who), call):
+        for _ in self.encode_batches.run(len(who), call):
             pass
 
 
 def _storable(features: torch.Tensor, stream: str, person: Person) -> NDArray[np.float16]:
-    array = features.float().cpu().numpy().astype(np.float16)
+    array = features.to(torch.float16).cpu().numpy()
     if not np.isfinite(array).all():
         raise FeatureError(f"{stream} features of person {person.person_id} are not finite in float16")
     return array

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from manifests.errors import RhasError
 
-class WorkerLost(Exception):
+
+class WorkerLost(RhasError):
     """The worker died during a call; it is being restarted. The call may be made again."""
 
 
@@ -33,3 +35,30 @@ class Pool(Protocol):
 
     def result(self, ticket: Any) -> Any:
         """The result of a finished ticket. Raises WorkerLost, or what the worker raised."""
+
+
+_RAISE = object()
+
+
+def ask_all(
+    pool: Pool, workers: Sequence[Any], method: str, *args: Any, attempts: int, otherwise: Any = _RAISE
+) -> list[Any]:
+    """The answers of all `workers` to one call, made at the same time; a lost worker is asked again.
+
+    After `attempts` its answer is `otherwise`; without that, WorkerLost is raised.
+    """
+    tickets = [pool.call(worker, method, *args) for worker in workers]
+    answers = []
+    for worker, ticket in zip(workers, tickets, strict=True):
+        for attempt in range(1, attempts + 1):
+            try:
+                answers.append(pool.result(ticket))
+                break
+            except WorkerLost:
+                if attempt == attempts:
+                    if otherwise is _RAISE:
+                        raise
+                    answers.append(otherwise)
+                else:
+                    ticket = pool.call(worker, method, *args)
+    return answers

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from extract.workers import ModelReport, ReadReport
+from extract.workers import ModelReport
 from manifests.manifest import Movie
 from manifests.shard import Film
 
@@ -21,13 +21,14 @@ class Snapshot:
     """The state of a run. Frames are samples of films, whoever is referred to in them."""
 
     films: int = 0
-    films_done: int = 0
+    films_opened: int = 0  # by this run
+    films_done: int = 0  # sealed, by this run or an earlier one
     films_skipped: int = 0  # finished by an earlier run
     films_failed: int = 0
     windows: int = 0  # known so far: films are opened as the run goes
     windows_done: int = 0
     windows_failed: int = 0
-    frames: int = 0  # in the known windows
+    frames: int = 0  # in the known windows that did not fail
     frames_done: int = 0
     elapsed_s: float = 0.0
     current: str = ""
@@ -39,15 +40,11 @@ class Snapshot:
     @property
     def left_s(self) -> float | None:
         """Seconds left, taking films not opened yet to be like those that are. None before the first window."""
-        opened = self.films_done + self.films_failed - self.films_skipped
-        known = max(1, self._known_films)
-        todo = self.films - self.films_skipped - self.films_failed
-        if not self.frames_done or opened < 0:
+        if not self.frames_done or self.elapsed_s <= 0:
             return None
-        expected = self.frames * max(1.0, todo / known)
+        films = self.films - self.films_skipped - self.films_failed
+        expected = self.frames * max(1.0, films / max(1, self.films_opened))
         return (expected - self.frames_done) / self.frames_per_s
-
-    _known_films: int = 0
 
 
 @dataclass
@@ -55,8 +52,7 @@ class Progress:
     """Collects events into a `Snapshot` and stage seconds."""
 
     listener: Callable[[Snapshot], None] | None = None
-    on_failure: Callable[[], None] | None = None
-    on_film: Callable[[str], None] | None = None
+    on_film: Callable[[str], None] | None = None  # called with each film that is done or failed
     now: Snapshot = field(default_factory=Snapshot)
     stages: dict[str, float] = field(
         default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0}
@@ -65,13 +61,14 @@ class Progress:
     model_busy_s: float = 0.0
     failed_films: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason
     _started: float = field(default_factory=time.monotonic)
-    _ticked: float = 0.0
+    _ticked: float = -TICK_S
 
     def start(self) -> None:
         """Starts the clock: models are loaded, work begins."""
         self._started = time.monotonic()
 
     def tick(self, force: bool = False) -> None:
+        """Updates the clock, and tells the listener unless it was told just now."""
         now = time.monotonic()
         self.now.elapsed_s = now - self._started
         if self.listener and (force or now - self._ticked >= TICK_S):
@@ -89,23 +86,23 @@ class Progress:
 
     def film_opened(self, film: Film, todo: set[int]) -> None:
         bounds = film.bounds()
-        self.now._known_films += 1
+        self.now.films_opened += 1
         self.now.windows += len(todo)
         self.now.frames += sum(bounds[i][1] - bounds[i][0] for i in todo)
         self.now.current = film.movie_id
 
-    def window_done(self, film: Film, index: int, read: ReadReport | None) -> None:
+    def window_done(self, film: Film, index: int) -> None:
         start, stop = film.bounds()[index]
         self.now.windows_done += 1
         self.now.frames_done += stop - start
         self.now.current = film.movie_id
 
-    def window_failed(self, film: Film, index: int, stage: str, reason: str) -> None:
+    def window_failed(self, film: Film, index: int) -> None:
         start, stop = film.bounds()[index]
         self.now.windows_failed += 1
         self.now.frames -= stop - start
 
-    def film_done(self, film: Film, failed: dict[int, tuple[str, str]]) -> None:
+    def film_done(self, film: Film) -> None:
         self.now.films_done += 1
         if self.on_film:
             self.on_film(film.movie_id)

@@ -23,12 +23,10 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from extract.config import ExtractConfig, RunOptions
+from extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
 from extract.pool import WorkerLost
 from extract.workers import DecodeWorker, ModelWorker, WriteWorker
 from manifests.errors import InputError, Problem
-
-DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU at about 86 frames/s a core
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,9 @@ class RayPool:
     def __init__(self, config: ExtractConfig, options: RunOptions, root: Path):
         total = ray.cluster_resources()
         layout = lay_out(options, int(total.get("CPU", 0)), int(total.get("GPU", 0)))
-        restarts = {"max_restarts": -1, "max_task_retries": 0}
+        # Retries of calls are for the scheduler to decide, which is why `_once` turns them off call by call;
+        # turned off here, calls made while the actor restarts would fail too instead of waiting for it.
+        restarts = {"max_restarts": -1, "max_task_retries": -1}
         decode = ray.remote(DecodeWorker).options(
             num_cpus=layout.decoder_cpus, scheduling_strategy="SPREAD", **restarts
         )  # fmt: skip
@@ -114,11 +114,15 @@ class RayPool:
         self.writer = Actor("writer", write.remote(root))
 
     def call(self, worker: Actor, method: str, *args: Any) -> Any:
-        return getattr(worker.handle, method).remote(*args)
+        return self._once(worker, method).remote(*args)
 
     def call_two(self, worker: Actor, method: str, *args: Any) -> tuple[Any, Any]:
-        first, second = getattr(worker.handle, method).options(num_returns=2).remote(*args)
+        first, second = self._once(worker, method, num_returns=2).remote(*args)
         return first, second
+
+    @staticmethod
+    def _once(worker: Actor, method: str, **options: Any) -> Any:
+        return getattr(worker.handle, method).options(max_task_retries=0, **options)
 
     def wait(self, tickets: Sequence[Any], timeout_s: float) -> list[Any]:
         # One at first, then whatever else is there: asking for all would wait for the slowest.

@@ -16,10 +16,10 @@ from extract.config import ExtractConfig, RunOptions
 from extract.decode.process import Probe, fit_short_side
 from extract.decode.sampling import Grid
 from extract.lock import locked
-from extract.pool import Pool
+from extract.pool import Pool, ask_all
 from extract.progress import Progress, Snapshot
 from extract.report import speed_report
-from extract.schedule import Scheduler
+from extract.schedule import Scheduler, WriteFailed
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
 from manifests.failures import Failure, film_failure, shard_failures, write_failures
@@ -71,8 +71,7 @@ def extract(
         _refuse_dropped_films(folder, inputs.manifest)
         _remove_leftovers(folder)
         with ray_pool(config, options, out.absolute()) as pool:
-            tickets = [pool.call(worker, "describe") for worker in pool.models]
-            described = [pool.result(ticket) for ticket in tickets]
+            described = ask_all(pool, pool.models, "describe", attempts=options.attempts)
             extraction = _record_config(folder, config, described)
             embeddings = _prepare_sentences(pool, inputs.manifest)
             books = _Books(folder, inputs.manifest)
@@ -86,16 +85,14 @@ def extract(
 
             progress = Progress(listener=listener, on_film=lambda movie_id: books.update(movie_id, progress))
             progress.now.films = len(inputs.manifest.movies)
-            progress.now.films_skipped = progress.now.films_done = len(inputs.manifest.movies) - len(todo)
-            for movie_id, (stage, reason) in books.unreadable.items():
-                progress.failed_films[movie_id] = (stage, reason)
-                progress.now.films_failed += 1
-                progress.now.films_done -= 1
+            progress.failed_films.update(books.unreadable)
+            progress.now.films_failed = len(books.unreadable)
+            progress.now.films_skipped = len(inputs.manifest.movies) - len(todo) - len(books.unreadable)
+            progress.now.films_done = progress.now.films_skipped
             progress.start()
             Scheduler(pool, config, options, progress, open_film).run(iter(todo))
             progress.tick(force=True)
-            alone = [pool.call(worker, "speed_alone") for worker in pool.models]
-            ratios = [pool.result(ticket) for ticket in alone]
+            ratios = ask_all(pool, pool.models, "speed_alone", attempts=1, otherwise=None)
         report = speed_report(progress, pool.layout, ratios)
         write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
         books.write(progress)
@@ -171,7 +168,7 @@ def _prepare_sentences(pool: Pool, manifest: Manifest) -> dict[str, Any]:
     """Embeddings by sentence, where the encoder has them. Raises InputError for sentences it can't take."""
     persons = {person.reference: person for person in manifest.persons}
     try:
-        return pool.result(pool.call(pool.models[0], "prepare", list(persons)))
+        return ask_all(pool, pool.models[:1], "prepare", list(persons), attempts=3)[0]
     except InputError as error:
         problems = []
         for problem in error.problems:
@@ -276,7 +273,7 @@ class _Books:
         if movie_id not in progress.failed_films:
             before = self._of_film.get(movie_id, (None, []))[1]
             self._look(movie_id)
-            if self._of_film[movie_id][1] == before:
+            if self._of_film.get(movie_id, (None, []))[1] == before:
                 return
         self.write(progress)
 
@@ -290,7 +287,10 @@ class _Books:
         return found
 
     def write(self, progress: Progress) -> None:
-        write_failures(self.folder.failures, self.failures(progress))
+        try:
+            write_failures(self.folder.failures, self.failures(progress))
+        except OSError as error:
+            raise WriteFailed(f"{self.folder.failures}: {error.strerror}") from error
 
     def summary(self, progress: Progress, report: dict[str, Any], max_failure_rate: float) -> Summary:
         tally = Tally.sum(t for m, (t, _) in self._of_film.items() if m not in progress.failed_films)

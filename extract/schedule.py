@@ -1,9 +1,10 @@
 """The extraction's scheduler: films to spans, spans to windows, windows through decoders, models, writer.
 
-Everything is bounded. A decoder reads one window at a time and waits while decoded frames in flight would
-exceed the memory budget; a model worker has one window at work and one waiting; few films are open at once.
-A window that loses a worker is tried again, then recorded as failed; a bad film never stops the others.
-The scheduler knows workers only through `Pool`, and writes nothing itself.
+Everything is bounded. A decoder reads one window at a time and waits while enough of them wait for a model,
+or while decoded frames in flight would exceed the memory budget; a model worker has one window at work and
+one waiting, and gets none while the writer is behind; few films are open at once. A window that loses a
+worker is tried again, then recorded as failed; a bad film never stops the others. Left to others: workers
+(known only as a `Pool`), files.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from extract.config import ExtractConfig, RunOptions
+from extract.jobs import Job, OpenFilm, Span, one_line, spans_of
 from extract.pool import Pool, WorkerLost
 from extract.progress import Progress
-from extract.workers import ModelReport, ReadReport, WindowTask, window_task
+from extract.workers import ModelReport, ReadReport
 from manifests.errors import RhasError
 from manifests.manifest import Movie
 from manifests.shard import Film
@@ -25,46 +27,21 @@ from manifests.shard import Film
 log = logging.getLogger(__name__)
 
 WINDOWS_PER_MODEL = 2  # one at work, one waiting: the model never waits for the transfer
-HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a frame
+READ_AHEAD_PER_MODEL = 2  # decoded windows waiting: more would take memory and save no time
+UNWRITTEN_PER_MODEL = 2  # finished windows waiting for the writer, on average over the model workers
+FILMS_PER_DECODER = 2  # open at once
+SHARED_FROM = 4  # windows left in a span of which an idle decoder may take half
 POLL_S = 0.25
 
 
-@dataclass
-class OpenFilm:
-    """A film being worked on. `todo` windows are not yet written or failed."""
-
-    movie: Movie
-    film: Film
-    todo: set[int]
-    failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
-    fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
-    gave_up: str = ""
-
-
-@dataclass
-class Job:
-    """A window on its way, with what it holds."""
-
-    film: OpenFilm
-    task: WindowTask
-    attempts: int = 0
-    read: ReadReport | None = None
-    frames: Any = None  # ticket of the decoded frames
-
-
-@dataclass
-class Span:
-    """Consecutive windows of a film for one decoder."""
-
-    film: OpenFilm
-    jobs: deque[Job]
+class WriteFailed(RhasError):
+    """The features folder can't be written; the message says why."""
 
 
 @dataclass
 class Pending:
-    """What a ticket stands for: who works on it and what happens when it is done."""
+    """What happens when a ticket is done."""
 
-    worker: Any
     done: Callable[[Any], None]
     lost: Callable[[str], None]
     failed: Callable[[Exception], None]
@@ -91,15 +68,13 @@ class Scheduler:
         self.again: deque[Job] = deque()  # windows to read once more
         self.decoded: deque[Job] = deque()
         self.pending: dict[Any, Pending] = {}
-        self.at_work: dict[Any, Span | None] = {}  # decoders and the spans they are in
+        self.idle: deque[Any] = deque(pool.decoders)
+        self.span_of: dict[Any, Span] = {decoder: deque() for decoder in pool.decoders}
         self.load: dict[Any, int] = dict.fromkeys(pool.models, 0)
-        self.bytes_in_flight = 0
-        self.open_films = 0
-        self.idle_decoders: deque[Any] = deque(pool.decoders)
-        self.spans_of: dict[Any, Span] = {}
+        self.unwritten = self.bytes_in_flight = self.open_films = 0
 
     def run(self, movies: Iterator[Movie]) -> None:
-        """Works until every movie is sealed or recorded as failed."""
+        """Works until every movie is sealed or recorded as failed. Raises WriteFailed."""
         self.movies.extend((movie, 0) for movie in movies)
         while True:
             self._feed_decoders()
@@ -109,6 +84,7 @@ class Scheduler:
             for ticket in self.pool.wait(list(self.pending), POLL_S):
                 self._settle(ticket)
             self.progress.tick()
+        assert not (self.movies or self.spans or self.again or self.decoded or self.open_films)
 
     def _settle(self, ticket: Any) -> None:
         pending = self.pending.pop(ticket)
@@ -124,116 +100,115 @@ class Scheduler:
     # --- decoding
 
     def _feed_decoders(self) -> None:
-        for _ in range(len(self.idle_decoders)):
-            decoder = self.idle_decoders.popleft()
+        """Gives work to every idle decoder for which there is some, and memory."""
+        waiting = []
+        while self.idle:
+            decoder = self.idle.popleft()
             if not self._give_work(decoder):
-                self.idle_decoders.append(decoder)
+                waiting.append(decoder)
+        self.idle.extend(waiting)
 
     def _give_work(self, decoder: Any) -> bool:
-        span = self.spans_of.get(decoder)
-        if span is None or not span.jobs:
-            span = self._next_span()
-            if span is None:
-                return self._probe_next(decoder)
-            self.spans_of[decoder] = span
-        job = span.jobs[0]
+        job = self._next_job(decoder)
+        if job is None:
+            return self._probe_next(decoder)
+        if len(self.decoded) >= READ_AHEAD_PER_MODEL * len(self.load):
+            return False
+        # A window that alone exceeds the budget goes when it is alone.
         if self.bytes_in_flight and self.bytes_in_flight + job.task.frame_bytes > self.options.memory_bytes:
             return False
-        span.jobs.popleft()
+        self.span_of[decoder].popleft()
         self._read(decoder, job)
         return True
 
-    def _next_span(self) -> Span | None:
-        if self.again:
-            job = self.again.popleft()
-            return Span(job.film, deque([job]))
-        return self.spans.popleft() if self.spans else None
+    def _next_job(self, decoder: Any) -> Job | None:
+        """The window at the front of the decoder's span, or of its next one."""
+        while True:
+            span = self.span_of[decoder]
+            while span and span[0].film.gave_up:
+                job = span.popleft()
+                self._fail(job, "decode", job.film.gave_up)
+            if span:
+                return span[0]
+            if self.again:
+                self.span_of[decoder] = deque([self.again.popleft()])
+            elif self.spans:
+                self.span_of[decoder] = self.spans.popleft()
+            elif not self._may_probe() and (half := self._half_a_span()):
+                self.span_of[decoder] = half
+            else:
+                return None
+
+    def _half_a_span(self) -> Span:
+        """The second half of the longest span at work: the last film should not keep one decoder only."""
+        longest = max(self.span_of.values(), key=len)
+        half = len(longest) // 2 if len(longest) >= SHARED_FROM else 0
+        return deque(reversed([longest.pop() for _ in range(half)]))
+
+    def _may_probe(self) -> bool:
+        """Whether a film is left, and so few are open that every decoder's next span is not yet certain."""
+        return bool(self.movies) and self.open_films < FILMS_PER_DECODER * len(self.pool.decoders)
 
     def _probe_next(self, decoder: Any) -> bool:
-        """Opens the next film unless enough films are open to keep every decoder busy."""
-        if not self.movies or self.open_films >= 2 * len(self.pool.decoders):
+        if not self._may_probe():
             return False
         movie, attempts = self.movies.popleft()
         self.open_films += 1
 
         def done(result: tuple[Any, Any]) -> None:
-            self.idle_decoders.append(decoder)
-            film, todo = self.open_film(movie, *result)
-            opened = OpenFilm(movie, film, set(todo))
-            self._make_spans(opened)
+            self.idle.append(decoder)
+            try:
+                film, todo = self.open_film(movie, *result)
+                opened = OpenFilm(film, set(todo))
+                spans = spans_of(opened, self.config, self.options.span_windows)
+            except Exception as error:  # noqa: BLE001  as with workers: it concerns this film only
+                self._fail_film(movie, one_line(error))
+                return
             self.progress.film_opened(film, opened.todo)
+            self.spans.extend(spans)
             if not opened.todo:
                 self._seal(opened)
 
         def lost(reason: str) -> None:
-            self.idle_decoders.append(decoder)
-            self.open_films -= 1
+            self.idle.append(decoder)
             if attempts + 1 < self.options.attempts:
+                self.open_films -= 1
                 self.movies.append((movie, attempts + 1))
             else:
-                self.progress.film_failed(movie, "probe", reason)
+                self._fail_film(movie, f"{reason} ({attempts + 1} attempts)")
 
         def failed(error: Exception) -> None:
-            self.idle_decoders.append(decoder)
-            self.open_films -= 1
-            self.progress.film_failed(movie, "probe", _message(error))
+            self.idle.append(decoder)
+            self._fail_film(movie, one_line(error))
 
-        self._start(self.pool.call(decoder, "probe", movie.video), decoder, done, lost, failed)
+        self.pending[self.pool.call(decoder, "probe", movie.video)] = Pending(done, lost, failed)
         return True
 
-    def _make_spans(self, opened: OpenFilm) -> None:
-        planned = opened.film.planned()
-        detector = self.config.detector
-        jobs: deque[Job] = deque()
-        for index in sorted(opened.todo):
-            # One caption for everyone must hold everyone, also in windows without some of them.
-            persons = opened.film.persons if detector.joint else planned[index]
-            task = window_task(
-                opened.film, index, persons, detector.carry_frames, self.config.decode.short_side
-            )
-            gap = jobs and jobs[-1].task.index != index - 1
-            if gap or len(jobs) == self.options.span_windows:
-                self.spans.append(Span(opened, jobs))
-                jobs = deque()
-            jobs.append(Job(opened, task))
-        if jobs:
-            self.spans.append(Span(opened, jobs))
-
     def _read(self, decoder: Any, job: Job) -> None:
-        if job.film.gave_up:
-            self.idle_decoders.append(decoder)
-            self._fail(job, "decode", job.film.gave_up)
-            return
         self.bytes_in_flight += job.task.frame_bytes
         report, job.frames = self.pool.call_two(decoder, "read", job.task)
 
         def done(result: ReadReport) -> None:
-            self.idle_decoders.append(decoder)
+            self.idle.append(decoder)
             job.read = result
             self.progress.stage("decode", result.seconds)
-            film = job.film
-            film.fruitless = film.fruitless + 1 if result.killed and not result.ok else 0
-            if film.fruitless >= HOPELESS_AFTER:
-                film.gave_up = (
-                    f"gave up after {HOPELESS_AFTER} windows in a row without a frame: {result.reason}"
-                )
+            job.film.note(result)
             self.decoded.append(job)
 
         def lost(reason: str) -> None:
-            self.idle_decoders.append(decoder)
+            self.idle.append(decoder)
             self._retry(job, "decode", reason)
 
         def failed(error: Exception) -> None:
-            self.idle_decoders.append(decoder)
-            self._release(job)
-            self._fail(job, "decode", _message(error))
+            self.idle.append(decoder)
+            self._fail(job, "decode", one_line(error))
 
-        self._start(report, decoder, done, lost, failed)
+        self.pending[report] = Pending(done, lost, failed)
 
     # --- models
 
     def _feed_models(self) -> None:
-        while self.decoded:
+        while self.decoded and self.unwritten < UNWRITTEN_PER_MODEL * len(self.load):
             worker = min(self.load, key=lambda w: self.load[w])
             if self.load[worker] >= WINDOWS_PER_MODEL:
                 return
@@ -255,56 +230,45 @@ class Scheduler:
 
         def failed(error: Exception) -> None:
             self.load[worker] -= 1
-            self._release(job)
-            self._fail(job, "model", _message(error))
+            self._fail(job, "model", one_line(error))
 
-        self._start(report, worker, done, lost, failed)
+        self.pending[report] = Pending(done, lost, failed)
 
     # --- writing
 
-    def _write(self, job: Job, window: Any) -> None:
+    def _write(self, job: Job, window: Any, again: bool = False) -> None:
+        self.unwritten += 1
+
         def done(seconds: float) -> None:
+            self.unwritten -= 1
             self.progress.stage("write", seconds)
-            self.progress.window_done(job.film.film, job.task.index, job.read)
+            self.progress.window_done(job.film.film, job.task.index)
             self._finish(job)
 
         def lost(reason: str) -> None:
-            self._retry(job, "write", reason)
+            self.unwritten -= 1
+            if again:  # from the start: the window itself seems to be lost with the worker that made it
+                self._retry(job, "write", reason)
+            else:
+                self._write(job, window, again=True)
 
-        def failed(error: Exception) -> None:
-            # A disk that is full or gone concerns every window: stop, so that a rerun can go on from here.
-            raise WriteFailed(_message(error)) from error
-
-        self._start(self.pool.call(self.pool.writer, "write", window), self.pool.writer, done, lost, failed)
+        self.pending[self.pool.call(self.pool.writer, "write", window)] = Pending(done, lost, _stop)
 
     def _seal(self, opened: OpenFilm, attempts: int = 0) -> None:
         def done(seconds: float) -> None:
             self.progress.stage("write", seconds)
             self.open_films -= 1
-            self.progress.film_done(opened.film, opened.failed)
+            self.progress.film_done(opened.film)
 
         def lost(reason: str) -> None:
             if attempts + 1 >= self.options.attempts:
-                raise WriteFailed(reason)
+                raise WriteFailed(f"{reason} ({attempts + 1} attempts)")
             self._seal(opened, attempts + 1)
 
-        def failed(error: Exception) -> None:
-            raise WriteFailed(_message(error)) from error
-
         ticket = self.pool.call(self.pool.writer, "seal", opened.film, opened.failed)
-        self._start(ticket, self.pool.writer, done, lost, failed)
+        self.pending[ticket] = Pending(done, lost, _stop)
 
     # --- outcomes
-
-    def _start(
-        self,
-        ticket: Any,
-        worker: Any,
-        done: Callable[[Any], None],
-        lost: Callable[[str], None],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        self.pending[ticket] = Pending(worker, done, lost, failed)
 
     def _release(self, job: Job) -> None:
         if job.frames is not None:
@@ -321,9 +285,14 @@ class Scheduler:
             self._fail(job, stage, f"{reason} ({job.attempts} attempts)")
 
     def _fail(self, job: Job, stage: str, reason: str) -> None:
+        self._release(job)
         job.film.failed[job.task.index] = (stage, reason)
-        self.progress.window_failed(job.film.film, job.task.index, stage, reason)
+        self.progress.window_failed(job.film.film, job.task.index)
         self._finish(job)
+
+    def _fail_film(self, movie: Movie, reason: str) -> None:
+        self.open_films -= 1
+        self.progress.film_failed(movie, "probe", reason)
 
     def _finish(self, job: Job) -> None:
         job.film.todo.discard(job.task.index)
@@ -331,17 +300,6 @@ class Scheduler:
             self._seal(job.film)
 
 
-class WriteFailed(RhasError):
-    """The features folder can't be written; the message says why."""
-
-
-def _message(error: Exception) -> str:
-    """An error in one line: its kind, unless the message alone says it, and its first line."""
-    cause = getattr(error, "cause", None)
-    error = cause if isinstance(cause, Exception) else error
-    lines = str(error).strip().splitlines() or [""]
-    return (
-        lines[-1][:500]
-        if type(error).__name__ in ("DecodeError", "FeatureError")
-        else f"{type(error).__name__}: {lines[0][:500]}"
-    )
+def _stop(error: Exception) -> None:
+    """A disk that is full or gone concerns every window: stop, so that a rerun can go on from here."""
+    raise WriteFailed(one_line(error)) from error

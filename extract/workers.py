@@ -8,6 +8,7 @@ restart would lose.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -77,6 +78,16 @@ class ModelReport:
     busy_s: float
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of a window, and the seconds per frame that the window took within the run."""
+
+    window: WindowFrames
+    persons: tuple[Person, ...]
+    inside: tuple[NDArray[np.bool_], ...]
+    in_run_s: float
+
+
 class DecodeWorker:
     """Probes films and reads their windows."""
 
@@ -109,7 +120,7 @@ class ModelWorker:
         self.config = config
         self.batch = batch
         self.device = device
-        self._last: tuple[WindowTask, WindowFrames, float] | None = None
+        self._sample: Sample | None = None
 
     @cached_property
     def models(self) -> OnePass:
@@ -159,41 +170,49 @@ class ModelWorker:
     def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
         """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
         clock = time.perf_counter()
-        rows, timings = self.models.process(frames, task.persons, task.inside)
+        try:
+            rows, timings = self.models.process(frames, task.persons, task.inside)
+        except RuntimeError as error:
+            if "CUDA error" in str(error):
+                # The device is lost to this process: it would fail all windows, faster than others do them.
+                os._exit(1)
+            raise
         busy_s = time.perf_counter() - clock
+        lost = read.ok < read.wanted
         window = Window(
             movie_id=task.movie_id,
             index=task.index,
             start=task.start,
             stop=task.stop,
             window_id=task.window_id,
-            persons={
-                person_id: r for person_id, r in rows.items() if (r.status != FrameStatus.OUTSIDE).any()
-            },
-            stage="decode" if read.ok < read.wanted else "",
-            reason=read.reason if read.ok < read.wanted else "",
+            persons={i: r for i, r in rows.items() if (r.status != FrameStatus.OUTSIDE).any()},
+            stage="decode" if lost else "",
+            reason=read.reason if lost else "",
             decoder_messages=frames.frames.messages,
         )
         if timings.frames:
-            self._last = (task, frames, busy_s / timings.frames)
+            self._remember(task, frames, busy_s / timings.frames)
         return ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s), window
 
+    def _remember(self, task: WindowTask, window: WindowFrames, in_run_s: float) -> None:
+        """Keeps a copy of the window's first two batches: the whole window would stay in shared memory."""
+        part = slice(task.lead, task.lead + 2 * self.models.detect_batches.size)
+        ok = window.frames.ok[part].copy()
+        inside = tuple(mask[part] for mask in task.inside)
+        if (np.any(inside, axis=0) & ok).any():
+            frames = replace(window.frames, pixels=window.frames.pixels[part].copy(), ok=ok)
+            self._sample = Sample(WindowFrames(frames, lead=0), task.persons, inside, in_run_s)
+
     def speed_alone(self) -> float | None:
-        """Speed of the last window's models when fed from memory, over their speed within the run.
+        """Speed of the models when fed from memory, over their speed within the run, on the same frames.
 
         Asked after the run, when nothing else uses the machine. At most two batches are repeated.
         """
-        if self._last is None:
+        if self._sample is None:
             return None
-        task, frames, in_run_s = self._last
-        keep = task.lead + min(2 * self.models.frame_batches.size, task.stop - task.start)
-        few = replace(frames.frames, pixels=frames.frames.pixels[:keep], ok=frames.frames.ok[:keep])
-        _, timings = self.models.process(
-            replace(frames, frames=few), task.persons, [inside[:keep] for inside in task.inside]
-        )
-        if not timings.frames:
-            return None
-        return in_run_s * timings.frames / (timings.ground_s + timings.encode_s)
+        sample = self._sample
+        _, timings = self.models.process(sample.window, sample.persons, sample.inside)
+        return sample.in_run_s * timings.frames / (timings.ground_s + timings.encode_s)
 
 
 class WriteWorker:
@@ -211,15 +230,17 @@ class WriteWorker:
     def seal(self, film: Film, failed: Mapping[int, tuple[str, str]]) -> float:
         """Builds the film's shard from its parts and from what an earlier shard holds; removes the parts.
 
-        `failed` maps windows that could not be computed to stage and reason. Returns the seconds it took.
+        `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
+        stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took.
         """
         clock = time.perf_counter()
         kept = FinishedWindows(self.folder, film)
+        finished = kept.indices()
 
         def load(index: int) -> Window:
-            if index in failed:
-                return failed_window(film, index, *failed[index])
-            return kept.load(index)
+            if index in finished:
+                return kept.load(index)
+            return failed_window(film, index, *failed[index])
 
         write_shard(self.folder, film, load)
         kept.remove_parts()

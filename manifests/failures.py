@@ -1,20 +1,24 @@
 """What could not be extracted, and why: `failures.csv`, one row per film or window that lost frames.
 
 Rows of films that gave a shard are derived from it, so that file and shards can't disagree; a film that could
-not be opened at all has no shard and one row without a window.
+not be opened at all has no shard and one row without a window. What to do about failures is left to a rerun.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from manifests.csvfile import raise_problems, rows_with_header, write_rows
+from manifests import cells
+from manifests.csvfile import Row, raise_problems, rows_with_header, write_rows
 from manifests.errors import Problem
 from manifests.reader import Shard
+from manifests.shard import one_line
 from manifests.status import LOST, FrameStatus
 
 
@@ -40,7 +44,7 @@ COLUMNS = tuple(f.name for f in fields(Failure))
 
 def film_failure(movie_id: str, stage: str, reason: str) -> Failure:
     """A film of which nothing could be read: how many frames are lost is unknown."""
-    return Failure(movie_id, "", "", "", stage, reason, 0)
+    return Failure(movie_id, "", "", "", stage, one_line(reason), 0)
 
 
 def shard_failures(shard: Shard) -> list[Failure]:
@@ -72,17 +76,30 @@ def write_failures(path: Path, failures: Sequence[Failure]) -> None:
 
 def read_failures(path: Path) -> list[Failure]:
     """Raises InputError with all problems of the file."""
+    with suppress(OSError):  # is reported below
+        if path.read_bytes().splitlines() == [",".join(COLUMNS).encode()]:
+            return []
     problems: list[Problem] = []
-    found = []
-    for row in rows_with_header(path, problems, COLUMNS):
-        try:
-            window: int | str = int(row["window"]) if row["window"] else ""
-            start_s: float | str = float(row["start_s"]) if row["start_s"] else ""
-            end_s: float | str = float(row["end_s"]) if row["end_s"] else ""
-            frames = int(row["frames"])
-        except ValueError:
-            row.reject("frames", "whole numbers in window and frames, seconds in start_s and end_s")
-            continue
-        found.append(Failure(row["movie_id"], window, start_s, end_s, row["stage"], row["reason"], frames))
-    raise_problems([p for p in problems if "at least one row" not in p.expected])
+    found = [_failure(row) for row in rows_with_header(path, problems, COLUMNS)]
+    raise_problems(problems)
     return found
+
+
+def _failure(row: Row) -> Failure:
+    seconds = "a time in seconds, or an empty cell"
+    return Failure(
+        movie_id=cells.identifier(row, "movie_id"),
+        window=_count(row, "window") if row["window"] else "",
+        start_s=cells.number(row, "start_s", seconds, -math.inf, math.inf) if row["start_s"] else "",
+        end_s=cells.number(row, "end_s", seconds, -math.inf, math.inf) if row["end_s"] else "",
+        stage=row["stage"],
+        reason=row["reason"],
+        frames=_count(row, "frames"),
+    )
+
+
+def _count(row: Row, column: str) -> int:
+    if not (row[column].isascii() and row[column].isdecimal()):
+        row.reject(column, "a whole number, 0 or more")
+        return 0
+    return int(row[column])

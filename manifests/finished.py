@@ -1,22 +1,27 @@
 """What earlier work on a film left behind: finished windows in parts and in an existing shard.
 
-A window counts as finished when it carries the very id that it would get now, so nothing that was computed
-with other settings is ever taken over. Damaged parts don't count, and are removed.
+In: a features folder and a film. Out: its finished windows, and on request a folder without its parts. A
+window counts as finished when it carries the very id that it would get now, so nothing that was computed with
+other settings is ever taken over. Damaged windows don't count, and damaged parts are removed.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import InputError
 from manifests.layout import FeaturesFolder
-from manifests.reader import Shard
-from manifests.shard import Film, Window, read_part
+from manifests.reader import Shard, read_part
+from manifests.shard import Film, Window, check_window
 
 
 class FinishedWindows:
-    """The finished windows of `film`. With `retry_failed`, windows with lost frames don't count."""
+    """The finished windows of `film`. With `retry_failed`, windows with lost frames don't count.
+
+    Every window is read once to see that it can be, so that sealing the film later doesn't fail.
+    """
 
     def __init__(self, folder: FeaturesFolder, film: Film, retry_failed: bool = False):
         self.folder = folder
@@ -24,14 +29,10 @@ class FinishedWindows:
         self.retry_failed = retry_failed
         planned = film.planned()
         self._rows: dict[int, dict[str, Any]] = {}  # of the existing shard's window table
-        try:
-            with Shard(folder.shard(film.movie_id)) as shard:
-                for row in shard.windows():
-                    index = int(row["index"])
-                    if index in planned and row["id"] == film.window_id(index) and self._counts(row):
-                        self._rows[index] = row
-        except InputError:
-            pass  # none yet, or one that can't be read: nothing to take from it
+        with suppress(InputError), Shard(folder.shard(film.movie_id)) as shard:  # none yet, or not readable
+            for row in shard.windows():
+                if row["index"] in planned and self._kept(shard, row):
+                    self._rows[row["index"]] = row
         self._parts = {index for index in planned if self._usable(self._part(index))}
 
     def indices(self) -> set[int]:
@@ -41,8 +42,9 @@ class FinishedWindows:
         """Raises KeyError for a window that is not finished."""
         if index in self._parts:
             return read_part(self._part(index))
+        row = self._rows[index]
         with Shard(self.folder.shard(self.film.movie_id)) as shard:
-            return shard.window(self._rows[index])
+            return shard.window(row)
 
     def remove_parts(self) -> None:
         """Removes all parts of the film, also those of other settings."""
@@ -53,18 +55,28 @@ class FinishedWindows:
             if emptied.is_dir() and not any(emptied.iterdir()):
                 emptied.rmdir()
 
-    def _counts(self, row: dict[str, Any]) -> bool:
-        return bool(row["done"]) and not (self.retry_failed and row["reason"])
-
     def _part(self, index: int) -> Path:
         return self.folder.part(self.film.movie_id, index, self.film.window_id(index))
+
+    def _kept(self, shard: Shard, row: dict[str, Any]) -> bool:
+        """Whether a window of the existing shard needs no work."""
+        if row["id"] != self.film.window_id(row["index"]):
+            return False
+        try:
+            return self._counts(shard.window(row))
+        except (InputError, ValueError):
+            return False
 
     def _usable(self, path: Path) -> bool:
         if not path.exists():
             return False
         try:
-            window = read_part(path)
-        except (OSError, ValueError, KeyError):
+            return self._counts(read_part(path))
+        except (InputError, ValueError):
             path.unlink()
             return False
-        return not (self.retry_failed and window.reason)
+
+    def _counts(self, window: Window) -> bool:
+        """Raises ValueError for a window that is not this film's."""
+        check_window(self.film, window)
+        return window.done and not (self.retry_failed and window.reason)

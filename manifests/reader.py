@@ -1,15 +1,19 @@
 """Reading feature shards: what is there, and one person's whole series, lazily and in order.
 
-reader = FeaturesReader(Path("features"))
-series = reader.person("film_1", "p1")
-series.time_s, series.status          # [T]
-series.holistic[1000:4000]            # reads just these rows, float16, NaN where status promises none
+    reader = FeaturesReader(Path("features"))
+    series = reader.person("film_1", "p1")
+    series.time_s, series.status          # [T]
+    series.holistic[1000:4000]            # reads just these rows, float16, NaN where status promises none
+
+In: a features folder, a shard or a part. Out: series and windows; whatever else a file may be, damaged, foreign
+or hostile, becomes an `InputError` that names it. Whether a shard is true to its manifest is left to `verify`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +23,80 @@ from numpy.typing import NDArray
 
 from manifests.errors import InputError, Problem
 from manifests.layout import FeaturesFolder
-from manifests.shard import FORMAT, FORMAT_VERSION, SERIES, PersonRows, Window
+from manifests.shard import (
+    FORMAT,
+    FORMAT_VERSION,
+    SERIES,
+    STRUCTURED,
+    WINDOW_COLUMNS,
+    PersonRows,
+    Window,
+    empty_rows,
+)
+from manifests.status import FrameStatus
+
+ATTRIBUTES = ("movie_id", "video", "fps", *STRUCTURED)
+# HDF5 has no error of its own, and what a damaged or foreign file holds may be of any type and size.
+_DAMAGE = (
+    OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+)  # fmt: skip
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Makes an InputError, naming the file and `what`, of all that reading a damaged file may raise."""
+    try:
+        yield
+    except _DAMAGE as error:
+        message = f"{what} that can be read ({type(error).__name__}: {error})"
+        raise InputError(Problem(path, message)) from error
+
+
+def read_part(path: Path) -> Window:
+    """The window stored in a part file. Raises InputError when it is damaged."""
+    with reading(path, "the part of a window"), h5py.File(path, "r", locking=False) as file:
+        _refuse_foreign_storage(file, path)
+        persons = {
+            person_id: PersonRows(**{name: group[name][...] for name in SERIES})
+            for person_id, group in file["persons"].items()
+        }
+        row = {
+            name: _text(file, name) if kind is str else kind(file.attrs[name])
+            for name, kind in WINDOW_COLUMNS.items()
+        }
+        return _window(_text(file, "movie_id"), row, persons)
+
+
+def _window(movie_id: str, row: dict[str, Any], persons: dict[str, PersonRows]) -> Window:
+    """Raises ValueError unless rows and window are what they were when the digest was taken."""
+    window = Window(
+        movie_id=movie_id,
+        index=int(row["index"]),
+        start=int(row["start"]),
+        stop=int(row["stop"]),
+        window_id=row["id"],
+        persons=persons,
+        stage=row["stage"],
+        reason=row["reason"],
+        decoder_messages=int(row["decoder_messages"]),
+    )
+    if window.row() != row:
+        raise ValueError("the checksum does not match the contents")
+    return window
 
 
 class PersonSeries:
-    """One referred person's series over the samples of a film; rows are read from disk when sliced."""
+    """One referred person's series over the samples of a film; rows are read from disk when sliced.
+
+    The shard's file stays open as long as the series is in use. Slicing a damaged chunk raises OSError.
+    """
 
     def __init__(self, movie_id: str, person_id: str, file: h5py.File):
         group = file[f"persons/{person_id}"]
         self.movie_id = movie_id
         self.person_id = person_id
-        self.reference = str(group.attrs["reference"])
-        self.split = str(group.attrs["split"]) if "split" in group.attrs else None
+        self.reference = _text(group, "reference")
+        self.split = _text(group, "split") if "split" in group.attrs else None
         self.time_s: NDArray[np.float64] = file["time_s"][...]
         self.source_frame: NDArray[np.int64] = file["source_frame"][...]
         self.status: NDArray[np.uint8] = group["status"][...]
@@ -51,38 +117,49 @@ class Shard:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
+        with reading(path, "a feature shard"):
             self.file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise InputError(Problem(path, f"a readable feature shard ({error})")) from error
-        try:
-            self._check()
-        except BaseException:
-            self.file.close()
-            raise
+            try:
+                self._check()
+            except BaseException:
+                self.file.close()
+                raise
 
     def _check(self) -> None:
+        _refuse_foreign_storage(
+            self.file, self.path
+        )  # before anything is looked up, which would follow links
         attrs = self.file.attrs
-        if attrs.get("format") != FORMAT:
-            raise InputError(
-                Problem(self.path, f"an HDF5 file of format {FORMAT}", value=attrs.get("format", "none"))
-            )
-        if attrs.get("format_version") != FORMAT_VERSION:
-            raise InputError(
-                Problem(
-                    self.path, f"format version {FORMAT_VERSION}", value=attrs.get("format_version", "none")
-                )
-            )
-        missing = [a for a in ("movie_id", "identity", "config", "models", "source", "fps") if a not in attrs]
-        missing += [d for d in ("time_s", "source_frame", "windows", "persons") if d not in self.file]
-        if missing:
-            raise InputError(Problem(self.path, f"a complete shard; it lacks {', '.join(missing)}"))
-        _refuse_foreign_storage(self.file, self.path)
-        for person_id in self.file["persons"]:
-            lacking = [s for s in SERIES if s not in self.file[f"persons/{person_id}"]]
-            if lacking:
+        form = _text(self.file, "format") if "format" in attrs else None
+        if form != FORMAT:
+            raise InputError(Problem(self.path, f"an HDF5 file of format {FORMAT}", value=form or "none"))
+        version = attrs.get("format_version", "none")
+        if version != FORMAT_VERSION:
+            raise InputError(Problem(self.path, f"format version {FORMAT_VERSION}", value=version))
+        lacking = [a for a in ATTRIBUTES if a not in attrs]
+        lacking += [d for d in ("time_s", "source_frame", "persons", "windows") if d not in self.file]
+        lacking += [f"windows/{c}" for c in WINDOW_COLUMNS if f"windows/{c}" not in self.file]
+        for person_id in self.file.get("persons", ()):
+            lacking += [
+                f"{s} of person {person_id}" for s in SERIES if f"persons/{person_id}/{s}" not in self.file
+            ]
+        if lacking:
+            raise InputError(Problem(self.path, f"a complete shard; it lacks {', '.join(lacking)}"))
+        for person_id in self.person_ids:
+            self._check_form(person_id)
+
+    def _check_form(self, person_id: str) -> None:
+        """Series of a film are of one length, and of the types that `manifests.shard` names."""
+        group = self.file[f"persons/{person_id}"]
+        samples = len(self.file["time_s"])
+        template = empty_rows(np.zeros(0, bool), group["holistic"].shape[1:], FrameStatus.OUTSIDE)
+        for name in SERIES:
+            like = getattr(template, name)
+            shape, dtype = (samples, *like.shape[1:]), like.dtype
+            if (group[name].shape, group[name].dtype) != (shape, dtype):
+                expected = f"{name} of person {person_id} to be {dtype} {shape}"
                 raise InputError(
-                    Problem(self.path, f"all series of person {person_id}; it lacks {', '.join(lacking)}")
+                    Problem(self.path, expected, value=f"{group[name].dtype} {group[name].shape}")
                 )
 
     def __enter__(self) -> Shard:
@@ -93,7 +170,7 @@ class Shard:
 
     @property
     def movie_id(self) -> str:
-        return str(self.file.attrs["movie_id"])
+        return _text(self.file, "movie_id")
 
     @property
     def fps(self) -> float | None:
@@ -101,7 +178,11 @@ class Shard:
 
     def json(self, name: str) -> dict[str, Any]:
         """One of the structured attributes: identity, config, models, versions, source."""
-        return json.loads(self.file.attrs[name])
+        with reading(self.path, f"an attribute {name}"):
+            value = json.loads(_text(self.file, name))
+            if not isinstance(value, dict):
+                raise ValueError(f"not a JSON object but {type(value).__name__}")
+            return value
 
     @property
     def person_ids(self) -> list[str]:
@@ -109,32 +190,31 @@ class Shard:
 
     def person(self, person_id: str) -> PersonSeries:
         if person_id not in self.file["persons"]:
-            raise InputError(
-                Problem(
-                    self.path, f"one of {', '.join(self.person_ids)}", column="person_id", value=person_id
-                )
-            )
-        return PersonSeries(self.movie_id, person_id, self.file)
+            known = f"one of {', '.join(self.person_ids)}"
+            raise InputError(Problem(self.path, known, column="person_id", value=person_id))
+        with reading(self.path, f"series of person {person_id}"):
+            return PersonSeries(self.movie_id, person_id, self.file)
 
     def windows(self) -> list[dict[str, Any]]:
-        """The window table, one mapping per row."""
-        table = self.file["windows"]
-        columns = {
-            name: table[name].asstr()[...] if h5py.check_string_dtype(table[name].dtype) else table[name][...]
-            for name in table
-        }
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        """The window table, one mapping of WINDOW_COLUMNS per row."""
+        with reading(self.path, "a table of windows"):
+            table = self.file["windows"]
+            columns = [
+                (table[name].asstr() if kind is str else table[name])[...].tolist()
+                for name, kind in WINDOW_COLUMNS.items()
+            ]
+            return [dict(zip(WINDOW_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def window(self, row: dict[str, Any]) -> Window:
         """The stored rows behind a row of the window table: of those persons that are promised in it."""
-        start, stop = int(row["start"]), int(row["stop"])
+        start, stop = row["start"], row["stop"]
         persons = {}
-        for person_id in self.person_ids:
-            group = self.file[f"persons/{person_id}"]
-            if group["status"][start:stop].any():
-                persons[person_id] = PersonRows(**{name: group[name][start:stop] for name in SERIES})
-        return Window(self.movie_id, int(row["index"]), start, stop, row["id"], persons, row["stage"],
-                      row["reason"], int(row["decoder_messages"]))  # fmt: skip
+        with reading(self.path, f"window {row['index']} (samples {start} to {stop})"):
+            for person_id in self.person_ids:
+                group = self.file[f"persons/{person_id}"]
+                if group["status"][start:stop].any():
+                    persons[person_id] = PersonRows(**{name: group[name][start:stop] for name in SERIES})
+            return _window(self.movie_id, row, persons)
 
 
 class FeaturesReader:
@@ -143,9 +223,8 @@ class FeaturesReader:
     def __init__(self, root: Path):
         self.folder = FeaturesFolder(root)
         if not self.folder.config.is_file():
-            raise InputError(
-                Problem(root, "a features folder written by `rhas extract` (config.json is not there)")
-            )
+            expected = "a features folder written by `rhas extract` (config.json is not there)"
+            raise InputError(Problem(root, expected))
 
     @property
     def movie_ids(self) -> list[str]:
@@ -155,32 +234,33 @@ class FeaturesReader:
         return Shard(self.folder.shard(movie_id))
 
     def person(self, movie_id: str, person_id: str) -> PersonSeries:
-        """The series of one person; its file stays open as long as the series is in use."""
         return self.shard(movie_id).person(person_id)
 
     def persons(self) -> Iterator[PersonSeries]:
+        """The series of everyone, film by film; who keeps them all keeps as many files open as there are films."""
         for movie_id in self.movie_ids:
-            with self.shard(movie_id) as shard:
-                for person_id in shard.person_ids:
-                    yield shard.person(person_id)
+            shard = self.shard(movie_id)
+            for person_id in shard.person_ids:
+                yield shard.person(person_id)
+
+
+def _text(group: h5py.Group, name: str) -> str:
+    """A text among the attributes, stored with a fixed length."""
+    return bytes(group.attrs[name]).decode()
 
 
 def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
-    """A shard holds its data itself: links, external and virtual storage could read any file of the user's."""
+    """A file holds its data itself: links, external and virtual storage could read any file of the user's."""
 
     def check(group: h5py.Group) -> None:
         for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise InputError(
-                    Problem(path, "data stored in the file itself", value=f"link {group.name}/{name}")
-                )
+            place = f"{group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InputError(Problem(path, "data stored in the file itself", value=f"link {place}"))
             child = group[name]
             if isinstance(child, h5py.Group):
                 check(child)
             elif isinstance(child, h5py.Dataset) and (child.external or child.is_virtual):
-                raise InputError(
-                    Problem(path, "data stored in the file itself", value=f"external {child.name}")
-                )
+                raise InputError(Problem(path, "data stored in the file itself", value=f"external {place}"))
 
     check(file)

@@ -5,7 +5,8 @@
                     height, width, decoded height and width), fps (0: native)   [JSON where structured]
     time_s          [T] float64   film time of each sample; the film starts at 0
     source_frame    [T] int64     frame of the film that the sample shows
-    windows/        one row per window: index, start, stop, id, done, digest, stage, reason, decoder_messages
+    windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
+                    of it could be computed), digest, stage, reason (of lost frames), decoder_messages
     persons/ID/     attributes reference, start_s, end_s (absent: to the end), split;
                     text_embedding [F] float32 where the encoder has one
       holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
@@ -15,10 +16,12 @@
       candidates    [T] uint16       boxes above the threshold after suppression of duplicates
       status        [T] uint8        manifests.status.FrameStatus
 
-Features are uncompressed (float16 features do not compress), checksummed per chunk (fletcher32), and chunks
-that no window wrote take no room. Nothing is ever changed in place: a window is first a part file of its own,
-and when a film's windows are done its shard is built from them; both are written under a temporary name,
-flushed to disk and renamed.
+Features are uncompressed (float16 features do not compress). All series are checksummed per chunk (fletcher32),
+and chunks that no window wrote take no room; a window's digest ties its rows to its id and to what is said of
+it. Files have the layout of HDF5 1.10, which checksums its own structures too, and texts of fixed length.
+
+Nothing is ever changed in place: a window is first a part file of its own, and when a film's windows are done
+its shard is built from them; both are written under a temporary name, flushed to disk and renamed.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +48,12 @@ FORMAT = "rhas-features"
 FORMAT_VERSION = 1
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
+STRUCTURED = ("identity", "config", "models", "versions", "source")
 SERIES = ("holistic", "partial", "box", "score", "candidates", "status")
-_FILL = {"holistic": np.nan, "partial": np.nan, "box": np.nan, "score": np.nan, "candidates": 0, "status": 0}
+WINDOW_COLUMNS: dict[str, type] = {
+    "index": np.int64, "start": np.int64, "stop": np.int64, "id": str, "done": np.bool_, "digest": str,
+    "stage": str, "reason": str, "decoder_messages": np.int64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,10 @@ class PersonRows:
 
 @dataclass(frozen=True)
 class Window:
-    """The finished samples [start, stop) of a film. `stage` and `reason` are empty unless frames were lost."""
+    """The finished samples [start, stop) of a film, with the rows of those who are promised in them.
+
+    `stage` and `reason` are empty unless frames were lost; the reason is kept as one line.
+    """
 
     movie_id: str
     index: int
@@ -75,14 +85,30 @@ class Window:
     reason: str = ""
     decoder_messages: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+    @property
+    def done(self) -> bool:
+        """False when nothing of the window could be computed."""
+        nothing = (FrameStatus.FAILED, FrameStatus.OUTSIDE)
+        return any(not np.isin(rows.status, nothing).all() for rows in self.persons.values())
+
     def digest(self) -> str:
-        """Checksum over ids and the bytes of all arrays."""
-        digest = hashlib.blake2b(self.window_id.encode(), digest_size=16)
+        """Checksum over ids, messages and the bytes of all arrays."""
+        said = json.dumps([self.window_id, self.stage, self.reason, self.decoder_messages])
+        digest = hashlib.blake2b(said.encode(), digest_size=16)
         for person_id in sorted(self.persons):
             digest.update(person_id.encode())
             for name in SERIES:
                 digest.update(np.ascontiguousarray(getattr(self.persons[person_id], name)).tobytes())
         return digest.hexdigest()
+
+    def row(self) -> dict[str, Any]:
+        """What is stored of the window besides its persons' rows: WINDOW_COLUMNS."""
+        values = (self.index, self.start, self.stop, self.window_id, self.done, self.digest(), self.stage,
+                  self.reason, self.decoder_messages)  # fmt: skip
+        return dict(zip(WINDOW_COLUMNS, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -106,11 +132,15 @@ class Film:
 
     def bounds(self) -> list[tuple[int, int]]:
         """[start, stop) of every window, whether or not a person is in it."""
-        total = len(self.time_s)
-        return [(a, min(a + self.window_frames, total)) for a in range(0, total, self.window_frames)]
+        return [self.bound(index) for index in range(-(-len(self.time_s) // self.window_frames))]
+
+    def bound(self, index: int) -> tuple[int, int]:
+        """[start, stop) of a window."""
+        start = index * self.window_frames
+        return start, min(start + self.window_frames, len(self.time_s))
 
     def window_id(self, index: int) -> str:
-        return window_id(self.identity, *self.bounds()[index])
+        return window_id(self.identity, *self.bound(index))
 
     def inside(self, person: Person, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
         """Which samples of [start, stop) were promised for `person`."""
@@ -119,12 +149,17 @@ class Film:
 
     def planned(self) -> dict[int, tuple[Person, ...]]:
         """Windows in which somebody is promised, and who."""
-        planned = {}
-        for index, (start, stop) in enumerate(self.bounds()):
-            persons = tuple(p for p in self.persons if self.inside(p, start, stop).any())
-            if persons:
-                planned[index] = persons
-        return planned
+        bounds = enumerate(self.bounds())
+        return {index: persons for index, bound in bounds if (persons := self.promised(*bound))}
+
+    def promised(self, start: int, stop: int) -> tuple[Person, ...]:
+        """Who is promised in [start, stop)."""
+        return tuple(p for p in self.persons if self.inside(p, start, stop).any())
+
+
+def one_line(text: str) -> str:
+    """A message as CSV and HDF5 can hold it: control characters and bytes that are no text become spaces."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status: FrameStatus) -> PersonRows:
@@ -142,28 +177,48 @@ def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status
 
 def failed_window(film: Film, index: int, stage: str, reason: str) -> Window:
     """A window of which nothing could be computed."""
-    start, stop = film.bounds()[index]
+    start, stop = film.bound(index)
     rows = {
         p.person_id: empty_rows(film.inside(p, start, stop), film.feature_shape, FrameStatus.FAILED)
-        for p in film.planned()[index]
+        for p in film.promised(start, stop)
     }
     return Window(film.movie_id, index, start, stop, film.window_id(index), rows, stage, reason)
+
+
+def check_window(film: Film, window: Window) -> None:
+    """Raises ValueError unless `window` is one of the film's, with rows of those promised in it and no others."""
+    got, expected = _outline(window), _outline(failed_window(film, window.index, "", ""))
+    if got != expected:
+        raise ValueError(f"window {window.index} of film {film.movie_id}: {got = }, {expected = }")
+
+
+def _outline(window: Window) -> tuple[Any, ...]:
+    """Which window it is, and the form of its rows."""
+    forms = {p: [(a.dtype.name, a.shape) for a in vars(rows).values()] for p, rows in window.persons.items()}
+    return window.window_id, window.start, window.stop, forms
 
 
 @contextmanager
 def _written_atomically(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file that appears under `path` complete and on disk, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w", locking=False) as file:
+        with h5py.File(temporary, "w", libver=("v110", "v110"), locking=False) as file:
             yield file
-            file.flush()
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Creates a folder and those above it, each on disk before anything is put into it."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir()
+        _sync(path.parent)
 
 
 def _sync(path: Path) -> None:
@@ -177,103 +232,68 @@ def _sync(path: Path) -> None:
 def write_part(folder: FeaturesFolder, window: Window) -> None:
     """Stores a finished window. Writing the same window twice leaves one."""
     with _written_atomically(folder.part(window.movie_id, window.index, window.window_id)) as file:
-        file.attrs.update(
-            movie_id=window.movie_id, index=window.index, start=window.start, stop=window.stop,
-            id=window.window_id, digest=window.digest(), stage=window.stage, reason=window.reason,
-            decoder_messages=window.decoder_messages,
-        )  # fmt: skip
+        _describe(file, movie_id=window.movie_id, **window.row())
+        persons = file.create_group("persons")
         for person_id, rows in window.persons.items():
-            group = file.create_group(f"persons/{person_id}")
+            group = persons.create_group(person_id)
             for name in SERIES:
                 group.create_dataset(name, data=getattr(rows, name), fletcher32=True)
-
-
-def read_part(path: Path) -> Window:
-    """The window stored in a part file. Raises OSError or ValueError when it is damaged."""
-    with h5py.File(path, "r", locking=False) as file:
-        attrs = file.attrs
-        persons = {
-            person_id: PersonRows(**{name: group[name][...] for name in SERIES})
-            for person_id, group in file["persons"].items()
-        }
-        window = Window(
-            str(attrs["movie_id"]), int(attrs["index"]), int(attrs["start"]), int(attrs["stop"]), str(attrs["id"]),
-            persons, str(attrs["stage"]), str(attrs["reason"]), int(attrs["decoder_messages"]),
-        )  # fmt: skip
-        if window.digest() != attrs["digest"]:
-            raise ValueError(f"{path}: the checksum does not match the contents")
-    return window
 
 
 def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window]) -> None:
     """Builds a film's shard, asking `load` for every planned window in turn: memory stays that of one window.
 
-    `load` returns `failed_window(…)` for a window that could not be computed.
+    `load` returns `failed_window(…)` where nothing could be computed. A window of another film is a ValueError.
     """
-    bounds = film.bounds()
-    planned = film.planned()
     with _written_atomically(folder.shard(film.movie_id)) as file:
-        file.attrs.update(
-            format=FORMAT, format_version=FORMAT_VERSION, movie_id=film.movie_id, video=film.video,
-            fps=film.fps or 0.0, identity=json.dumps(film.identity), config=json.dumps(film.config),
-            models=json.dumps(film.models), versions=json.dumps(film.versions), source=json.dumps(film.source),
-        )  # fmt: skip
-        file.create_dataset("time_s", data=film.time_s, fletcher32=True, chunks=True)
-        file.create_dataset("source_frame", data=film.source_frame, fletcher32=True, chunks=True)
+        _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=film.movie_id)
+        _describe(file, video=film.video, fps=film.fps or 0.0)
+        _describe(file, **{name: json.dumps(getattr(film, name)) for name in STRUCTURED})
+        file.create_dataset("time_s", data=film.time_s, fletcher32=True)
+        file.create_dataset("source_frame", data=film.source_frame, fletcher32=True)
+        persons = file.create_group("persons")
         for person in film.persons:
-            _create_person(file, film, person)
-        table: dict[str, list[Any]] = {
-            name: []
-            for name in (
-                "index",
-                "start",
-                "stop",
-                "id",
-                "done",
-                "digest",
-                "stage",
-                "reason",
-                "decoder_messages",
-            )
-        }
-        for index in planned:
-            window = load(index)
-            start, stop = bounds[index]
+            _create_person(persons.create_group(person.person_id), film, person)
+        table = []
+        for window in map(load, film.planned()):
+            check_window(film, window)
             for person_id, rows in window.persons.items():
                 for name in SERIES:
-                    file[f"persons/{person_id}/{name}"][start:stop] = getattr(rows, name)
-            lost_whole = all(
-                np.isin(rows.status, (FrameStatus.FAILED, FrameStatus.OUTSIDE)).all()
-                for rows in window.persons.values()
-            )
-            row = (index, start, stop, window.window_id, not lost_whole, window.digest(), window.stage, window.reason,
-                   window.decoder_messages)  # fmt: skip
-            for column, value in zip(table.values(), row, strict=True):
-                column.append(value)
-        for name, column in table.items():
-            dtype = h5py.string_dtype() if name in ("id", "digest", "stage", "reason") else None
-            file.create_dataset(
-                f"windows/{name}", data=np.array(column, dtype=dtype or type(column[0])) if column else []
-            )
+                    persons[person_id][name][window.start : window.stop] = getattr(rows, name)
+            table.append(window.row())
+        _create_table(file.create_group("windows"), table)
 
 
-def _create_person(file: h5py.File, film: Film, person: Person) -> None:
-    group = file.create_group(f"persons/{person.person_id}")
-    group.attrs["reference"] = person.reference
-    group.attrs["start_s"] = person.start_s
-    if np.isfinite(person.end_s):
-        group.attrs["end_s"] = person.end_s
-    if person.split:
-        group.attrs["split"] = person.split
-    embedding = film.text_embeddings.get(person.person_id)
-    if embedding is not None:
-        group.create_dataset("text_embedding", data=embedding.astype(np.float32))
-    template = empty_rows(np.zeros(0, bool), film.feature_shape, FrameStatus.OUTSIDE)
-    for name in SERIES:
-        rows = getattr(template, name)
-        row_bytes = int(rows.dtype.itemsize * np.prod(rows.shape[1:], dtype=int))
-        chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // row_bytes, len(film.time_s)))
+def _create_person(group: h5py.Group, film: Film, person: Person) -> None:
+    end_s = person.end_s if np.isfinite(person.end_s) else None
+    _describe(group, reference=person.reference, start_s=person.start_s, end_s=end_s, split=person.split)
+    if (embedding := film.text_embeddings.get(person.person_id)) is not None:
+        group.create_dataset("text_embedding", data=embedding.astype(np.float32), fletcher32=True)
+    samples = len(film.time_s)
+    for name, fill in vars(empty_rows(np.zeros(1, bool), film.feature_shape, FrameStatus.OUTSIDE)).items():
+        chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // fill.nbytes, samples))
         group.create_dataset(
-            name, shape=(len(film.time_s), *rows.shape[1:]), dtype=rows.dtype, fillvalue=_FILL[name],
-            chunks=(chunk, *rows.shape[1:]), fletcher32=True,
+            name, (samples, *fill.shape[1:]), fill.dtype, fillvalue=fill.flat[0], fletcher32=True,
+            chunks=(chunk, *fill.shape[1:]) if samples else True,
         )  # fmt: skip
+
+
+def _create_table(group: h5py.Group, rows: Sequence[dict[str, Any]]) -> None:
+    for name, kind in WINDOW_COLUMNS.items():
+        column = [row[name].encode() if kind is str else row[name] for row in rows]
+        dtype = _text_dtype(column) if kind is str else np.dtype(kind)
+        group.create_dataset(name, data=np.array(column, dtype), fletcher32=True)
+
+
+def _describe(group: h5py.Group, **values: str | float | None) -> None:
+    """Sets attributes, leaving out those that are None."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            group.attrs.create(name, value.encode(), dtype=_text_dtype([value.encode()]))
+        elif value is not None:
+            group.attrs[name] = value
+
+
+def _text_dtype(texts: Sequence[bytes]) -> np.dtype:
+    """Room for the longest. HDF5 keeps texts of varying length where damage goes unnoticed or hangs readers."""
+    return h5py.string_dtype("utf-8", max([1, *map(len, texts)]))

@@ -1,23 +1,32 @@
-"""What a features folder keeps of the user's inputs, so that training needs nothing else."""
+"""What a features folder keeps of the user's inputs, so that training needs nothing else.
+
+In: checked inputs, or new labels for a folder. Out: `manifest.csv`, `actions.csv` and, if there are any,
+`labels.csv`. Labels and the vocabulary that they were checked against are replaced together.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from manifests.errors import InputError, Problem
-from manifests.inputs import Inputs
-from manifests.labels import load_labels, write_labels
+from manifests.inputs import Inputs, load_inputs
+from manifests.labels import write_labels
 from manifests.layout import FeaturesFolder
-from manifests.manifest import load_manifest, write_manifest
-from manifests.vocabulary import load_vocabulary, write_vocabulary
+from manifests.manifest import write_manifest
+from manifests.vocabulary import write_vocabulary
 
 
 def write_snapshot(folder: FeaturesFolder, inputs: Inputs) -> None:
-    """Manifest, vocabulary and labels (if any) beside the shards."""
+    """Manifest, vocabulary and labels (if any) beside the shards.
+
+    Inputs without labels leave those of the folder as they are, with their vocabulary.
+    """
     write_manifest(inputs.manifest, folder.manifest)
-    write_vocabulary(inputs.vocabulary, folder.actions)
     if inputs.labels is not None:
+        write_vocabulary(inputs.vocabulary, folder.actions)
         write_labels(inputs.labels, folder.labels)
+    elif not folder.labels.exists():
+        write_vocabulary(inputs.vocabulary, folder.actions)
 
 
 def replace_labels(folder: FeaturesFolder, labels: Path, actions: Path | None = None) -> int:
@@ -27,8 +36,8 @@ def replace_labels(folder: FeaturesFolder, labels: Path, actions: Path | None = 
     """
     if not folder.manifest.is_file():
         raise InputError(Problem(folder.root, "a features folder written by `rhas extract`"))
-    vocabulary = load_vocabulary(actions or folder.actions)
-    checked = load_labels(labels, vocabulary, load_manifest(folder.manifest))
-    write_vocabulary(vocabulary, folder.actions)
-    write_labels(checked, folder.labels)
-    return sum(len(intervals) for intervals in checked.intervals.values())
+    inputs = load_inputs(folder.manifest, labels, actions or folder.actions)
+    assert inputs.labels is not None  # a path was given
+    write_vocabulary(inputs.vocabulary, folder.actions)
+    write_labels(inputs.labels, folder.labels)
+    return sum(len(intervals) for intervals in inputs.labels.intervals.values())

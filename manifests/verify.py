@@ -1,7 +1,8 @@
 """Checks a features folder against its own promises: every checksum, every promised frame.
 
 In: a features folder. Out: a tally per film and a list of everything that doesn't add up, each naming film,
-window or person. Recorded losses are not errors; losses that nothing records are.
+window or person. Recorded losses are not errors; losses that nothing records are. A file that is damaged, in
+whatever way, is a problem of its film and never ends the check of the others. Mending is left to a rerun.
 """
 
 from __future__ import annotations
@@ -10,17 +11,27 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manifests.errors import InputError, Problem
-from manifests.failures import Failure, read_failures
+from manifests.failures import Failure, read_failures, shard_failures
 from manifests.identity import movie_identity, window_id
 from manifests.layout import FeaturesFolder
-from manifests.manifest import Movie, load_manifest
-from manifests.reader import Shard
+from manifests.manifest import Movie, Person, load_manifest
+from manifests.reader import Shard, reading
 from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from manifests.tally import Tally
+
+CONFIG_KEYS = ("extraction", "format_version", "config", "models")
+_PROMISING = {
+    "holistic": HAS_HOLISTIC,
+    "partial": HAS_PARTIAL,
+    "box": HAS_PARTIAL,
+    "score": (FrameStatus.DETECTED,),
+}
 
 
 @dataclass(frozen=True)
@@ -33,101 +44,160 @@ class FilmCheck:
     failures: list[Failure]
 
 
-def read_config(folder: FeaturesFolder) -> dict:
+def read_config(folder: FeaturesFolder) -> dict[str, Any]:
     """The folder's config.json. Raises InputError when it isn't one."""
     try:
-        return json.loads(folder.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = json.loads(folder.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(Problem(folder.config, f"the record of an extraction ({error})")) from error
+    lacking = [key for key in CONFIG_KEYS if not isinstance(record, dict) or key not in record]
+    if lacking:
+        raise InputError(
+            Problem(folder.config, f"the record of an extraction; it lacks {', '.join(lacking)}")
+        )
+    return record
 
 
 def verify(root: Path) -> Iterator[FilmCheck]:
-    """Checks film after film, in the manifest's order, then shards that the manifest doesn't name."""
+    """Checks film after film, in the manifest's order, then what the manifest doesn't name."""
     folder = FeaturesFolder(root)
-    extraction_id = read_config(folder)["extraction"]
+    config = read_config(folder)
     manifest = load_manifest(folder.manifest)
     recorded: dict[str, list[Failure]] = {}
     for failure in read_failures(folder.failures) if folder.failures.exists() else []:
         recorded.setdefault(failure.movie_id, []).append(failure)
     for movie in manifest.movies:
-        yield _check_film(folder, movie, extraction_id, recorded.get(movie.movie_id, []))
+        yield _check_film(folder, movie, config, recorded.pop(movie.movie_id, []))
     known = {movie.movie_id for movie in manifest.movies}
     for path in sorted(folder.shards.glob("*.h5")):
         if path.stem not in known and not path.name.startswith("."):
             yield FilmCheck(path.stem, None, [f"{path}: the manifest names no such film"], [])
+    for movie_id, failures in recorded.items():
+        problem = f"{folder.failures}: film {movie_id}: the manifest names no such film"
+        yield FilmCheck(movie_id, None, [problem], failures)
 
 
 def _check_film(
-    folder: FeaturesFolder, movie: Movie, extraction_id: str, failures: list[Failure]
+    folder: FeaturesFolder, movie: Movie, config: dict[str, Any], failures: list[Failure]
 ) -> FilmCheck:
     path = folder.shard(movie.movie_id)
     if not path.exists():
-        parts = list(folder.parts(movie.movie_id).glob("*.h5"))
+        parts = list(folder.parts(movie.movie_id).glob("[!.]*.h5"))
         if any(f.whole_film for f in failures):
             return FilmCheck(movie.movie_id, None, [], failures)
         state = f"unfinished, {len(parts)} windows in parts" if parts else "no shard and no recorded failure"
         return FilmCheck(movie.movie_id, None, [f"{movie.movie_id}: {state}"], failures)
+    problems: list[str] = []
+    tally = None
     try:
-        with Shard(path) as shard:
-            problems = list(_shard_problems(shard, movie, extraction_id))
+        with Shard(path) as shard, reading(path, "a feature shard"):
+            for problem in _shard_problems(shard, movie, config):
+                problems.append(problem)  # one by one, to keep those found before the damage
+            lost = shard_failures(shard)
             tally = Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids)
     except InputError as error:
-        return FilmCheck(movie.movie_id, None, [str(error)], failures)
-    except (OSError, KeyError, ValueError) as error:
-        return FilmCheck(movie.movie_id, None, [f"{path}: damaged: {error}"], failures)
-    recorded = sum(f.frames for f in failures)
-    if recorded != tally.lost:
-        problems.append(f"{path}: {tally.lost} frames lost, but failures.csv records {recorded}")
+        return FilmCheck(movie.movie_id, None, [*problems, str(error)], failures)
+    problems += _unrecorded(path, lost, [f for f in failures if not f.whole_film])
     return FilmCheck(movie.movie_id, tally, problems, failures)
 
 
-def _shard_problems(shard: Shard, movie: Movie, extraction_id: str) -> Iterator[str]:
+def _unrecorded(path: Path, lost: list[Failure], recorded: list[Failure]) -> Iterator[str]:
+    for failure in lost:
+        if failure not in recorded:
+            yield f"{path}: {_described(failure)}, which failures.csv does not record"
+    for failure in recorded:
+        if failure not in lost:
+            yield f"{path}: failures.csv records {_described(failure)}, of which the shard knows nothing"
+
+
+def _described(failure: Failure) -> str:
+    if failure.window == "":
+        return f"failure ({failure.stage}: {failure.reason})"
+    return f"window {failure.window}: {failure.frames} frames lost ({failure.stage}: {failure.reason})"
+
+
+def _shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterator[str]:
+    if shard.movie_id != movie.movie_id:
+        yield f"{shard.path}: it is the shard of film {shard.movie_id!r}"
     identity = shard.json("identity")
-    expected = movie_identity(extraction_id, identity["video"], movie.persons)
-    if identity != expected:
-        parts = [name for name in expected if identity.get(name) != expected[name]]
-        yield f"{shard.path}: {' and '.join(parts)} differ from config.json and manifest.csv"
+    expected = movie_identity(config["extraction"], identity["video"], movie.persons)
+    parts = [name for name in expected if identity.get(name) != expected[name]]
+    parts += [name for name in ("config", "models") if shard.json(name) != config[name]]
+    if parts:
+        yield f"{shard.path}: {', '.join(parts)} differ from config.json and manifest.csv"
     time_s = shard.file["time_s"][...]
     source_frame = shard.file["source_frame"][...]
-    if len(time_s) != len(source_frame) or (np.diff(time_s) <= 0).any() or (np.diff(source_frame) < 0).any():
+    in_order = (
+        np.isfinite(time_s).all() and (np.diff(time_s) > 0).all() and (np.diff(source_frame) >= 0).all()
+    )
+    if len(time_s) != len(source_frame) or not in_order:
         yield f"{shard.path}: time stamps or source frames are not in order"
     covered = np.zeros(len(time_s), dtype=bool)
     for row in shard.windows():
-        start, stop = int(row["start"]), int(row["stop"])
-        name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"
-        if covered[start:stop].any():
-            yield f"{name} overlaps an earlier window"
-        covered[start:stop] = True
-        if row["id"] != window_id(identity, start, stop):
-            yield f"{name} has the id of another window"
-        try:
-            if shard.window(row).digest() != row["digest"]:
-                yield f"{name}: the checksum does not match the contents"
-        except OSError as error:
-            yield f"{name} can't be read: {error}"
+        yield from _window_problems(shard, row, identity, covered)
+    for person_id in shard.person_ids:
+        if person_id not in {p.person_id for p in movie.persons}:
+            yield f"{shard.path}: person {person_id}: the manifest names no such person"
     for person in movie.persons:
-        if person.person_id in shard.person_ids:
-            inside = (time_s >= person.start_s) & (time_s < person.end_s)
-            if (inside & ~covered).any():
-                yield f"{shard.path}: person {person.person_id}: {(inside & ~covered).sum()} frames are in no window"
-            yield from _person_problems(shard, person.person_id, inside)
+        yield from _person_problems(shard, person, time_s, covered)
 
 
-def _person_problems(shard: Shard, person_id: str, inside: np.ndarray) -> Iterator[str]:
-    """Is a status recorded for exactly the promised frames, and are features there exactly when it says so?"""
-    name = f"{shard.path}: person {person_id}"
-    series = shard.person(person_id)
-    if len(series.status) != len(inside) or ((series.status != FrameStatus.OUTSIDE) != inside).any():
-        yield f"{name}: the status does not cover exactly the promised frames"
+def _window_problems(
+    shard: Shard, row: dict[str, Any], identity: dict[str, Any], covered: NDArray[np.bool_]
+) -> Iterator[str]:
+    """Is the window what its row says? Marks its samples in `covered`."""
+    start, stop = row["start"], row["stop"]
+    name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"
+    if not 0 <= start < stop <= len(covered):
+        yield f"{name} is not within the film's {len(covered)} samples"
         return
-    for stream, promising in (("holistic", HAS_HOLISTIC), ("partial", HAS_PARTIAL), ("box", HAS_PARTIAL)):
-        data = getattr(series, stream)
-        step = data.chunks[0] * 16
-        for first in range(0, len(inside), step):
-            rows = data[first : first + step].reshape(len(inside[first : first + step]), -1)
-            there = np.isin(series.status[first : first + step], promising)
-            if (np.isfinite(rows).all(axis=1) != there).any() or (
-                np.isfinite(rows).any(axis=1) != there
-            ).any():
+    if covered[start:stop].any():
+        yield f"{name} overlaps an earlier window"
+    covered[start:stop] = True
+    if row["id"] != window_id(identity, start, stop):
+        yield f"{name} has the id of another window"
+    try:
+        shard.window(row)
+    except InputError as error:
+        yield str(error)
+
+
+def _person_problems(
+    shard: Shard, person: Person, time_s: NDArray[np.float64], covered: NDArray[np.bool_]
+) -> Iterator[str]:
+    """Is a status recorded for exactly the promised frames, and are features there exactly when it says so?"""
+    name = f"{shard.path}: person {person.person_id}"
+    if person.person_id not in shard.person_ids:
+        yield f"{name} is missing"
+        return
+    series = shard.person(person.person_id)
+    if series.reference != person.reference:
+        yield f"{name}: the reference differs from manifest.csv"
+    inside = (time_s >= person.start_s) & (time_s < person.end_s)
+    if (inside & ~covered).any():
+        yield f"{name}: {(inside & ~covered).sum()} frames are in no window"
+    if ((series.status != FrameStatus.OUTSIDE) != inside).any():
+        yield f"{name}: the status does not cover exactly the promised frames"
+    elif not np.isin(series.status, list(FrameStatus)).all():
+        yield f"{name}: {series.status.max()} is no known status"
+    else:
+        for stream, promising in _PROMISING.items():
+            try:
+                with reading(shard.path, f"{stream} of person {person.person_id}"):
+                    there = _there(getattr(series, stream), np.isin(series.status, promising))
+            except InputError as error:
+                yield str(error)
+                continue
+            if not there:
                 yield f"{name}: {stream} is not there exactly where the status says so"
-                break
+
+
+def _there(data: Any, promised: NDArray[np.bool_]) -> bool:
+    """Whether rows [T, ...] are finite where promised and NaN elsewhere; reads a few chunks at a time."""
+    step = data.chunks[0] * 16
+    for first in range(0, len(promised), step):
+        there = promised[first : first + step]
+        finite = np.isfinite(data[first : first + step].reshape(len(there), -1))
+        if not (np.array_equal(finite.all(axis=1), there) and np.array_equal(finite.any(axis=1), there)):
+            return False
+    return True

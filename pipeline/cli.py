@@ -6,11 +6,15 @@ Exit codes: 0 all done, 1 failed or (verify) inconsistent, 2 unusable input, 3 s
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+EXIT_INTERRUPTED = 130
+SHOWN_PROBLEMS = 50
 
 app = typer.Typer(
     help="Referring human action segmentation: say what the person a sentence names does, frame by frame.",
@@ -148,8 +152,15 @@ def extract(
         update=update, retry_failed=retry_failed,
     )  # fmt: skip
     console = make_console()
-    with live(console) as listener:
-        summary = run_extraction(inputs, out, config, options, listener)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how schedulers announce that time is up
+    try:
+        with live(console) as listener:
+            summary = run_extraction(inputs, out, config, options, listener)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted; finished windows are kept in {out}, the same command continues there", err=True
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     print_summary(console, summary, out)
     raise typer.Exit(summary.exit_code)
 
@@ -231,18 +242,16 @@ def demo(
 
 def main() -> None:
     """Entry point: errors that users can act on become messages, not tracebacks."""
+    from manifests.errors import RhasError
+
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command continues from here", err=True)
-        sys.exit(130)
-    except Exception as error:
-        from manifests.errors import RhasError
-
-        if not isinstance(error, RhasError):
-            raise
-        for line in str(error).splitlines():
+    except RhasError as error:
+        lines = str(error).splitlines()
+        for line in lines[:SHOWN_PROBLEMS]:
             typer.echo(f"error: {line}", err=True)
+        if len(lines) > SHOWN_PROBLEMS:
+            typer.echo(f"error: and {len(lines) - SHOWN_PROBLEMS} more problems", err=True)
         sys.exit(error.exit_code)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from extract.config import RunOptions, load_config
 from extract.run import EXIT_SOME_FAILED, extract
 from manifests.inputs import load_inputs

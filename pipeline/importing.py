@@ -24,4 +24,5 @@ def import_ava_files(
         if found.skipped
         else ""
     )
-    return f"{out}: {len(found.manifest.movies)} films, {len(found.manifest.persons)} persons, {intervals} intervals{skipped}"
+    films, persons = len(found.manifest.movies), len(found.manifest.persons)
+    return f"{out}: {films} films, {persons} persons, {intervals} intervals{skipped}"

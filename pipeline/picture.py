@@ -62,8 +62,9 @@ def draw_film(features: Path, movie_id: str, png: Path) -> None:
             _draw_features(times[3], series, "partial")
             times[2].set_xticks([])
             times[3].set_xlabel("seconds")
+        shown = [status for status in STATUS_COLOURS if status != FrameStatus.OUTSIDE]
         figure.legend(
-            handles=[Patch(color=c, label=s.name.lower()) for s, c in STATUS_COLOURS.items() if s != FrameStatus.OUTSIDE],
+            handles=[Patch(color=STATUS_COLOURS[status], label=status.name.lower()) for status in shown],
             loc="upper right", ncols=len(STATUS_COLOURS), frameon=False,
         )  # fmt: skip
         figure.savefig(png, dpi=80)

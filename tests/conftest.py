@@ -11,9 +11,9 @@ import pytest
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[None]:
     """One Ray for all tests: starting one takes seconds. `extract` uses it instead of its own."""
-    import extract.ray_stage  # noqa: F401  sets Ray's environment before Ray starts
-
     import ray
+
+    import extract.ray_stage  # noqa: F401  sets Ray's environment before Ray starts
 
     ray.init(
         address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 30

@@ -49,7 +49,7 @@ class Film:
         try:
             self.reader = decord.VideoReader(path, width=width, height=height, num_threads=1)
             self.info, self.start_s = self._index()
-        except Exception as error:  # decord raises several unrelated classes
+        except Exception as error:  # noqa: BLE001  decord raises several unrelated classes
             self.reader = None
             try:
                 self.info, self.start_s = salvage.index(path)

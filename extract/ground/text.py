@@ -19,7 +19,7 @@ from manifests.errors import InputError, Problem
 DELIMITERS = ("[CLS]", "[SEP]", ".", "?")
 # transformers' port looks for these ids, whatever the tokenizer says: those of bert-base-uncased.
 DELIMITER_IDS = (101, 102, 1012, 1029)
-_SENTENCE_MARKS = str.maketrans(dict.fromkeys(".?!;…。？！；", " "))  # noqa: RUF001
+_SENTENCE_MARKS = str.maketrans(dict.fromkeys(".?!;…。？！；", " "))
 
 
 @dataclass(frozen=True)

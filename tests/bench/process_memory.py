@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = children.read_text().split()
-        except OSError:  # the thread has ended
-            continue
-        for child in found:
-            yield from _tree(int(child))
+from tests.helpers.process_tree import process_tree
 
 
 def _proportional_bytes(pid: int) -> int:
@@ -33,6 +24,6 @@ def peak_bytes(command: Sequence[str], every_s: float = 0.25) -> tuple[int, int]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
-        peak = max(peak, sum(_proportional_bytes(pid) for pid in set(_tree(process.pid))))
+        peak = max(peak, sum(_proportional_bytes(pid) for pid in set(process_tree(process.pid))))
         time.sleep(every_s)
     return process.returncode, peak

@@ -1,0 +1,185 @@
+"""Features folders for tests: films with several persons, random windows, and the files around the shards.
+
+The folder is written as an extraction writes it, so that `verify` finds nothing wrong with it; a test then
+damages what it is about.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from manifests.atomic import write_text_atomically
+from manifests.failures import Failure, shard_failures, write_failures
+from manifests.identity import content_id, movie_identity
+from manifests.inputs import Inputs
+from manifests.layout import FeaturesFolder
+from manifests.manifest import Manifest, Movie, Person
+from manifests.reader import Shard
+from manifests.shard import (
+    FORMAT_VERSION,
+    SERIES,
+    Film,
+    PersonRows,
+    Window,
+    empty_rows,
+    write_part,
+    write_shard,
+)
+from manifests.snapshot import write_snapshot
+from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, LOST, FrameStatus
+from manifests.vocabulary import Vocabulary
+
+FPS = 10.0
+CONFIG = {"decode": {"fps": FPS, "window_frames": 8}, "precision": "float32"}
+MODELS = {"detector": {"name": "d", "hash": "d" * 64}, "encoder": {"name": "e", "hash": "e" * 64}}
+_IDENTITY = {"format_version": FORMAT_VERSION, "config": CONFIG, "models": MODELS}
+EXTRACTION = content_id(_IDENTITY)
+
+
+def make_persons(movie_id: str, samples: int) -> tuple[Person, ...]:
+    """One to the end of the film, one within it, one whose interval lies behind it."""
+    return (
+        Person(movie_id, "p1", "the man in red", 0.0, math.inf, "train"),
+        Person(movie_id, "p2", "the wömán", samples / FPS * 0.4, samples / FPS * 0.7, "val"),
+        Person(movie_id, "late", "the child", samples / FPS + 5, samples / FPS + 9),
+    )
+
+
+def make_film(
+    movie_id: str = "m1",
+    samples: int = 40,
+    window_frames: int = 8,
+    feature_shape: tuple[int, ...] = (6,),
+    persons: tuple[Person, ...] | None = None,
+    video_id: str = "v",
+    fps: float | None = FPS,
+) -> Film:
+    persons = make_persons(movie_id, samples) if persons is None else persons
+    rng = np.random.default_rng(len(movie_id) + samples)
+    return Film(
+        movie_id=movie_id,
+        video=f"/films/{movie_id}.mp4",
+        identity=movie_identity(EXTRACTION, video_id, persons),
+        config=CONFIG,
+        models=MODELS,
+        versions={"h5py": h5py.__version__},
+        source={
+            "frames": 3 * samples,
+            "height": 90,
+            "width": 160,
+            "decoded_height": 90,
+            "decoded_width": 160,
+        },
+        fps=fps,
+        window_frames=window_frames,
+        time_s=np.arange(samples) / FPS,
+        source_frame=np.arange(samples) * 3,
+        persons=persons,
+        feature_shape=feature_shape,
+        text_embeddings={
+            p.person_id: rng.standard_normal(4).astype(np.float32) for p in persons if p.person_id != "p2"
+        },
+    )
+
+
+def make_rows(
+    inside: np.ndarray, feature_shape: tuple[int, ...], rng: np.random.Generator, lossy: bool
+) -> PersonRows:
+    """Rows of random status within `inside`, and what that status promises. Without `lossy` nothing is lost."""
+    known = [s for s in FrameStatus if s != FrameStatus.OUTSIDE and (lossy or s not in LOST)]
+    rows = empty_rows(inside, feature_shape, FrameStatus.MISSING)
+    rows.status[inside] = rng.choice(known, inside.sum())
+    for name, having in (("holistic", HAS_HOLISTIC), ("partial", HAS_PARTIAL), ("box", HAS_PARTIAL)):
+        there = np.isin(rows.status, having)
+        series = getattr(rows, name)
+        series[there] = rng.random((there.sum(), *series.shape[1:]))
+    detected = rows.status == FrameStatus.DETECTED
+    rows.score[detected] = rng.random(detected.sum())
+    rows.candidates[detected] = rng.integers(1, 900, detected.sum())
+    return rows
+
+
+def make_window(film: Film, index: int, seed: int = 0, lossy: bool = False) -> Window:
+    start, stop = film.bound(index)
+    rng = np.random.default_rng([seed, index])
+    rows = {
+        p.person_id: make_rows(film.inside(p, start, stop), film.feature_shape, rng, lossy)
+        for p in film.promised(start, stop)
+    }
+    lost = any(np.isin(r.status, LOST).any() for r in rows.values())
+    return Window(
+        film.movie_id, index, start, stop, film.window_id(index), rows,
+        "decode" if lost else "", f"frame {start}: damaged, or “so”" if lost else "", seed,
+    )  # fmt: skip
+
+
+def make_windows(film: Film, seed: int = 0, lossy: bool = False) -> dict[int, Window]:
+    return {index: make_window(film, index, seed, lossy) for index in film.planned()}
+
+
+def expected_series(film: Film, windows: Mapping[int, Window], person: Person) -> PersonRows:
+    """What a reader has to give for a whole film [T, ...]."""
+    whole = empty_rows(np.zeros(len(film.time_s), bool), film.feature_shape, FrameStatus.OUTSIDE)
+    for window in windows.values():
+        if person.person_id in window.persons:
+            for name in SERIES:
+                getattr(whole, name)[window.start : window.stop] = getattr(
+                    window.persons[person.person_id], name
+                )
+    return whole
+
+
+def same_rows(one: PersonRows, other: PersonRows) -> bool:
+    """Equal in every bit, type and shape."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in SERIES]
+    return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+def same_window(one: Window, other: Window) -> bool:
+    return (
+        replace(one, persons={}) == replace(other, persons={})
+        and one.persons.keys() == other.persons.keys()
+        and all(same_rows(rows, other.persons[person_id]) for person_id, rows in one.persons.items())
+    )
+
+
+def manifest_of(films: list[Film]) -> Manifest:
+    return Manifest(Path("manifest.csv"), tuple(Movie(f.movie_id, Path(f.video), f.persons) for f in films))
+
+
+def write_folder(root: Path, films: list[Film], seed: int = 0, lossy: bool = True) -> FeaturesFolder:
+    """A complete folder: shards built from parts, and what an extraction writes beside them."""
+    root.mkdir(parents=True, exist_ok=True)
+    folder = FeaturesFolder(root)
+    write_config(folder)
+    write_snapshot(folder, Inputs(manifest_of(films), None, Vocabulary(("running", "walking"))))
+    for film in films:
+        windows = make_windows(film, seed, lossy)
+        write_shard(folder, film, windows.__getitem__)
+    write_failures(folder.failures, failures_of(folder, films))
+    return folder
+
+
+def write_parts(folder: FeaturesFolder, windows: Mapping[int, Window]) -> None:
+    for window in windows.values():
+        write_part(folder, window)
+
+
+def write_config(folder: FeaturesFolder) -> None:
+    record = {"extraction": EXTRACTION, **_IDENTITY, "feature_shape": [6], "versions": {}}
+    write_text_atomically(folder.config, json.dumps(record))
+
+
+def failures_of(folder: FeaturesFolder, films: list[Film]) -> list[Failure]:
+    found = []
+    for film in films:
+        with Shard(folder.shard(film.movie_id)) as shard:
+            found += shard_failures(shard)
+    return found

@@ -1,0 +1,99 @@
+"""The command line as a user meets it: help, messages, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numbered_films import regular, write_film
+
+RHAS = [sys.executable, "-m", "pipeline.cli"]
+
+
+def rhas(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*RHAS, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, pipeline.cli\n"
+        "heavy = {'torch', 'ray', 'transformers', 'decord', 'av', 'h5py', 'numpy', 'pandas', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["plan", "extract", "verify", "shards", "labels", "look", "demo", "import"]
+)
+def test_every_command_has_help(command: str) -> None:
+    assert command in rhas("--help").stdout
+    assert rhas(command, "--help").returncode == 0
+
+
+def test_all_problems_of_a_manifest_are_told_at_once(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        "movie_id,video,person_id,reference,start_s\n../up,a.mp4,p,the man,\nb,b.mp4,p,the man,soon\n"
+    )
+    done = rhas("extract", "--movies", manifest, "--out", tmp_path / "f", "--preset", "tiny-random")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for part in ("row 2, column movie_id: got '../up'", "row 3, column start_s: got 'soon'"):
+        assert part in done.stderr
+    assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "clipp"], "expected one of blip2, clip, tiny-random or a YAML file"),
+        (["--set", "decode.fpz=3"], "column decode.fpz"),
+        (["--fps", "fast"], "decode.fps"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("movie_id,video,person_id,reference\na,a.mp4,p,the man\n")
+    done = rhas("extract", "--movies", manifest, "--out", tmp_path / "f", *arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize("command", [["verify"], ["shards"], ["look", "--movie", "a"]])
+def test_a_folder_without_features_is_named(tmp_path: Path, command: list[str]) -> None:
+    done = rhas(command[0], tmp_path, *command[1:])
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert str(tmp_path) in done.stderr
+
+
+def test_import_ava_writes_manifest_and_labels(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "ava.csv").write_text("film,902,0.1,0.1,0.5,0.9,12,3\nfilm,903,0.1,0.1,0.5,0.9,12,3\n")
+    (tmp_path / "refs.csv").write_text("video_id,person_id,reference\nfilm,3,the man with the blue hat\n")
+    done = rhas("import", "ava", tmp_path / "ava.csv", "--references", tmp_path / "refs.csv",
+                "--videos", tmp_path / "videos", "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 films, 1 persons, 1 intervals" in done.stdout
+    assert "clapping" in (tmp_path / "out" / "labels.csv").read_text()
+
+
+def test_plan_lists_films_and_bad_files(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.mp4", regular(60))
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        "movie_id,video,person_id,reference,start_s,end_s\n"
+        "a,a.mp4,p,the man,,\na,a.mp4,q,the woman,1,\nb,b.mp4,p,the man,,\n"
+    )
+    done = rhas("plan", "--movies", manifest, "--gpus", "8")
+    assert done.returncode == 3, done.stderr
+    # 2 s at 15 samples a second; q from 1 s on.
+    assert "2 films, 1 unreadable" in done.stdout and "30 frames, 45 person-frames" in done.stdout
+    assert "no such file" in done.stdout

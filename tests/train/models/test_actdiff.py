@@ -1,0 +1,128 @@
+"""ActDiff as a whole: padding, gradients, randomness, and what its configs refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from manifests.errors import InputError
+from train.models.actdiff import ActDiff
+from train.models.actdiff_config import ActDiffConfig, DecoderConfig, EncoderConfig
+from train.models.actdiff_losses import LossConfig, actdiff_losses, total_loss
+from train.models.actdiff_masks import ConditionMaskConfig
+from train.models.actdiff_targets import boundary_curve
+
+LENGTHS = (40, 17)
+MASK = torch.arange(40) < torch.tensor(LENGTHS)[:, None]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def data() -> tuple[Tensor, Tensor]:
+    """Features, with numbers in the padding, and labels that last for a while."""
+    features = torch.randn(2, 6, 40, generator=seeded(0))
+    labels = (torch.rand(2, 4, 8, generator=seeded(1)) < 0.4).float().repeat_interleave(5, 2)
+    return features, labels * MASK[:, None]
+
+
+@torch.no_grad()
+def test_padding_changes_nothing(small: ActDiff) -> None:
+    small.eval()
+    features, y = data()
+    t = torch.tensor([100, 700])
+    encoder, condition = small.encoder(features, MASK)
+    decoder = small.decoder(y, t, condition, MASK)
+    sampled = small.sample(features, MASK, [seeded(3), seeded(4)])
+    for b, length in enumerate(LENGTHS):
+        one, mask = slice(b, b + 1), MASK[b : b + 1, :length]
+        x = features[one, :, :length]
+        alone, its_condition = small.encoder(x, mask)
+        its_decoder = small.decoder(y[one, :, :length], t[one], its_condition, mask)
+        its_sample = small.sample(x, mask, [seeded(3 + b)])
+        pairs = (encoder, alone), (condition, its_condition), (decoder, its_decoder), (sampled, its_sample)
+        for together, single in pairs:
+            torch.testing.assert_close(together[one, :, :length], single, rtol=0, atol=1e-5)
+            assert (together[b, :, length:] == 0).all()
+
+
+def losses(model: ActDiff, seed: int) -> dict[str, Tensor]:
+    features, y = data()
+    boundary = boundary_curve(y, MASK, 1.0)
+    encoder, decoder = model(features, y, boundary, MASK, seeded(seed))
+    return actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid")
+
+
+def test_a_training_step_is_the_generators(small: ActDiff) -> None:
+    small.train()
+    before = torch.get_rng_state()
+    once, again, other = (total_loss(losses(small, seed), LossConfig()) for seed in (1, 1, 2))
+    assert once == again and once != other
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def only(model: ActDiff, kind: str) -> ActDiff:
+    masks = ConditionMaskConfig(kinds=(kind,))  # type: ignore[arg-type]
+    model.config = dataclasses.replace(model.config, condition_masks=masks)
+    return model
+
+
+def test_the_decoders_loss_trains_the_encoder_through_the_condition(small: ActDiff) -> None:
+    only(small, "full").train()
+    losses(small, 1)["decoder_ce"].sum().backward()
+    unused = {"encoder.conv_out.weight", "encoder.conv_out.bias"}  # the encoder's own logits
+    for name, parameter in small.named_parameters():
+        assert (parameter.grad is None or not parameter.grad.any()) == (name in unused), name
+
+
+def test_a_blanked_condition_says_nothing(small: ActDiff) -> None:
+    only(small, "zero").eval()
+    features, y = data()
+    boundary = boundary_curve(y, MASK, 1.0)
+    _, decoder = small(features, y, boundary, MASK, seeded(1))
+    _, other = small(features * 3, y, boundary, MASK, seeded(1))
+    assert torch.equal(decoder, other)
+
+
+def test_it_learns_videos_by_heart() -> None:
+    features, y = data()
+    features[:, :4] += 4 * y  # the labels can be seen
+    boundary = boundary_curve(y, MASK, 1.0)
+    encoder_config = EncoderConfig(4, 16, 5, (1, 3), dropout=0, channel_dropout=0, temporal_dropout=0)
+    torch.manual_seed(0)
+    model = ActDiff(6, 4, ActDiffConfig(encoder_config, DecoderConfig(3, 12, time_width=16, dropout=0)))
+    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
+    generator = seeded(0)
+    for _ in range(150):
+        encoder, decoder = model(features, y, boundary, MASK, generator)
+        loss = total_loss(actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid"), LossConfig())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    model.eval()
+    found = model.sample(features, MASK, [seeded(8), seeded(9)]) > 0.5
+    right = (found == y.bool())[MASK[:, None].expand_as(y)]
+    assert right.float().mean() > 0.95
+
+
+def test_defaults_are_the_papers() -> None:
+    config = ActDiffConfig()
+    assert (config.encoder.layers, config.encoder.width, config.decoder.layers, config.decoder.width) == (
+        12, 256, 8, 128,
+    )  # fmt: skip
+    assert config.encoder.condition_channels == 768
+
+
+def test_configs_are_checked() -> None:
+    with pytest.raises(InputError) as caught:
+        EncoderConfig(layers=3, kernel=4, condition_layers=(3,), dropout=1.0)
+    names = ["encoder.kernel", "encoder.condition_layers", "encoder.dropout"]
+    assert [p.column for p in caught.value.problems] == names
+    with pytest.raises(InputError, match=r"decoder\.time_width: got 7"):
+        DecoderConfig(time_width=7)
+    with pytest.raises(InputError, match=r"losses\.boundary_sigma"):
+        LossConfig(boundary_sigma=0)

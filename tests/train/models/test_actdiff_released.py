@@ -1,0 +1,80 @@
+"""What the importer of released checkpoints refuses. That it imports is in test_actdiff_parity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from manifests.errors import InputError
+from train.models.actdiff import ActDiff
+from train.models.actdiff_released import load_released, our_name
+
+BACK = {
+    "attention.query": "att_linear_q", "attention.key": "att_linear_k", "attention.value": "att_linear_v",
+    "conv.": "conv_block.0.", "ffn.": "ffn_block.", "encoder.layers": "encoder.encoder.layers",
+    "decoder.layers": "decoder.module.layers", "decoder.time_mlp.2": "decoder.time_in.1",
+    "decoder.time_mlp.0": "decoder.time_in.0", "time_projection": "module.time_proj",
+}  # fmt: skip
+
+
+def released_state(model: ActDiff) -> dict[str, Tensor]:
+    """The model's parameters under released names, with a table as released files have it."""
+    state = {}
+    for name, x in model.state_dict().items():
+        for ours, theirs in BACK.items():
+            name = name.replace(ours, theirs)
+        state[name] = x
+    return {**state, "sqrt_alphas_cumprod": torch.zeros(1000)}
+
+
+def test_there_and_back(small: ActDiff, tmp_path: Path) -> None:
+    state = {name: x + 1 for name, x in released_state(small).items()}
+    torch.save(state, tmp_path / "release.model")
+    expected = {name: x + 1 for name, x in small.state_dict().items()}
+    load_released(small, tmp_path / "release.model")
+    torch.testing.assert_close(small.state_dict(), expected)
+
+
+def test_what_doesn_t_fit_is_named(small: ActDiff, tmp_path: Path) -> None:
+    state = released_state(small)
+    del state["encoder.conv_in.bias"]
+    state["decoder.module.layers.7.att_linear_q.weight"] = torch.zeros(1)
+    state["decoder.conv_out.bias"] = torch.zeros(9)
+    path = tmp_path / "release.model"
+    torch.save(state, path)
+    with pytest.raises(InputError) as caught:
+        load_released(small, path)
+    found = {(p.file, p.column, p.value) for p in caught.value.problems}
+    assert found == {
+        (path, "encoder.conv_in.bias", None),
+        (path, "decoder.module.layers.7.att_linear_q.weight", None),
+        (path, "decoder.conv_out.bias", (9,)),
+    }
+
+
+def test_files_that_hold_no_state_dict(small: ActDiff, tmp_path: Path) -> None:
+    path = tmp_path / "release.model"
+    with pytest.raises(InputError, match=r"release\.model"):
+        load_released(small, path)  # not there
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=r"release\.model"):
+        load_released(small, path)
+    torch.save([1, 2], path)
+    with pytest.raises(InputError, match="got 'list'"):
+        load_released(small, path)
+    torch.save(Path("code, not tensors"), path)
+    with pytest.raises(InputError, match=r"release\.model"):
+        load_released(small, path)
+
+
+def test_tables_are_left_out() -> None:
+    assert (
+        our_name("posterior_mean_coef1")
+        is our_name("sqrt_recipm1_alphas_cumprod")
+        is our_name("betas")
+        is None
+    )
+    assert our_name("decoder.time_in.1.weight") == "decoder.time_mlp.2.weight"

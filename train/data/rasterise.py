@@ -1,0 +1,43 @@
+"""Labels to frames: intervals in seconds of film time, sampled at the frames' time stamps.
+
+In: one person's intervals. Out: a label set per frame, and whether the person is there. Which frames are
+promised or have features is left to `samples`.
+
+Shapes: T frames, C classes, I intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import InputError, Problem
+from manifests.labels import Interval
+from manifests.vocabulary import ABSENT, Vocabulary
+
+Bools = NDArray[np.bool_]
+
+
+def rasterise(
+    intervals: Sequence[Interval], time_s: NDArray[np.float64], vocabulary: Vocabulary
+) -> tuple[Bools, Bools]:
+    """(labels [T, C], present [T]) of a person at the rising times `time_s` [T], in seconds.
+
+    A frame is in [start_s, end_s) or not; actions may overlap. `N/A` is no label: it says that the person is
+    not present. A frame in no interval has the person doing nothing that the vocabulary names. Raises
+    InputError for an action outside the vocabulary.
+    """
+    labels_TC = np.zeros((len(time_s), len(vocabulary)), dtype=bool)
+    present_T = np.ones(len(time_s), dtype=bool)
+    bounds_I2 = np.searchsorted(time_s, [(i.start_s, i.end_s) for i in intervals], side="left")
+    for interval, (start, stop) in zip(intervals, bounds_I2.tolist(), strict=True):
+        if interval.action == ABSENT:
+            present_T[start:stop] = False
+        elif interval.action in vocabulary:
+            labels_TC[start:stop, vocabulary.index(interval.action)] = True
+        else:
+            expected = f"one of the {len(vocabulary)} actions, or {ABSENT}"
+            raise InputError(Problem("labels", expected, column="action", value=interval.action))
+    return labels_TC, present_T

@@ -1,0 +1,197 @@
+"""Who is in a features folder, when, and with which labels; all that makes the folder unfit, in one error.
+
+In: a features folder as `rhas extract` leaves it. Out: `Contents`. Features themselves are not read: that takes
+minutes, and `rhas verify` does it; `samples` checks those that it loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manifests.errors import InputError, Problem
+from manifests.failures import read_failures
+from manifests.identity import movie_identity
+from manifests.inputs import load_inputs
+from manifests.labels import Labels
+from manifests.layout import FeaturesFolder
+from manifests.manifest import Manifest, Movie, Person
+from manifests.reader import PersonSeries, Shard, reading
+from manifests.status import FrameStatus
+from manifests.verify import read_config
+from manifests.vocabulary import Vocabulary
+from train.data.config import DataConfig
+from train.data.spans import Stretch
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everyone who can be learnt from, and who or what was left out and why."""
+
+    stretches: tuple[Stretch, ...]
+    vocabulary: Vocabulary
+    feature_size: int  # F
+    text_size: int | None  # E; None where the encoder has no text embedding
+    unlabelled: tuple[str, ...]  # film/person
+    lost_films: tuple[str, ...]  # those that failures.csv says could not be extracted at all
+
+
+@dataclass(frozen=True)
+class _Film:
+    movie: Movie
+    shard: Path
+    fingerprint: str
+    series: dict[str, PersonSeries]  # by person_id; only what is in memory may be used, the file is closed
+    sizes: tuple[int, ...]  # of one frame's features: F, or 32 and F
+
+
+def read_contents(root: Path, config: DataConfig) -> Contents:
+    """Raises one InputError with all problems of the folder, each naming the file and what was expected."""
+    folder = FeaturesFolder(root)
+    record = read_config(folder)
+    if not folder.labels.is_file():
+        expected = "the labels (`rhas labels` puts them beside features that were extracted without)"
+        raise InputError(Problem(folder.labels, expected))
+    inputs = load_inputs(folder.manifest, folder.labels, folder.actions)
+    assert inputs.labels is not None  # a path was given
+    problems: list[Problem] = []
+    lost = _lost_films(folder, inputs.manifest)
+    films = [
+        film
+        for movie in inputs.manifest.movies
+        if movie.movie_id not in lost and (film := _read_film(folder, movie, record, problems)) is not None
+    ]
+    problems += _size_problems(films, config.feature_size)
+    shown = _shown_films(films)
+    stretches = tuple(
+        stretch for film in films for stretch in _stretches(film, shown[film.movie.movie_id], inputs.labels)
+    )
+    unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in stretches if not s.intervals)
+    if unlabelled and config.unlabelled == "error":
+        expected = "labels for everyone who is in a film (or the option to skip persons without)"
+        problems.append(Problem(folder.labels, expected, value=f"none for {', '.join(unlabelled)}"))
+    if not problems and not stretches:
+        problems.append(Problem(root, "at least one person with frames"))
+    if problems:
+        raise InputError(problems)
+    text = stretches[0].text
+    return Contents(
+        stretches=tuple(stretch for stretch in stretches if stretch.intervals),
+        vocabulary=inputs.vocabulary,
+        feature_size=films[0].sizes[-1],
+        text_size=None if text is None else len(text),
+        unlabelled=unlabelled,
+        lost_films=lost,
+    )
+
+
+def _lost_films(folder: FeaturesFolder, manifest: Manifest) -> tuple[str, ...]:
+    """Films without a shard, and on record as such; without a record the extraction is unfinished."""
+    failures = read_failures(folder.failures) if folder.failures.exists() else []
+    recorded = {failure.movie_id for failure in failures if failure.whole_film}
+    return tuple(
+        movie.movie_id
+        for movie in manifest.movies
+        if movie.movie_id in recorded and not folder.shard(movie.movie_id).exists()
+    )
+
+
+def _read_film(
+    folder: FeaturesFolder, movie: Movie, record: dict[str, Any], problems: list[Problem]
+) -> _Film | None:
+    """What a film's shard says of times and status; None, with the problems noted, when it won't do."""
+    path = folder.shard(movie.movie_id)
+    if not path.exists():
+        problems.append(Problem(path, f"the shard of film {movie.movie_id}: finish the extraction first"))
+        return None
+    try:
+        with Shard(path) as shard, reading(path, "a feature shard"):
+            identity = shard.json("identity")
+            expected = movie_identity(record["extraction"], str(identity["video"]), movie.persons)
+            others = [name for name in expected if identity.get(name) != expected[name]]
+            others += [name for name in ("config", "models") if shard.json(name) != record[name]]
+            if others:
+                wanted = "a shard that was extracted as config.json and manifest.csv say"
+                raise InputError(Problem(path, wanted, value=f"another {', '.join(others)}"))
+            series = {person.person_id: shard.person(person.person_id) for person in movie.persons}
+            first = next(iter(series.values()))
+            if not (np.diff(first.time_s) > 0).all():
+                raise InputError(Problem(path, "times that rise from sample to sample"))
+            # Each person's shape was read with the series; a film has one shape for all.
+            sizes = {s.holistic.shape[1:] for s in series.values()}
+            if len(sizes) > 1:
+                raise InputError(Problem(path, "features of one size", value=sorted(sizes)))
+            return _Film(movie, path, str(identity["video"]), series, sizes.pop())
+    except InputError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _size_problems(films: list[_Film], expected: int | None) -> Iterator[Problem]:
+    """Films whose features or text embeddings are not of the size of the others', or of that expected."""
+    for film in films:
+        if expected is not None and film.sizes[-1] != expected:
+            yield Problem(film.shard, f"features of size {expected}, as configured", value=film.sizes[-1])
+        elif film.sizes != films[0].sizes:
+            wanted = f"features of size {_times(films[0].sizes)}, as in {films[0].shard.name}"
+            yield Problem(film.shard, wanted, value=_times(film.sizes))
+    persons = [(film, series) for film in films for series in film.series.values()]
+    for film, series in persons:
+        first_film, first = persons[0]
+        if _text_size(series) != _text_size(first):
+            wanted = (
+                f"{_text_size(first)}, as for {first.person_id} in {first_film.shard.name}, "
+                f"as size of the text embedding of person {series.person_id}"
+            )
+            yield Problem(film.shard, wanted, value=_text_size(series))
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sizes))
+
+
+def _text_size(series: PersonSeries) -> str:
+    return "none" if series.text_embedding is None else _times(series.text_embedding.shape)
+
+
+def _shown_films(films: Iterable[_Film]) -> dict[str, str]:
+    """Which film each movie_id shows: the first movie_id with the same file, by its place or its contents."""
+    shown: dict[str, str] = {}
+    first: dict[str, str] = {}  # place or contents -> film
+    for film in sorted(films, key=lambda film: film.movie.movie_id):
+        marks = (f"place {film.movie.video}", f"contents {film.fingerprint}")
+        known = sorted({first[mark] for mark in marks if mark in first})
+        shown[film.movie.movie_id] = name = known[0] if known else film.movie.movie_id
+        first.update(dict.fromkeys(marks, name))
+        if len(known) > 1:  # this one shows that two films seen so far are the same
+            shown = {movie_id: name if of in known else of for movie_id, of in shown.items()}
+            first = {mark: name if of in known else of for mark, of in first.items()}
+    return shown
+
+
+def _stretches(film: _Film, shown: str, labels: Labels) -> Iterator[Stretch]:
+    for person in film.movie.persons:
+        promised = np.flatnonzero(film.series[person.person_id].status != FrameStatus.OUTSIDE)
+        if promised.size:  # the interval of a person may lie behind the film's end
+            yield _stretch(film, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
+
+
+def _stretch(film: _Film, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Stretch:
+    series = film.series[person.person_id]
+    return Stretch(
+        movie_id=person.movie_id,
+        person_id=person.person_id,
+        reference=person.reference,
+        split=person.split,
+        film=shown,
+        shard=film.shard,
+        first=start,
+        time_s=series.time_s[start:stop],
+        status=series.status[start:stop],
+        intervals=labels.intervals.get(person.key, ()),
+        text=series.text_embedding,
+    )
