@@ -2,13 +2,12 @@
 
     dataset = load_dataset(Path("features"), DataConfig(split="cross-movie", seed=1))
     train = dataset.splits["train"]
-    batches = BatchSampler(len(train), batch=4, seed=1)
-    loader = DataLoader(train, batch_sampler=batches, collate_fn=collate, num_workers=4)
+    loader = BatchLoader(train, BatchSampler(len(train), batch=4, seed=1), workers=4)
 
 - `config`: what is chosen; `dataset`: all of it put together
 - `stretches`: who is in a features folder, and when; `spans`: their windows; `splits`: train, val, test
 - `rasterise`: labels to frames; `samples`: one window read from its shard; `targets`: curves made from labels
-- `batches`: padding and masks; `sampler`: which samples when, over epochs, ranks and restarts
+- `batches`: padding and masks; `sampler`: which samples when, over epochs, ranks and restarts; `loader`: both
 
 Nothing is copied on disk. Models, losses and the training loop are left to the rest of `train`.
 """
@@ -16,12 +15,14 @@ Nothing is copied on disk. Models, losses and the training loop are left to the 
 from train.data.batches import Batch, collate
 from train.data.config import DataConfig, TargetConfig
 from train.data.dataset import Dataset, load_dataset
+from train.data.loader import BatchLoader
 from train.data.rasterise import rasterise
 from train.data.sampler import BatchSampler
 from train.data.samples import Sample, SampleSet
 
 __all__ = [
     "Batch",
+    "BatchLoader",
     "BatchSampler",
     "DataConfig",
     "Dataset",

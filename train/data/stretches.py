@@ -121,7 +121,6 @@ def _read_film(
             first = next(iter(series.values()))
             if not (np.diff(first.time_s) > 0).all():
                 raise InputError(Problem(path, "times that rise from sample to sample"))
-            # Each person's shape was read with the series; a film has one shape for all.
             sizes = {s.holistic.shape[1:] for s in series.values()}
             if len(sizes) > 1:
                 raise InputError(Problem(path, "features of one size", value=sorted(sizes)))
@@ -136,7 +135,7 @@ def _size_problems(films: list[_Film], expected: int | None) -> Iterator[Problem
     for film in films:
         if expected is not None and film.sizes[-1] != expected:
             yield Problem(film.shard, f"features of size {expected}, as configured", value=film.sizes[-1])
-        elif film.sizes != films[0].sizes:
+        elif expected is None and film.sizes != films[0].sizes:
             wanted = f"features of size {_times(films[0].sizes)}, as in {films[0].shard.name}"
             yield Problem(film.shard, wanted, value=_times(film.sizes))
     persons = [(film, series) for film in films for series in film.series.values()]

@@ -16,9 +16,8 @@ from torch.nn import functional as F
 
 from train.diffusion.labels import LabelDiffusion, probabilities
 
-Decode = Callable[
-    [Tensor, Tensor], Tensor
-]  # noisy labels in [0,1] [B, C, T] and time steps [B] -> logits [B, C, T]
+# Noisy labels in [0,1] [B, C, T] and time steps [B] to logits [B, C, T].
+Decode = Callable[[Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
@@ -33,9 +32,7 @@ def ddim_sample(
     batch. `start_BCT` replaces the noise to start from; `steps` and `eta` (0: no noise is drawn on the way)
     replace those of the diffusion's config. `decode` must leave padding out of account by itself.
     """
-    assert len(generators) == len(mask_BT), (
-        f"got {len(generators) = }, expected one for each of {len(mask_BT)}"
-    )
+    assert len(generators) == len(mask_BT), f"got {len(generators) = }, expected {len(mask_BT) = }"
     config = diffusion.config
     steps = config.sampling_steps if steps is None else steps
     eta = config.eta if eta is None else eta
@@ -53,7 +50,7 @@ def ddim_sample(
         now, then = alphas_bar[t], alphas_bar[following]
         noise_BCT = (x_BCT - math.sqrt(now) * x0_BCT) / math.sqrt(1 - now)
         sigma = eta * math.sqrt((1 - then) / (1 - now) * (1 - now / then))
-        x_BCT = math.sqrt(then) * x0_BCT + math.sqrt(1 - then - sigma**2) * noise_BCT
+        x_BCT = math.sqrt(then) * x0_BCT + math.sqrt(max(0.0, 1 - then - sigma**2)) * noise_BCT
         if sigma > 0:
             x_BCT = x_BCT + sigma * _noise(mask_BT, classes, generators)
     return diffusion.to_labels(x_BCT) * mask_BT[:, None]

@@ -78,7 +78,7 @@ class LabelDiffusion:
         return signal * self.to_signal(y_BCT) + noise * noise_BCT
 
     def draw(self, y_BCT: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B].
+        """Float labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B].
 
         Each video gets its own time step. Draws on the generator's device.
         """

@@ -1,4 +1,4 @@
-"""What an ActDiff is configured by. Defaults are HopaDIFF's (Section 5 of its paper): 12 × 256, 8 × 128, k 5."""
+"""What an ActDiff is configured by. Defaults: HopaDIFF's paper, Section 5.1; dropouts and k from Supplement B."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from train.diffusion.labels import Link, log_probabilities, probabilities
 from train.layers.checks import at_least, require
 
 SMOOTHING_CAP = 16.0  # on a squared step of the log-probability (MS-TCN, arXiv:1903.01945, Eq. 4: τ = 4)
+COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,8 @@ class LossConfig:
     ce: float = 0.5
     smoothing: float = 0.1
     boundary: float = 0.1  # on the decoder only
-    soft_sigma: float | None = (
-        None  # frames by which labels are smoothed for the cross entropy; None: not at all
-    )
-    boundary_sigma: float = 1.0  # frames
+    soft_sigma: float | None = None  # in frames, of the labels for the cross entropy; None: not smoothed
+    boundary_sigma: float = 1.0  # in frames, of the boundary curve
 
     def __post_init__(self) -> None:
         require(
@@ -73,12 +72,17 @@ def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, lin
     """BCE of how much neighbouring frames differ against the boundary curve at the later one [B].
 
     The difference is 1 − ⟨p_t, stopgrad p_{t−1}⟩ for softmax and 1 − the cosine of the two for sigmoid, whose
-    vectors don't sum to one.
+    vectors don't sum to one. The latter is squeezed into [.01, .99]: near an angle θ of 0 the loss goes like
+    −2b log θ, and without a margin two equal frames at a boundary gave gradients above 10⁴.
     """
     now_BCP = probabilities(logits_BCT[:, :, 1:], link)
     before_BCP = probabilities(logits_BCT[:, :, :-1], link).detach()
-    same_BP = (now_BCP * before_BCP).sum(1) if link == "softmax" else F.cosine_similarity(now_BCP, before_BCP)
-    differ_BP = (1 - same_BP).clamp(0, 1)  # rounding can leave it just outside
+    if link == "softmax":
+        differ_BP = 1 - (now_BCP * before_BCP).sum(1)
+    else:
+        differ_BP = 1 - F.cosine_similarity(now_BCP, before_BCP)
+        differ_BP = COSINE_MARGIN + (1 - 2 * COSINE_MARGIN) * differ_BP
+    differ_BP = differ_BP.clamp(0, 1)  # rounding can leave it just outside
     terms_BP = F.binary_cross_entropy(differ_BP, boundary_B1T[:, 0, 1:].to(differ_BP.dtype), reduction="none")
     return _mean(terms_BP, _pairs(mask_BT))
 
@@ -100,9 +104,8 @@ def actdiff_losses(
 def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
     """The weighted sum of a step's losses, a mean over its videos: one number."""
     weights = {"ce": config.ce, "smoothing": config.smoothing, "boundary": config.boundary}
-    return (
-        torch.stack([weights[name.rpartition("_")[2]] * loss for name, loss in losses.items()]).sum(0).mean()
-    )
+    weighted = [weights[name.rpartition("_")[2]] * loss_B for name, loss_B in losses.items()]
+    return torch.stack(weighted).sum(0).mean()
 
 
 def class_weights(positives_C: Tensor, frames: int, link: Link) -> Tensor:

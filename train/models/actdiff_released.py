@@ -17,35 +17,31 @@ from torch import Tensor
 from manifests.errors import InputError, Problem
 from train.models.actdiff import ActDiff
 
-_STACKS = {"encoder.encoder.layers.": "encoder.layers.", "decoder.module.layers.": "decoder.layers."}
+_STACKS = {"encoder.layers.": "encoder.encoder.layers.", "decoder.layers.": "decoder.module.layers."}
 _IN_A_LAYER = {
-    "att_linear_q": "attention.query",
-    "att_linear_k": "attention.key",
-    "att_linear_v": "attention.value",
-    "conv_block.0": "conv",
-    "ffn_block.0": "ffn.0",
-    "ffn_block.2": "ffn.2",
+    "attention.query": "att_linear_q",
+    "attention.key": "att_linear_k",
+    "attention.value": "att_linear_v",
+    "conv": "conv_block.0",
+    "ffn.0": "ffn_block.0",
+    "ffn.2": "ffn_block.2",
 }
 _TIME = {
-    "decoder.time_in.0.": "decoder.time_mlp.0.",
-    "decoder.time_in.1.": "decoder.time_mlp.2.",  # ours counts the swish between the two
-    "decoder.module.time_proj.": "decoder.time_projection.",
+    "decoder.time_mlp.0": "decoder.time_in.0",
+    "decoder.time_mlp.2": "decoder.time_in.1",  # ours counts the swish between the two
+    "decoder.time_projection": "decoder.module.time_proj",
 }
 _TABLE = re.compile(r"betas|\w*alphas_cumprod\w*|posterior_\w+")
 
 
-def our_name(released: str) -> str | None:
-    """A released parameter's name in our state dict; None for a table that ours doesn't keep."""
-    if _TABLE.fullmatch(released):
-        return None
-    for theirs, ours in _TIME.items():
-        released = released.replace(theirs, ours)
-    for theirs, ours in _STACKS.items():
-        if released.startswith(theirs):
-            number, _, rest = released.removeprefix(theirs).partition(".")
-            part, _, kind = rest.rpartition(".")
-            return f"{ours}{number}.{_IN_A_LAYER.get(part, part)}.{kind}"
-    return released
+def released_name(ours: str) -> str:
+    """What a parameter of our state dict is called in a released one."""
+    module, _, kind = ours.rpartition(".")  # kind: weight or bias
+    for stack, theirs in _STACKS.items():
+        if module.startswith(stack):
+            number, _, part = module.removeprefix(stack).partition(".")
+            return f"{theirs}{number}.{_IN_A_LAYER[part]}.{kind}"
+    return f"{_TIME.get(module, module)}.{kind}"
 
 
 def load_released(model: ActDiff, path: Path) -> None:
@@ -65,21 +61,15 @@ def load_released(model: ActDiff, path: Path) -> None:
 
 def load_released_state(model: ActDiff, state: Mapping[str, Tensor], path: Path) -> None:
     """Loads parameters under their released names; `path` is named in the `InputError` if they don't fit."""
-    renamed = {name: our_name(name) for name in state}
-    expected = model.state_dict()
-    problems = [
-        Problem(path, "no such parameter in a model of this config", column=theirs)
-        for theirs, ours in renamed.items()
-        if ours is not None and ours not in expected
-    ]
-    missing = sorted(expected.keys() - renamed.values())
-    problems += [Problem(path, "a parameter for it", column=ours) for ours in missing]
-    fitting = {ours: state[theirs] for theirs, ours in renamed.items() if ours in expected}
-    theirs_of = {ours: theirs for theirs, ours in renamed.items()}
-    for ours, given in fitting.items():
-        if given.shape != expected[ours].shape:
-            wanted = f"shape {tuple(expected[ours].shape)}"
-            problems.append(Problem(path, wanted, column=theirs_of[ours], value=tuple(given.shape)))
+    expected = {released_name(ours): (ours, x.shape) for ours, x in model.state_dict().items()}
+    unknown = [name for name in state if name not in expected and not _TABLE.fullmatch(name)]
+    problems = [Problem(path, "a parameter that the config's model has", column=name) for name in unknown]
+    for name, (_, shape) in expected.items():
+        if name not in state:
+            problems.append(Problem(path, f"shape {tuple(shape)}", column=name, value="no such parameter"))
+        elif state[name].shape != shape:
+            found = tuple(state[name].shape)
+            problems.append(Problem(path, f"shape {tuple(shape)}", column=name, value=found))
     if problems:
         raise InputError(problems)
-    model.load_state_dict(fitting)
+    model.load_state_dict({ours: state[name] for name, (ours, _) in expected.items()})

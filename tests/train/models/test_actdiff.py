@@ -94,10 +94,10 @@ def test_it_learns_videos_by_heart() -> None:
     boundary = boundary_curve(y, MASK, 1.0)
     encoder_config = EncoderConfig(4, 16, 5, (1, 3), dropout=0, channel_dropout=0, temporal_dropout=0)
     torch.manual_seed(0)
-    model = ActDiff(6, 4, ActDiffConfig(encoder_config, DecoderConfig(3, 12, time_width=16, dropout=0)))
-    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
+    model = ActDiff(6, 4, ActDiffConfig(encoder_config, DecoderConfig(4, 32, time_width=16, dropout=0)))
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
     generator = seeded(0)
-    for _ in range(150):
+    for _ in range(100):
         encoder, decoder = model(features, y, boundary, MASK, generator)
         loss = total_loss(actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid"), LossConfig())
         optimiser.zero_grad()

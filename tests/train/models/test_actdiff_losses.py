@@ -72,6 +72,17 @@ def test_boundary_loss_likes_changes_at_boundaries(link: str) -> None:
     assert right < 0.05 < 1 < late
 
 
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("apart", [0.0, 1e-4, 1e-2, 1.0])
+def test_boundary_gradient_is_bounded_where_frames_are_nearly_equal(link: str, apart: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, step = torch.randn(2, 1, 4, 1, generator=generator)
+    logits = torch.cat([first, first + apart * step], 2).requires_grad_()
+    loss = boundary_loss(logits, torch.ones(1, 1, 2), torch.ones(1, 2, dtype=torch.bool), link)
+    (grad,) = torch.autograd.grad(loss.sum(), logits)
+    assert grad.norm() < 10
+
+
 def test_smoothing_is_capped() -> None:
     logits = torch.tensor([[[100.0, -100.0]]])
     assert smoothing_loss(logits, torch.ones(1, 2, dtype=torch.bool), "sigmoid").item() == 16

@@ -1,0 +1,233 @@
+"""A features folder as training data: what is in it, and what makes it unfit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from feature_folders import FPS, make_windows
+from training_folders import VOCABULARY, intervals_of, labelled_film, two_persons, write_training_folder
+
+from manifests.errors import InputError
+from manifests.failures import film_failure, write_failures
+from manifests.manifest import Person
+from manifests.reader import FeaturesReader
+from manifests.shard import write_shard
+from train.data import DataConfig, load_dataset
+
+CONFIG = DataConfig(window=16, split="random")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "features"
+
+
+def _message(root: Path, config: DataConfig = CONFIG) -> str:
+    with pytest.raises(InputError) as caught:
+        load_dataset(root, config)
+    return str(caught.value)
+
+
+def test_samples_are_the_promised_frames_of_everyone(root: Path) -> None:
+    films = [labelled_film(f"m{i}", samples=40 + 7 * i) for i in range(4)]
+    write_training_folder(root, films)
+    dataset = load_dataset(root, CONFIG)
+    assert (dataset.feature_size, dataset.text_size, dataset.vocabulary) == (6, 4, VOCABULARY)
+    assert (dataset.unlabelled, dataset.lost_films, dataset.left_out_frames) == ((), (), 0)
+    samples = {sample.name: sample for split in dataset.splits.values() for sample in split}
+    promised = {(s.movie_id, s.person_id): s for s in FeaturesReader(root).persons()}
+    for (movie_id, person_id), series in promised.items():
+        frames = np.flatnonzero(series.status)
+        starts = range(frames[0], frames[-1] + 1, 16)
+        own = [samples.pop(f"{movie_id}/{person_id}/{start}") for start in starts]
+        holistic = torch.cat([sample.holistic for sample in own])
+        expected = np.nan_to_num(series.holistic[frames[0] : frames[-1] + 1].astype(np.float32))
+        np.testing.assert_array_equal(holistic, expected)
+        assert {sample.reference for sample in own} == {series.reference}
+    assert not samples
+
+
+def test_a_person_behind_the_films_end_has_no_samples_and_needs_no_labels(root: Path) -> None:
+    films = [labelled_film(f"m{i}") for i in range(3)]
+    late = (*two_persons("m3"), Person("m3", "late", "the child", 99.0, 100.0))
+    films.append(labelled_film("m3", persons=late))
+    labels = {p.key: intervals_of(f) for f in films for p in f.persons if p.person_id != "late"}
+    write_training_folder(root, films, labels)
+    names = [name.split("/")[1] for name in _names(root)]
+    assert set(names) == {"a", "b"}
+
+
+def _names(root: Path, config: DataConfig = CONFIG) -> list[str]:
+    return [span.name for split in load_dataset(root, config).splits.values() for span in split.spans]
+
+
+def test_short_last_windows_can_be_left_out(root: Path) -> None:
+    write_training_folder(root, [labelled_film(f"m{i}") for i in range(3)])
+    dataset = load_dataset(root, DataConfig(window=16, split="random", min_frames=8))
+    # Person a has 40 frames, b 20: the last windows have 8 and 4.
+    assert dataset.left_out_frames == 3 * 4
+    assert sum(len(split) for split in dataset.splits.values()) == 3 * (3 + 1)
+
+
+def test_class_weights_balance_the_valid_frames_of_a_split(root: Path) -> None:
+    write_training_folder(root, [labelled_film(f"m{i}", samples=50) for i in range(4)])
+    train = load_dataset(root, CONFIG).splits["train"]
+    positives, frames = np.zeros(2), 0
+    for sample in train:
+        positives += sample.labels[sample.valid].numpy().sum(0)
+        frames += int(sample.valid.sum())
+    np.testing.assert_allclose(train.class_weights("softmax"), frames / ((positives + 10) * 2), rtol=1e-6)
+    np.testing.assert_allclose(
+        train.class_weights("sigmoid"), (frames - positives) / (positives + 10), rtol=1e-6
+    )
+
+
+def test_a_film_listed_twice_is_one_film(root: Path) -> None:
+    """By its contents: m0, m1; and the place: m1, m2, which only m1 links to m0."""
+    films = [labelled_film(f"m{i}", video_id="same" if i < 2 else None) for i in range(6)]
+    folder = write_training_folder(root, films)
+    text = folder.manifest.read_text()
+    folder.manifest.write_text(text.replace("/films/m2.mp4", "/films/m1.mp4"))
+    for seed in range(8):
+        splits = load_dataset(root, DataConfig(window=16, seed=seed)).splits
+        sides = {
+            movie_id: {name for name, split in splits.items() for s in split.spans if s.place[0] == movie_id}
+            for movie_id in ("m0", "m1", "m2")
+        }
+        assert sides["m0"] == sides["m1"] == sides["m2"] and len(sides["m0"]) == 1
+
+
+def test_a_manifests_split_is_not_cross_movie_by_itself(root: Path) -> None:
+    films = [
+        labelled_film(f"m{i}", persons=two_persons(f"m{i}", sides))
+        for i, sides in enumerate([("train", "train"), ("val", "test")])
+    ]
+    write_training_folder(root, films)
+    assert len(_names(root, DataConfig(window=16, split="manifest"))) == 10
+    message = _message(root, DataConfig(window=16, split="manifest", films_apart=True))
+    assert "got 'test: m1; val: m1'" in message and "persons of film m1" in message
+
+
+def test_no_folder_and_no_labels_are_named(root: Path) -> None:
+    assert "config.json" in _message(root)
+    folder = write_training_folder(root, [labelled_film("m0")])
+    folder.labels.unlink()
+    message = _message(root)
+    assert str(folder.labels) in message and "rhas labels" in message
+
+
+def test_labels_outside_the_vocabulary_are_named(root: Path) -> None:
+    folder = write_training_folder(root, [labelled_film("m0")])
+    folder.labels.write_text(folder.labels.read_text().replace("walking", "wolking"))
+    assert "labels.csv, row 3, column action: got 'wolking'" in _message(root)
+
+
+def test_persons_without_labels_are_all_listed_or_skipped_and_counted(root: Path) -> None:
+    films = [labelled_film(f"m{i}") for i in range(4)]
+    labels = {p.key: intervals_of(f) for f in films for p in f.persons}
+    del labels["m0", "b"], labels["m2", "a"]
+    write_training_folder(root, films, labels)
+    assert "got 'none for m0/b, m2/a'" in _message(root)
+    skipping = DataConfig(window=16, split="random", unlabelled="skip")
+    assert load_dataset(root, skipping).unlabelled == ("m0/b", "m2/a")
+    assert not {n for n in _names(root, skipping) if n.startswith(("m0/b/", "m2/a/"))}
+
+
+def test_features_of_another_size_are_named(root: Path) -> None:
+    films = [labelled_film("m0"), labelled_film("m1", feature_shape=(7,)), labelled_film("m2")]
+    folder = write_training_folder(root, films)
+    expected = f"{folder.shard('m1')}: got '7': expected features of size 6, as in m0.h5"
+    assert _message(root) == expected
+    message = _message(root, DataConfig(split="random", feature_size=7))
+    assert [line.split(":")[0] for line in message.splitlines()] == [
+        str(folder.shard("m0")), str(folder.shard("m2")),
+    ]  # fmt: skip
+    assert "expected features of size 7, as configured" in message
+
+
+def test_text_embeddings_of_another_size_are_named(root: Path) -> None:
+    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    with h5py.File(folder.shard("m1"), "r+") as file:
+        del file["persons/b/text_embedding"]
+    assert "got 'none': expected 4, as for a in m0.h5, as size" in _message(root)
+
+
+def test_shards_of_another_extraction_are_named(root: Path) -> None:
+    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    with h5py.File(folder.shard("m1"), "r+") as file:
+        identity = json.loads(bytes(file.attrs["identity"]).decode())
+        identity["extraction"] = "0" * 32
+        _describe(file, identity=identity, config={"precision": "other"})
+    message = _message(root)
+    assert message.startswith(str(folder.shard("m1"))) and "got 'another extraction, config'" in message
+
+
+def _describe(file: h5py.File, **values: Any) -> None:
+    for name, value in values.items():
+        text = json.dumps(value).encode()
+        file.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", len(text)))
+
+
+def test_a_changed_manifest_is_noticed(root: Path) -> None:
+    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    folder.manifest.write_text(folder.manifest.read_text().replace("the man in red", "the man in blue"))
+    assert _message(root).count("got 'another persons'") == 2
+
+
+def test_an_unfinished_extraction_is_no_dataset_but_a_recorded_loss_is_known(root: Path) -> None:
+    folder = write_training_folder(root, [labelled_film(f"m{i}") for i in range(5)])
+    folder.shard("m3").unlink()
+    assert f"{folder.shard('m3')}: expected the shard of film m3" in _message(root)
+    write_failures(folder.failures, [film_failure("m3", "probe", "no film")])
+    assert load_dataset(root, CONFIG).lost_films == ("m3",)
+    assert not [name for name in _names(root) if name.startswith("m3/")]
+
+
+def test_a_damaged_shard_is_named_beside_other_problems(root: Path) -> None:
+    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1"), labelled_film("m2")])
+    folder.shard("m0").write_bytes(b"nothing")
+    folder.shard("m1").unlink()
+    assert [line.split(":")[0] for line in _message(root).splitlines()] == [
+        str(folder.shard("m0")), str(folder.shard("m1")),
+    ]  # fmt: skip
+
+
+def test_times_that_do_not_rise_are_named(root: Path) -> None:
+    film = labelled_film("m0")
+    folder = write_training_folder(root, [film])
+    film.time_s[5] = 4 / FPS
+    write_shard(folder, film, make_windows(film).__getitem__)
+    assert "expected times that rise from sample to sample" in _message(root)
+
+
+def test_an_empty_split_is_an_error(root: Path) -> None:
+    write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    message = _message(root, DataConfig(split="cross-movie"))
+    assert "at least one sample in val" in message and "train" not in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "column"),
+    [
+        ({"window": 0, "min_frames": 0}, "window"),
+        ({"window": 10, "min_frames": 11}, "min_frames"),
+        ({"split": "cross-film"}, "split"),
+        ({"proportions": (1, 2)}, "proportions"),
+        ({"proportions": (1, 2, 0)}, "proportions"),
+        ({"proportions": (1, 2, 3), "split": "manifest"}, "proportions"),
+        ({"films_apart": True, "split": "random"}, "films_apart"),
+        ({"seed": -1}, "seed"),
+        ({"unlabelled": "keep"}, "unlabelled"),
+        ({"feature_size": 0}, "feature_size"),
+    ],
+)
+def test_a_config_is_checked(setting: dict[str, Any], column: str) -> None:
+    with pytest.raises(InputError) as caught:
+        DataConfig(**setting)
+    assert column in {problem.column for problem in caught.value.problems}

@@ -1,0 +1,160 @@
+"""Reading one window: masks for what is missing, errors for what is broken, files for each process."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from feature_folders import FPS, make_windows
+from training_folders import VOCABULARY, damage, intervals_of, labelled_film, write_training_folder
+
+from manifests.errors import InputError
+from manifests.layout import FeaturesFolder
+from manifests.reader import FeaturesReader
+from manifests.shard import write_shard
+from manifests.status import HAS_HOLISTIC, HAS_PARTIAL
+from train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, TargetConfig, load_dataset, rasterise
+from train.data.samples import OpenShards
+
+FILMS = ("m0", "m1", "m2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FeaturesFolder:
+    return write_training_folder(tmp_path / "features", [labelled_film(name) for name in FILMS])
+
+
+def _all_samples(folder: FeaturesFolder, targets: TargetConfig | None = None, most: int = 16) -> SampleSet:
+    splits = load_dataset(folder.root, DataConfig(window=16, split="random"), targets).splits
+    spans = sorted((span for split in splits.values() for span in split.spans), key=lambda span: span.place)
+    return SampleSet(spans, VOCABULARY, targets or TargetConfig(), OpenShards(most))
+
+
+def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
+    seen = set()
+    for sample in _all_samples(folder):
+        movie_id, person_id, start = sample.name.split("/")
+        series = FeaturesReader(folder.root).person(movie_id, person_id)
+        own = slice(int(start), int(start) + len(sample.valid))
+        status = series.status[own]
+        seen.update(status.tolist())
+        for stream, has in (("holistic", HAS_HOLISTIC), ("partial", HAS_PARTIAL)):
+            features, mask = getattr(sample, stream), getattr(sample, f"has_{stream}").numpy()
+            np.testing.assert_array_equal(mask, np.isin(status, has))
+            assert features.dtype == torch.float32 and features.isfinite().all()
+            np.testing.assert_array_equal(features[mask], getattr(series, stream)[own][mask])
+            assert (features[~mask] == 0).all()
+        labels_TC, present_T = rasterise(
+            intervals_of(labelled_film(movie_id)), series.time_s[own], VOCABULARY
+        )
+        np.testing.assert_array_equal(sample.labels, labels_TC)
+        np.testing.assert_array_equal(sample.valid, present_T)
+        np.testing.assert_array_equal(sample.text, series.text_embedding)
+    assert seen == {1, 2, 3, 4, 5}  # all kinds of frames but those that nobody promised
+
+
+def test_tokens_are_averaged(tmp_path: Path) -> None:
+    films = [labelled_film(name, feature_shape=(32, 6)) for name in FILMS]
+    samples = _all_samples(write_training_folder(tmp_path / "features", films))
+    sample = samples[0]
+    series = FeaturesReader(tmp_path / "features").person("m0", "a")
+    mask = sample.has_partial.numpy()
+    expected = series.partial[: len(mask)].astype(np.float64).mean(axis=1)[mask]
+    np.testing.assert_allclose(sample.partial[mask], expected, rtol=1e-6)
+    assert sample.partial.shape == (16, 6)
+
+
+def test_targets_are_made_when_asked_for(folder: FeaturesFolder) -> None:
+    plain = _all_samples(folder, TargetConfig(boundary_sigma=None))[0]
+    assert plain.boundary is None and plain.soft_labels is None
+    both = _all_samples(folder, TargetConfig(boundary_sigma=2.0, soft_sigma=1.4))[0]
+    assert both.boundary is not None and both.boundary.max() == 1
+    assert both.soft_labels is not None and both.soft_labels.shape == both.labels.shape
+    with pytest.raises(InputError, match="column soft_sigma: got 0"):
+        TargetConfig(soft_sigma=0)
+
+
+@pytest.mark.parametrize("stream", ["holistic", "partial"])
+def test_nan_where_the_status_promises_a_feature_is_named(tmp_path: Path, stream: str) -> None:
+    films = [labelled_film(name) for name in FILMS]
+    folder = write_training_folder(tmp_path / "features", films, lossy=False)
+    status = FeaturesReader(folder.root).person("m1", "b").status
+    broken = int(np.flatnonzero(np.isin(status, HAS_PARTIAL))[-1])
+    damage(folder, "m1", "b", stream, broken)
+    samples = _all_samples(folder)
+    index = max(i for i, span in enumerate(samples.spans) if span.place[:2] == ("m1", "b"))
+    expected = (
+        rf"m1\.h5: got 'NaN .*person b, sample {broken} \({broken / FPS:.3f} s\), of film m1'.*{stream}"
+    )
+    with pytest.raises(InputError, match=expected):
+        samples[index]
+    # The same error, whole, out of a worker.
+    loader = BatchLoader(samples, BatchSampler(len(samples), 2, seed=0, shuffle=False), workers=1)
+    with pytest.raises(InputError, match=expected):
+        list(loader)
+
+
+def test_a_damaged_chunk_is_named(folder: FeaturesFolder) -> None:
+    samples = _all_samples(folder)
+    with h5py.File(folder.shard("m0"), "r") as file:
+        chunk = file["persons/a/holistic"].id.get_chunk_info(0)
+    with folder.shard("m0").open("r+b") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(b"\xff" * 8)
+    with pytest.raises(
+        InputError, match=r"m0\.h5: expected holistic of person a, samples 0 to 16 that can be"
+    ):
+        samples[0]
+
+
+def test_features_that_changed_meanwhile_are_refused(folder: FeaturesFolder) -> None:
+    samples = _all_samples(folder)
+    film = labelled_film("m0")
+    write_shard(folder, film, make_windows(film, seed=9).__getitem__)
+    with pytest.raises(InputError, match="person a as when training began"):
+        samples[0]
+
+
+def test_only_so_many_files_stay_open(folder: FeaturesFolder) -> None:
+    shards = OpenShards(most=2)
+    first = shards.person(folder.shard("m0"), "a")
+    assert shards.person(folder.shard("m0"), "a") is first
+    shards.person(folder.shard("m1"), "a")
+    shards.person(folder.shard("m0"), "b")
+    shards.person(folder.shard("m2"), "a")  # closes m1, used longest ago
+    assert first.holistic.id.valid
+    shards.person(folder.shard("m1"), "a")
+    assert not first.holistic.id.valid
+    assert len(_all_samples(folder, most=1)) == sum(1 for _ in _all_samples(folder, most=1))
+
+
+def test_workers_read_the_same_with_files_of_their_own(folder: FeaturesFolder) -> None:
+    samples = _all_samples(folder)
+    here = {sample.name: sample for sample in samples}  # leaves files open that workers inherit
+    loader = BatchLoader(samples, BatchSampler(len(samples), 2, seed=0), workers=2)
+    for _ in range(2):
+        batches = list(loader)
+        assert len(batches) == len(loader)
+        assert sorted(name for batch in batches for name in batch.names) == sorted(here)
+        for batch in batches:
+            for b, name in enumerate(batch.names):
+                length = int(batch.lengths_B[b])
+                assert torch.equal(batch.holistic_BFT[b, :, :length].T, here[name].holistic)
+
+
+def test_a_sample_set_can_be_sent_to_another_process(folder: FeaturesFolder) -> None:
+    samples = _all_samples(folder)
+    before = samples[3]
+    sent = pickle.loads(pickle.dumps(samples))
+    assert torch.equal(sent[3].partial, before.partial)
+
+
+def test_loading_leaves_the_global_generator_alone(folder: FeaturesFolder) -> None:
+    samples = _all_samples(folder)
+    before = torch.get_rng_state()
+    list(BatchLoader(samples, BatchSampler(len(samples), 2, seed=0)))
+    assert torch.equal(torch.get_rng_state(), before)

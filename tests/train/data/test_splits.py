@@ -1,0 +1,129 @@
+"""Splits: disjoint, complete, near their proportions, the same for a seed, films never on two sides."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from training_folders import spans_of, stretch_of
+
+from manifests.errors import InputError
+from train.data.config import DataConfig
+from train.data.spans import Span
+from train.data.splits import divide, split_spans
+
+SOURCE = Path("features")
+FILMS = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=4), st.integers(1, 30), min_size=3, max_size=40
+)
+PROPORTIONS = st.tuples(*[st.integers(1, 20)] * 3)
+
+
+def _split(spans: list[Span], **config: object) -> dict[str, list[Span]]:
+    return split_spans(spans, DataConfig(**config), SOURCE)  # type: ignore[arg-type]
+
+
+@settings(max_examples=50, deadline=None)
+@given(FILMS, st.sampled_from(("random", "cross-movie")), st.integers(0, 2**64 - 1), st.randoms())
+def test_splits_are_complete_disjoint_and_reproducible(
+    films: dict[str, int], protocol: str, seed: int, shuffler: random.Random
+) -> None:
+    spans = spans_of(**films)
+    splits = _split(spans, split=protocol, seed=seed)
+    assert list(splits) == ["train", "val", "test"]
+    together = [span.name for side in splits.values() for span in side]
+    assert sorted(together) == sorted(span.name for span in spans)
+    if protocol == "cross-movie":
+        sides = Counter(film for side in splits.values() for film in {span.stretch.movie_id for span in side})
+        assert set(sides.values()) == {1}
+    shuffler.shuffle(spans)
+    again = _split(spans, split=protocol, seed=seed)
+    names = {side: [span.name for span in own] for side, own in splits.items()}
+    assert {side: [span.name for span in own] for side, own in again.items()} == names
+
+
+@settings(max_examples=50, deadline=None)
+@given(FILMS, PROPORTIONS, st.integers(0, 100))
+def test_no_split_is_far_from_its_share(
+    films: dict[str, int], proportions: tuple[int, ...], seed: int
+) -> None:
+    sides = divide(films, proportions, torch.Generator().manual_seed(seed))
+    assert set(sides.values()) == {"train", "val", "test"}
+    largest, total = max(films.values()), sum(films.values())
+    for name, part in zip(("train", "val", "test"), proportions, strict=True):
+        own = sum(n for film, n in films.items() if sides[film] == name)
+        only_film = sum(side == name for side in sides.values()) == 1  # may have been given to fill the split
+        assert only_film or own - total * part / sum(proportions) <= 2 / 3 * largest + 1e-6
+
+
+def test_the_papers_numbers() -> None:
+    spans = spans_of(**{f"m{i}": 10 for i in range(79)})
+    sizes = {name: len(own) for name, own in _split(spans, split="random").items()}
+    assert sizes == {"train": 626, "val": 82, "test": 82}
+    sizes = {name: len(own) for name, own in _split(spans, split="cross-movie").items()}
+    assert sizes == {"train": 570, "val": 60, "test": 160}
+
+
+def test_another_seed_is_another_split() -> None:
+    spans = spans_of(**{f"m{i}": 2 for i in range(20)})
+    for protocol in ("random", "cross-movie"):
+        tests = {tuple(s.name for s in _split(spans, split=protocol, seed=seed)["test"]) for seed in range(5)}
+        assert len(tests) == 5
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 50))
+def test_films_under_two_ids_stay_together(seed: int) -> None:
+    twins = [Span(stretch_of(f"m{i}", film=f"film {i // 2}"), 0, 1) for i in range(12)]
+    for own in _split(twins, split="cross-movie", seed=seed).values():
+        films = Counter(span.stretch.film for span in own)
+        assert set(films.values()) == {2}
+
+
+def _by_manifest(*sides: str | None) -> list[Span]:
+    """The persons of films 1, 1, 2, 2, …"""
+    return [
+        Span(stretch_of(f"m{i // 2}", f"p{i}", film=f"m{i // 2}", split=side), 0, 1)
+        for i, side in enumerate(sides)
+    ]
+
+
+def test_the_manifests_split_is_followed() -> None:
+    splits = _split(_by_manifest("test", "train", "val", "train"), split="manifest")
+    names = {side: [span.name for span in own] for side, own in splits.items()}
+    assert names == {"train": ["m0/p1/0", "m1/p3/0"], "val": ["m1/p2/0"], "test": ["m0/p0/0"]}
+
+
+def test_a_manifests_split_may_be_held_to_keep_films_apart() -> None:
+    apart = _by_manifest("test", "test", "val", "val", "train", "train")
+    assert len(_split(apart, split="manifest", films_apart=True)["val"]) == 2
+    with pytest.raises(InputError) as caught:
+        _split(_by_manifest("test", "test", "val", "train"), split="manifest", films_apart=True)
+    assert len(caught.value.problems) == 1
+    message = str(caught.value)
+    assert "manifest.csv, column split" in message and "got 'train: m1; val: m1'" in message
+    # The same film under two ids, one on each side.
+    twins = [replace(s, stretch=replace(s.stretch, film="m0")) for s in apart]
+    with pytest.raises(InputError, match="test: m0; train: m2; val: m1"):
+        _split(twins, split="manifest", films_apart=True)
+
+
+def test_a_person_without_a_split_is_named() -> None:
+    with pytest.raises(InputError, match="none for m0/p1, m1/p2"):
+        _split(_by_manifest("train", None, None, "test"), split="manifest")
+
+
+def test_an_empty_split_is_named() -> None:
+    with pytest.raises(InputError) as caught:
+        _split(_by_manifest("train", "train"), split="manifest")
+    assert [problem.expected for problem in caught.value.problems] == [
+        "at least one sample in val", "at least one sample in test",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"none of the 9 samples \(split cross-movie\)'.*in val"):
+        _split(spans_of(one=4, two=5), split="cross-movie", proportions=(1, 0.001, 1))

@@ -1,0 +1,89 @@
+"""Batches: samples of different lengths side by side, with masks for what is padding.
+
+Shapes: B samples, T frames of the longest, F feature size, C classes, E size of the text embedding. Real frames
+come first; in the padding all is zero or False.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from train.data.samples import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples of a step, in the layout [B, channels, T] that the models take."""
+
+    names: tuple[str, ...]
+    references: tuple[str, ...]
+    holistic_BFT: Tensor  # float32
+    partial_BFT: Tensor
+    has_holistic_BT: Tensor  # bool: a real frame with this feature; elsewhere the feature is zero
+    has_partial_BT: Tensor
+    labels_BCT: Tensor  # float32, 0 or 1: what a diffusion noises
+    valid_BT: Tensor  # bool: frames that losses and metrics count
+    mask_BT: Tensor  # bool: real frames, not padding
+    lengths_B: Tensor  # int64
+    text_BE: Tensor | None
+    boundary_B1T: Tensor | None
+    soft_labels_BCT: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch with all its tensors on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; what a DataLoader calls."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: change(v) for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """One or more samples of one dataset as a batch."""
+    lengths_B = torch.tensor([len(sample.valid) for sample in samples])
+    return Batch(
+        names=tuple(sample.name for sample in samples),
+        references=tuple(sample.reference for sample in samples),
+        holistic_BFT=_channels([sample.holistic for sample in samples]),
+        partial_BFT=_channels([sample.partial for sample in samples]),
+        has_holistic_BT=_padded([sample.has_holistic for sample in samples]),
+        has_partial_BT=_padded([sample.has_partial for sample in samples]),
+        labels_BCT=_channels([sample.labels for sample in samples]).float(),
+        valid_BT=_padded([sample.valid for sample in samples]),
+        mask_BT=torch.arange(int(lengths_B.max())) < lengths_B[:, None],
+        lengths_B=lengths_B,
+        text_BE=_optional(torch.stack, [sample.text for sample in samples]),
+        boundary_B1T=_optional(lambda s: _padded(s)[:, None], [sample.boundary for sample in samples]),
+        soft_labels_BCT=_optional(_channels, [sample.soft_labels for sample in samples]),
+    )
+
+
+def _padded(series: list[Tensor]) -> Tensor:
+    """B series [T, …] as [B, T, …]."""
+    return pad_sequence(series, batch_first=True)
+
+
+def _channels(series: list[Tensor]) -> Tensor:
+    """B series [T, N] as [B, N, T]."""
+    return _padded(series).transpose(1, 2).contiguous()
+
+
+def _optional(join: Callable[[list[Tensor]], Tensor], series: list[Tensor | None]) -> Tensor | None:
+    """Joined if all are there, None if none is."""
+    there = [one for one in series if one is not None]
+    assert len(there) in (0, len(series)), f"got {len(there)} of {len(series)}, expected all or none"
+    return join(there) if there else None

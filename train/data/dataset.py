@@ -1,0 +1,53 @@
+"""A features folder as training data: read, cut into windows and split.
+
+In: the folder and a `DataConfig`. Out: a `Dataset`, whose splits read features as they are asked for. Loading
+opens each shard once, for times and statuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from manifests.vocabulary import Vocabulary
+from train.data.config import DataConfig, TargetConfig
+from train.data.samples import OpenShards, SampleSet
+from train.data.spans import cut
+from train.data.splits import split_spans
+from train.data.stretches import read_contents
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples by split, what models need to know of them, and all that was left out."""
+
+    splits: dict[str, SampleSet]  # train, val, test
+    vocabulary: Vocabulary
+    feature_size: int  # F
+    text_size: int | None  # E
+    unlabelled: tuple[str, ...]  # film/person of those skipped for want of labels
+    lost_films: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
+    left_out_frames: int  # in last windows below `min_frames`
+
+
+def load_dataset(features: Path, config: DataConfig, targets: TargetConfig | None = None) -> Dataset:
+    """Everything that there is to learn from and to measure on; `targets` as in `TargetConfig` by default.
+
+    Raises one InputError with all that is wrong with the folder, or one for splits that are empty or not apart.
+    """
+    contents = read_contents(features, config)
+    spans, left_out = cut(contents.stretches, config.window, config.min_frames)
+    shards = OpenShards()
+    splits = {
+        name: SampleSet(own, contents.vocabulary, targets or TargetConfig(), shards)
+        for name, own in split_spans(spans, config, features).items()
+    }
+    return Dataset(
+        splits=splits,
+        vocabulary=contents.vocabulary,
+        feature_size=contents.feature_size,
+        text_size=contents.text_size,
+        unlabelled=contents.unlabelled,
+        lost_films=contents.lost_films,
+        left_out_frames=left_out,
+    )

@@ -1,0 +1,63 @@
+"""Batches over an epoch, read ahead by worker processes.
+
+In: a `SampleSet` and a `BatchSampler`. Out: `Batch`es, in the sampler's order. What goes wrong in a worker is
+raised here as it was there: a DataLoader by itself would make a new error from a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader
+
+from manifests.errors import InputError
+from train.data.batches import Batch, collate
+from train.data.sampler import BatchSampler
+from train.data.samples import Sample, SampleSet
+
+
+class BatchLoader:
+    """One epoch per iteration, from where `sampler` stands. Raises InputError for samples that can't be used."""
+
+    def __init__(self, samples: SampleSet, sampler: BatchSampler, workers: int = 0, pin_memory: bool = False):
+        self.sampler = sampler
+        self._loader: DataLoader[Sample | InputError] = DataLoader(
+            _Caught(samples),
+            batch_sampler=sampler,
+            collate_fn=_collate,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # for the workers' seeds, which nothing uses: spares the global one
+        )
+
+    def __len__(self) -> int:
+        """Batches of the next iteration."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+
+class _Caught(torch.utils.data.Dataset[Sample | InputError]):
+    """Samples, or why there is none."""
+
+    def __init__(self, samples: SampleSet):
+        self._samples = samples
+
+    def __getitem__(self, index: int) -> Sample | InputError:
+        try:
+            return self._samples[index]
+        except InputError as error:
+            return error
+
+
+def _collate(samples: list[Sample | InputError]) -> Batch | InputError:
+    errors = [sample for sample in samples if isinstance(sample, InputError)]
+    if errors:
+        return InputError([problem for error in errors for problem in error.problems])
+    return collate([sample for sample in samples if isinstance(sample, Sample)])

@@ -1,0 +1,163 @@
+"""Samples: one window of one person, its features read from the shard when it is asked for.
+
+A frame without features holds zeros, and its mask says so: zeros alone never stand for anything. Files stay open
+between samples, a bounded number in each process, so that DataLoader workers never share one.
+
+Shapes: T frames, F feature size, C classes, E size of the text embedding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manifests.errors import InputError, Problem
+from manifests.reader import PersonSeries, Shard, reading
+from manifests.status import HAS_HOLISTIC, HAS_PARTIAL
+from manifests.vocabulary import Vocabulary
+from train.data.config import TargetConfig
+from train.data.rasterise import Bools
+from train.data.spans import Span
+from train.data.targets import boundary_target, soft_labels
+from train.diffusion.labels import Link
+from train.metrics.baselines import class_counts
+from train.models.actdiff_losses import class_weights
+
+MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series that was read from them
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One window of a person. Features are zero where their mask is False."""
+
+    name: str  # film/person/first sample
+    holistic: Tensor  # [T, F] float32
+    partial: Tensor  # [T, F] float32
+    has_holistic: Tensor  # [T] bool
+    has_partial: Tensor  # [T] bool
+    labels: Tensor  # [T, C] bool
+    valid: Tensor  # [T] bool: promised, labelled and not N/A; whether features are there is another matter
+    reference: str
+    text: Tensor | None  # [E] float32
+    boundary: Tensor | None  # [T] float32
+    soft_labels: Tensor | None  # [T, C] float32
+
+
+class SampleSet(torch.utils.data.Dataset[Sample]):
+    """The samples of one split, in the order of film, person and start.
+
+    What is made from labels is computed anew each time: milliseconds, beside reading the features.
+    """
+
+    def __init__(
+        self, spans: Sequence[Span], vocabulary: Vocabulary, targets: TargetConfig, shards: OpenShards
+    ):
+        self.spans = tuple(spans)
+        self.vocabulary = vocabulary
+        self.targets = targets
+        self._shards = shards
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Raises InputError, naming film, person and frame, where features are not as the status promises."""
+        span = self.spans[index]
+        has_holistic_T = np.isin(span.status, HAS_HOLISTIC)
+        has_partial_T = np.isin(span.status, HAS_PARTIAL)
+        labels_TC, valid_T = map(torch.from_numpy, span.labels(self.vocabulary))
+        boundary_sigma, soft_sigma = self.targets.boundary_sigma, self.targets.soft_sigma
+        text = span.stretch.text
+        return Sample(
+            name=span.name,
+            holistic=torch.from_numpy(self._features(span, "holistic", has_holistic_T)),
+            partial=torch.from_numpy(self._features(span, "partial", has_partial_T)),
+            has_holistic=torch.from_numpy(has_holistic_T),
+            has_partial=torch.from_numpy(has_partial_T),
+            labels=labels_TC,
+            valid=valid_T,
+            reference=span.stretch.reference,
+            text=None if text is None else torch.from_numpy(text),
+            boundary=None if boundary_sigma is None else boundary_target(labels_TC, valid_T, boundary_sigma),
+            soft_labels=None if soft_sigma is None else soft_labels(labels_TC, soft_sigma),
+        )
+
+    def labels(self) -> Iterator[tuple[Bools, Bools]]:
+        """(labels [T, C], valid [T]) of each sample; reads no features."""
+        return (span.labels(self.vocabulary) for span in self.spans)
+
+    def class_weights(self, link: Link) -> Tensor:
+        """Weights [C] that balance the classes of this split: see `actdiff_losses.class_weights`.
+
+        For softmax N / ((n_c + 10)·C), for sigmoid weights of a class's positive frames. Meant for the
+        training split. Raises InputError if nothing is labelled.
+        """
+        counts_C = torch.from_numpy(class_counts(self.labels()))
+        frames = sum(int(valid_T.sum()) for _, valid_T in self.labels())
+        return class_weights(counts_C.float(), frames, link)
+
+    def _features(self, span: Span, stream: str, has_T: Bools) -> NDArray[np.float32]:
+        """[T, F], zero where there is no feature; the mean over the query tokens where all are stored."""
+        stretch = span.stretch
+        person = f"person {stretch.person_id}"
+        series = self._shards.person(stretch.shard, stretch.person_id)
+        if not np.array_equal(series.status[span.start : span.stop], span.status):
+            expected = f"{person} as when training began; the features were changed since"
+            raise InputError(Problem(stretch.shard, expected))
+        with reading(stretch.shard, f"{stream} of {person}, samples {span.start} to {span.stop}"):
+            rows = getattr(series, stream)[span.start : span.stop]
+        features_TF = rows.astype(np.float32) if rows.ndim == 2 else rows.mean(axis=1, dtype=np.float32)
+        broken_T = has_T & ~np.isfinite(features_TF).all(axis=1)
+        if broken_T.any():
+            t = int(broken_T.argmax())
+            where = f"{person}, sample {span.start + t} ({span.time_s[t]:.3f} s), of film {stretch.movie_id}"
+            expected = f"finite {stream} features where the status promises them"
+            got = f"NaN or infinity in {broken_T.sum()} frames, first for {where}"
+            raise InputError(Problem(stretch.shard, expected, value=got))
+        features_TF[~has_T] = 0
+        return features_TF
+
+
+class OpenShards:
+    """The shards read last, kept open: at most so many, and in each process its own.
+
+    HDF5 files must not be used across a fork, nor can they be sent to another process.
+    """
+
+    def __init__(self, most: int = MOST_OPEN_SHARDS):
+        self.most = most
+        self._process = os.getpid()
+        self._open: OrderedDict[Path, tuple[Shard, dict[str, PersonSeries]]] = OrderedDict()
+
+    def person(self, path: Path, person_id: str) -> PersonSeries:
+        """The series of a person; to be read before the next call, which may close its file.
+
+        Raises InputError, naming the file, when it isn't the shard of such a person.
+        """
+        if self._process != os.getpid():
+            self._process, self._open = os.getpid(), OrderedDict()
+        if path not in self._open:
+            self._open[path] = Shard(path), {}
+            if len(self._open) > self.most:
+                _, (shard, _) = self._open.popitem(last=False)
+                shard.file.close()
+        self._open.move_to_end(path)
+        shard, series = self._open[path]
+        if person_id not in series:
+            series[person_id] = shard.person(person_id)
+        return series[person_id]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"most": self.most}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["most"])  # type: ignore[misc]

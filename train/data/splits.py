@@ -1,0 +1,96 @@
+"""Train, val and test: which spans go where, reproducibly, and never a film on two sides where that matters.
+
+In: spans in any order. Out: spans per split, sorted by film, person and start. The draw depends on the seed and
+on what there is to divide, not on the order that it comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from manifests.errors import InputError, Problem
+from manifests.manifest import SPLITS
+from train.data.config import PAPER_PROPORTIONS, DataConfig
+from train.data.spans import Span
+
+
+def split_spans(spans: Sequence[Span], config: DataConfig, source: Path) -> dict[str, list[Span]]:
+    """Spans of each split. Raises InputError, naming `source`, for empty splits and for films on two sides."""
+    ordered = sorted(spans, key=lambda span: span.place)
+    sides = _of_manifest(ordered, config, source) if config.split == "manifest" else _drawn(ordered, config)
+    splits = {
+        name: [span for span, side in zip(ordered, sides, strict=True) if side == name] for name in SPLITS
+    }
+    empty = [name for name in SPLITS if not splits[name]]
+    if empty:
+        got = f"none of the {len(spans)} samples (split {config.split})"
+        raise InputError([Problem(source, f"at least one sample in {name}", value=got) for name in empty])
+    return splits
+
+
+def _of_manifest(spans: Sequence[Span], config: DataConfig, source: Path) -> list[str]:
+    persons = {span.place[:2]: span.stretch.split for span in spans}
+    without = [f"{movie_id}/{person_id}" for (movie_id, person_id), side in persons.items() if side is None]
+    problems = []
+    if without:
+        expected = f"{', '.join(SPLITS)} for everyone who has frames and labels"
+        nobody = f"none for {', '.join(without)}"
+        problems.append(Problem(source / "manifest.csv", expected, column="split", value=nobody))
+    if config.films_apart:
+        problems += _films_on_two_sides(spans, source)
+    if problems:
+        raise InputError(problems)
+    return [span.stretch.split or "" for span in spans]
+
+
+def _films_on_two_sides(spans: Sequence[Span], source: Path) -> Iterator[Problem]:
+    sides: dict[str, dict[str, set[str]]] = {}  # film -> split -> movie_ids
+    for span in spans:
+        if span.stretch.split is not None:
+            own = sides.setdefault(span.stretch.film, {}).setdefault(span.stretch.split, set())
+            own.add(span.stretch.movie_id)
+    for film, by_side in sides.items():
+        if len(by_side) > 1:
+            got = "; ".join(f"{side}: {', '.join(sorted(ids))}" for side, ids in sorted(by_side.items()))
+            expected = f"one split for all persons of film {film}, under whatever movie_ids it is listed"
+            yield Problem(source / "manifest.csv", expected, column="split", value=got)
+
+
+def _drawn(spans: Sequence[Span], config: DataConfig) -> list[str]:
+    """One side per span: each drawn by itself, or together with all others of its film."""
+    units = [span.name if config.split == "random" else span.stretch.film for span in spans]
+    sizes: dict[str, int] = {}
+    for unit in units:
+        sizes[unit] = sizes.get(unit, 0) + 1
+    parts = config.proportions or PAPER_PROPORTIONS[config.split]
+    sides = divide(sizes, parts, torch.Generator().manual_seed(config.seed))
+    return [sides[unit] for unit in units]
+
+
+def divide(
+    sizes: Mapping[str, int], proportions: Sequence[float], generator: torch.Generator
+) -> dict[str, str]:
+    """The split of each unit (a film, a sample), by how many samples it has.
+
+    In a random order, each unit goes to the split that lacks most samples of its share. So no split gets more
+    than 2/3 of the largest unit too many: the largest of three lacks is at least a third of what is left.
+    Only if there would be too few units left to fill all splits do they go to the empty ones.
+    """
+    total = sum(sizes.values())
+    lacks = {name: total * p / sum(proportions) for name, p in zip(SPLITS, proportions, strict=True)}
+    empty = list(SPLITS)
+    units = sorted(sizes)
+    sides: dict[str, str] = {}
+    for left, i in zip(
+        range(len(units), 0, -1), torch.randperm(len(units), generator=generator).tolist(), strict=True
+    ):
+        open_to = empty if left <= len(empty) else SPLITS
+        side = max(open_to, key=lambda name: lacks[name])
+        sides[units[i]] = side
+        lacks[side] -= sizes[units[i]]
+        if side in empty:
+            empty.remove(side)
+    return sides
