@@ -39,7 +39,10 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:
             if isinstance(batch, InputError):
-                raise batch
+                try:
+                    raise batch
+                finally:
+                    del batch  # else error and frame hold each other, and the workers live on
             yield batch
 
 

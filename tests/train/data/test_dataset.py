@@ -89,8 +89,8 @@ def test_class_weights_balance_the_valid_frames_of_a_split(root: Path) -> None:
 
 
 def test_a_film_listed_twice_is_one_film(root: Path) -> None:
-    """By its contents: m0, m1; and the place: m1, m2, which only m1 links to m0."""
-    films = [labelled_film(f"m{i}", video_id="same" if i < 2 else None) for i in range(6)]
+    """m0 and m1 seem two films until m2 has the contents of the one and the place of the other."""
+    films = [labelled_film(f"m{i}", video_id="same" if i in (0, 2) else None) for i in range(6)]
     folder = write_training_folder(root, films)
     text = folder.manifest.read_text()
     folder.manifest.write_text(text.replace("/films/m2.mp4", "/films/m1.mp4"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from manifests.errors import InputError
 from manifests.layout import FeaturesFolder
 from manifests.reader import FeaturesReader
 from manifests.shard import write_shard
-from manifests.status import HAS_HOLISTIC, HAS_PARTIAL
+from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, TargetConfig, load_dataset, rasterise
 from train.data.samples import OpenShards
 
@@ -57,6 +58,14 @@ def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
     assert seen == {1, 2, 3, 4, 5}  # all kinds of frames but those that nobody promised
 
 
+def test_what_the_status_does_not_promise_is_not_taken(folder: FeaturesFolder) -> None:
+    samples = _all_samples(folder)
+    missing = int(np.flatnonzero(samples.spans[0].status == FrameStatus.MISSING)[0])
+    with h5py.File(folder.shard("m0"), "r+") as file:
+        file["persons/a/partial"][missing] = 7
+    assert (samples[0].partial[missing] == 0).all()
+
+
 def test_tokens_are_averaged(tmp_path: Path) -> None:
     films = [labelled_film(name, feature_shape=(32, 6)) for name in FILMS]
     samples = _all_samples(write_training_folder(tmp_path / "features", films))
@@ -93,7 +102,8 @@ def test_nan_where_the_status_promises_a_feature_is_named(tmp_path: Path, stream
     with pytest.raises(InputError, match=expected):
         samples[index]
     # The same error, whole, out of a worker.
-    loader = BatchLoader(samples, BatchSampler(len(samples), 2, seed=0, shuffle=False), workers=1)
+    alone = SampleSet(samples.spans[index : index + 1], VOCABULARY, TargetConfig(), OpenShards())
+    loader = BatchLoader(alone, BatchSampler(1, 1, seed=0), workers=1)
     with pytest.raises(InputError, match=expected):
         list(loader)
 
@@ -130,6 +140,16 @@ def test_only_so_many_files_stay_open(folder: FeaturesFolder) -> None:
     shards.person(folder.shard("m1"), "a")
     assert not first.holistic.id.valid
     assert len(_all_samples(folder, most=1)) == sum(1 for _ in _all_samples(folder, most=1))
+
+
+def test_another_process_opens_its_own_files(folder: FeaturesFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = OpenShards()
+    series = shards.person(folder.shard("m0"), "a")
+    process = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: process + 1)  # as after a fork
+    own = shards.person(folder.shard("m0"), "a")
+    assert own is not series
+    assert shards.person(folder.shard("m0"), "a") is own
 
 
 def test_workers_read_the_same_with_files_of_their_own(folder: FeaturesFolder) -> None:

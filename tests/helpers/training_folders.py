@@ -1,0 +1,85 @@
+"""Features folders with labels, for tests of what training reads, and spans without a folder behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from feature_folders import FPS, make_film, write_folder
+
+from manifests.labels import Interval, Labels, write_labels
+from manifests.layout import FeaturesFolder
+from manifests.manifest import Person
+from manifests.shard import Film
+from manifests.vocabulary import ABSENT, Vocabulary
+from train.data.spans import Span, Stretch
+
+VOCABULARY = Vocabulary(("running", "walking"))  # that of `write_folder`
+PersonKey = tuple[str, str]
+
+
+def two_persons(movie_id: str, splits: Sequence[str | None] = (None, None)) -> tuple[Person, ...]:
+    """One to the end of the film, one from 1 s on for 2 s."""
+    return (
+        Person(movie_id, "a", "the man in red", split=splits[0]),
+        Person(movie_id, "b", "the wömán", 1.0, 3.0, splits[1]),
+    )
+
+
+def labelled_film(
+    movie_id: str, samples: int = 40, feature_shape: tuple[int, ...] = (6,),
+    persons: tuple[Person, ...] | None = None, video_id: str | None = None,
+) -> Film:  # fmt: skip
+    persons = two_persons(movie_id) if persons is None else persons
+    return make_film(
+        movie_id, samples, feature_shape=feature_shape, persons=persons, video_id=video_id or movie_id
+    )
+
+
+def intervals_of(film: Film, seed: int = 0) -> tuple[Interval, ...]:
+    """Overlapping actions with a gap marked N/A."""
+    rng = np.random.default_rng([seed, len(film.time_s)])
+    gap = float(rng.integers(5, 15)) / FPS
+    return (
+        Interval("running", 0.0, gap),
+        Interval("walking", gap / 2, gap),
+        Interval(ABSENT, gap, gap + 0.5),
+        Interval("walking", gap + 0.5, gap + 1.0),
+        Interval("running", gap + 1.0, gap + 1.2),
+    )
+
+
+def write_training_folder(
+    root: Path, films: Sequence[Film], intervals: Mapping[PersonKey, tuple[Interval, ...]] | None = None,
+    seed: int = 0, lossy: bool = True,
+) -> FeaturesFolder:  # fmt: skip
+    """A folder with labels; by default everyone's are `intervals_of` their film."""
+    folder = write_folder(root, list(films), seed, lossy)
+    if intervals is None:
+        intervals = {person.key: intervals_of(film) for film in films for person in film.persons}
+    write_labels(Labels(folder.labels, intervals), folder.labels)
+    return folder
+
+
+def damage(folder: FeaturesFolder, movie_id: str, person_id: str, stream: str, sample: int) -> None:
+    """NaN in one number of one frame's features."""
+    with h5py.File(folder.shard(movie_id), "r+") as file:
+        file[f"persons/{person_id}/{stream}"][sample, ..., 0] = np.nan
+
+
+def stretch_of(
+    movie_id: str, person_id: str = "a", frames: int = 1, first: int = 0, split: str | None = None,
+    film: str | None = None,
+) -> Stretch:  # fmt: skip
+    """A stretch of which only the place matters."""
+    return Stretch(
+        movie_id, person_id, "", split, film or movie_id, Path(f"{movie_id}.h5"), first,
+        (first + np.arange(frames)) / FPS, np.ones(frames, np.uint8), (), None,
+    )  # fmt: skip
+
+
+def spans_of(**films: int) -> list[Span]:
+    """As many spans of one frame for each film."""
+    return [Span(stretch_of(name, frames=n), i, i + 1) for name, n in films.items() for i in range(n)]
