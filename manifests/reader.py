@@ -126,9 +126,7 @@ class Shard:
                 raise
 
     def _check(self) -> None:
-        _refuse_foreign_storage(
-            self.file, self.path
-        )  # before anything is looked up, which would follow links
+        _refuse_foreign_storage(self.file, self.path)  # first: to look a name up is to follow its link
         attrs = self.file.attrs
         form = _text(self.file, "format") if "format" in attrs else None
         if form != FORMAT:

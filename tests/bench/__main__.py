@@ -30,9 +30,12 @@ SENTENCES = [
 
 
 def _models(preset: str, *settings: str):
+    import torch
+
     from extract.config import load_config
     from extract.workers import ModelWorker
 
+    torch.set_num_threads(1)  # as many as the workers of `rate` get; on busy machines more are slower
     return ModelWorker(load_config(preset, FULL + list(settings)), 4, "cpu").models
 
 
@@ -113,7 +116,7 @@ def rate() -> list[dict]:
     """Extraction rate over the models' own rate when fed from memory: the same frames, the same models."""
     import shutil
 
-    from extract.config import RunOptions
+    from extract.config import RunOptions, load_config
     from extract.decode.process import DecoderProcess
     from extract.decode.windows import WindowDecoder
     from extract.run import extract
@@ -123,11 +126,9 @@ def rate() -> list[dict]:
     folder = OUT / "rate"
     shutil.rmtree(folder, ignore_errors=True)
     film = _noise_film(folder / "film.mp4", 12.8, 25, (480, 854))
-    from extract.config import load_config
-
     config = load_config("clip", FULL + settings)
     inputs = load_inputs(_manifest(folder, [film], 1))
-    summary = extract(inputs, folder / "features", config, RunOptions(batch=4))
+    summary = extract(inputs, folder / "features", config, RunOptions(cpus=1, batch=4))
     models = _models("clip", *settings)
     with DecoderProcess() as decoder:
         window = WindowDecoder(decoder, 0).read(film, np.arange(0, 16) * 5, 0, 0, (480, 854))

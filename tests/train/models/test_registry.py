@@ -1,0 +1,101 @@
+"""The registry: models by name from plain values, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from manifests.errors import InputError
+from train.models import registry
+from train.models.actdiff_segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
+from train.models.hopadiff import HopaDIFF
+from train.models.hopadiff_config import HopaDIFFConfig
+from train.models.registry import build_model, model_config, model_names, register
+from train.models.segmenter import Segmenter
+
+SMALL = {
+    "encoder": {"layers": 2, "width": 8, "condition_layers": [0, 1]},
+    "decoder": {"layers": 2, "width": 8, "time_width": 8},
+}
+
+
+def test_models_are_built_by_name() -> None:
+    assert model_names() == ["actdiff", "hopadiff"]
+    hopadiff = build_model("hopadiff", 6, 4, {**SMALL, "hp_xlstm": None})
+    assert isinstance(hopadiff, HopaDIFF) and hopadiff.exchange is None
+    config = ActDiffSegmenterConfig(**vars(model_config("actdiff", {**SMALL, "stream": "partial"})))
+    actdiff = build_model("actdiff", 6, 4, config)
+    assert isinstance(actdiff, ActDiffSegmenter) and actdiff.features.name == "partial"
+
+
+def test_defaults_stay_the_models_own() -> None:
+    assert model_config("hopadiff") == model_config("hopadiff", {}) == HopaDIFFConfig()
+    values = {"losses": {"ce": 2}, "hp_xlstm": {"cross_gates": False}, "fourier": {"band_limits": [32, 4.5]}}
+    config = model_config("hopadiff", values)
+    assert config.losses == dataclasses.replace(HopaDIFFConfig().losses, ce=2.0)
+    assert type(config.losses.ce) is float and config.losses.soft_sigma is None
+    assert not config.hp_xlstm.cross_gates and config.fourier.band_limits == (32.0, 4.5)
+    assert model_config("actdiff", {"losses": {"soft_sigma": 4}}).losses.soft_sigma == 4.0
+
+
+def test_a_resolved_config_reads_back_as_itself() -> None:
+    values = {"hp_xlstm": None, "losses": {"soft_sigma": 2}}
+    for config in (model_config("hopadiff"), model_config("hopadiff", values), model_config("actdiff")):
+        name = "actdiff" if isinstance(config, ActDiffSegmenterConfig) else "hopadiff"
+        assert model_config(name, dataclasses.asdict(config)) == config
+
+
+def test_an_unknown_model_is_told_the_known_ones() -> None:
+    with pytest.raises(InputError, match="got 'hopadif': expected one of actdiff, hopadiff"):
+        build_model("hopadif", 6, 4, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "expected"),
+    [
+        ({"encoders": {}}, "encoders", "one of encoder, decoder"),
+        ({"encoder": {"depth": 3}}, "encoder.depth", "one of layers, width"),
+        ({"encoder": 3}, "encoder", "a mapping of layers"),
+        ({"encoder": {"layers": 3.0}}, "encoder.layers", "a whole number"),
+        ({"encoder": {"layers": True}}, "encoder.layers", "a whole number"),
+        ({"encoder": {"dropout": "0.5"}}, "encoder.dropout", "a finite number"),
+        ({"encoder": {"dropout": float("nan")}}, "encoder.dropout", "a finite number"),
+        ({"encoder": {"condition_layers": 7}}, "encoder.condition_layers", "a list"),
+        ({"encoder": {"condition_layers": [7, "8"]}}, "encoder.condition_layers", "a whole number"),
+        ({"encoder": {"condition_layers": [40]}}, "encoder.condition_layers", "layers 0 to 11"),
+        ({"condition_masks": {"kinds": ["fill"]}}, "condition_masks.kinds", "one of full, zero"),
+        ({"diffusion": {"link": []}}, "diffusion.link", "one of softmax, sigmoid"),
+        ({"fourier": {"variant": "dct"}}, "fourier.variant", "one of dft, bands, none"),
+        ({"hp_xlstm": True}, "hp_xlstm", "a mapping of heads"),
+        ({"fourier": None}, "fourier", "a mapping of variant"),
+        ({"partial_branch": 0}, "partial_branch", "true or false"),
+        ([], None, "a mapping of encoder"),
+    ],
+)
+def test_wrong_values_are_refused(values: object, column: str | None, expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        model_config("hopadiff", values, "run.yaml")  # type: ignore[arg-type]
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.column) == ("run.yaml", column) and expected in problem.expected
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        model_config("actdiff", {"stream": "left", "encoder": {"layers": "x", "width": 0, "colour": 1}})
+    assert [p.column for p in caught.value.problems] == ["stream", "encoder.layers", "encoder.colour"]
+
+
+def test_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        size: int = 3
+
+    def build(feature_size: int, classes: int, config: Config) -> Segmenter:
+        return build_model("hopadiff", feature_size * config.size, classes, SMALL)
+
+    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    register("own", Config, build)
+    assert isinstance(build_model("own", 2, 4, {"size": 1}), Segmenter)
+    with pytest.raises(AssertionError, match="twice"):
+        register("own", Config, build)
