@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from extract.accounts import Accounts, Summary
 from extract.config import ExtractConfig, RunOptions
 from extract.decode.process import Probe, fit_short_side
 from extract.decode.sampling import Grid
@@ -19,10 +20,9 @@ from extract.lock import locked
 from extract.pool import Pool, ask_all
 from extract.progress import Progress, Snapshot
 from extract.report import speed_report
-from extract.schedule import Scheduler, WriteFailed
+from extract.schedule import Scheduler
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
-from manifests.failures import Failure, film_failure, shard_failures, write_failures
 from manifests.finished import FinishedWindows
 from manifests.identity import content_id, movie_identity, video_fingerprint
 from manifests.inputs import Inputs
@@ -31,23 +31,7 @@ from manifests.manifest import Manifest, Movie, load_manifest
 from manifests.reader import Shard
 from manifests.shard import FORMAT_VERSION, Film
 from manifests.snapshot import write_snapshot
-from manifests.tally import Tally
 from manifests.verify import read_config
-
-EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED = 0, 3, 4
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a features folder holds after a run, and how the run went."""
-
-    films: int
-    films_failed: int
-    films_skipped: int
-    tally: Tally
-    failures: list[Failure]
-    report: dict[str, Any]
-    exit_code: int
 
 
 def extract(
@@ -74,7 +58,7 @@ def extract(
             described = ask_all(pool, pool.models, "describe", attempts=options.attempts)
             extraction = _record_config(folder, config, described)
             embeddings = _prepare_sentences(pool, inputs.manifest)
-            books = _Books(folder, inputs.manifest)
+            books = Accounts(folder, inputs.manifest)
             todo = _unfinished(folder, inputs.manifest, extraction["extraction"], options, books)
             write_snapshot(folder, inputs)
 
@@ -94,7 +78,8 @@ def extract(
             progress.tick(force=True)
             ratios = ask_all(pool, pool.models, "speed_alone", attempts=1, otherwise=None)
         report = speed_report(progress, pool.layout, ratios)
-        write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
+        if report["frames"] or not folder.report.exists():  # a rerun with nothing to do has no speed to tell
+            write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
         books.write(progress)
     return books.summary(progress, report, options.max_failure_rate)
 
@@ -181,7 +166,7 @@ def _prepare_sentences(pool: Pool, manifest: Manifest) -> dict[str, Any]:
 
 
 def _unfinished(
-    folder: FeaturesFolder, manifest: Manifest, extraction_id: str, options: RunOptions, books: _Books
+    folder: FeaturesFolder, manifest: Manifest, extraction_id: str, options: RunOptions, books: Accounts
 ) -> list[Movie]:
     """The films that need work. Raises InputError when some were extracted from other sentences or bytes."""
     todo, changed = [], []
@@ -244,65 +229,3 @@ def _film(
         feature_shape=tuple(extraction["feature_shape"]),
         text_embeddings={p.person_id: embeddings[p.reference] for p in movie.persons if p.reference in embeddings},
     )  # fmt: skip
-
-
-# --- the accounts
-
-
-class _Books:
-    """Keeps failures.csv true while films finish, and sums up at the end."""
-
-    def __init__(self, folder: FeaturesFolder, manifest: Manifest):
-        self.folder = folder
-        self.manifest = manifest
-        self.unreadable: dict[str, tuple[str, str]] = {}
-        self._of_film: dict[str, tuple[Tally, list[Failure]]] = {}
-        for movie in manifest.movies:
-            if folder.shard(movie.movie_id).exists():
-                self._look(movie.movie_id)
-
-    def _look(self, movie_id: str) -> None:
-        try:
-            with Shard(self.folder.shard(movie_id)) as shard:
-                tally = Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids)
-                self._of_film[movie_id] = (tally, shard_failures(shard))
-        except InputError:
-            self._of_film.pop(movie_id, None)
-
-    def update(self, movie_id: str, progress: Progress) -> None:
-        if movie_id not in progress.failed_films:
-            before = self._of_film.get(movie_id, (None, []))[1]
-            self._look(movie_id)
-            if self._of_film.get(movie_id, (None, []))[1] == before:
-                return
-        self.write(progress)
-
-    def failures(self, progress: Progress) -> list[Failure]:
-        found = []
-        for movie in self.manifest.movies:
-            if movie.movie_id in progress.failed_films:
-                found.append(film_failure(movie.movie_id, *progress.failed_films[movie.movie_id]))
-            else:
-                found += self._of_film.get(movie.movie_id, (None, []))[1]
-        return found
-
-    def write(self, progress: Progress) -> None:
-        try:
-            write_failures(self.folder.failures, self.failures(progress))
-        except OSError as error:
-            raise WriteFailed(f"{self.folder.failures}: {error.strerror}") from error
-
-    def summary(self, progress: Progress, report: dict[str, Any], max_failure_rate: float) -> Summary:
-        tally = Tally.sum(t for m, (t, _) in self._of_film.items() if m not in progress.failed_films)
-        failures = self.failures(progress)
-        films = len(self.manifest.movies)
-        failed = len(progress.failed_films)
-        rate = max(failed / films, tally.lost / max(1, tally.promised))
-        code = (
-            EXIT_DONE
-            if not failures
-            else EXIT_TOO_MANY_FAILED
-            if rate > max_failure_rate
-            else EXIT_SOME_FAILED
-        )
-        return Summary(films, failed, progress.now.films_skipped, tally, failures, report, code)

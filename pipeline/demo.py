@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from extract.accounts import EXIT_SOME_FAILED
 from extract.config import RunOptions, load_config
-from extract.run import EXIT_SOME_FAILED, extract
+from extract.run import extract
 from manifests.inputs import load_inputs
 from pipeline.demo_films import make_films
 from pipeline.display import live, make_console, print_summary

@@ -15,8 +15,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from extract.accounts import Summary
     from extract.progress import Snapshot
-    from extract.run import Summary
 
 LOG_EVERY_S = 30.0  # between lines where there is no terminal to draw on
 SHOWN_FAILURES = 10

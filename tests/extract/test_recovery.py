@@ -11,9 +11,10 @@ import pytest
 from numbered_films import regular, write_film
 from process_tree import process_tree
 
+from extract.accounts import EXIT_DONE
 from extract.config import RunOptions, load_config
 from extract.progress import Snapshot
-from extract.run import EXIT_DONE, extract
+from extract.run import extract
 from manifests.inputs import load_inputs
 from manifests.reader import FeaturesReader
 from manifests.verify import verify

@@ -1,0 +1,83 @@
+"""A linear segmenter, trained in milliseconds, and a program that trains it, to be killed.
+
+python toy_segmenter.py FEATURES OUT [key=value …]    prints a line per step
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from training_folders import labelled_film, write_training_folder
+
+from train.config import TrainConfig, config_from_dict, with_overrides
+from train.data import Batch
+from train.loop import Listener, Step
+from train.models.registry import register
+from train.models.segmenter import Segmenter
+from train.training import train
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    noise: float = 0.1  # added to the features in training and in prediction
+    bias: bool = True
+
+
+class Toy(Segmenter):
+    """One linear map of a frame's holistic features."""
+
+    def __init__(self, feature_size: int, classes: int, config: ToyConfig):
+        super().__init__()
+        self.config = config
+        self.linear = nn.Conv1d(feature_size, classes, 1, bias=config.bias)
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        noise = torch.randn(batch.holistic_BFT.shape, generator=generator)
+        logits_BCT = self.linear(batch.holistic_BFT + self.config.noise * noise)
+        bce_BT = F.binary_cross_entropy_with_logits(logits_BCT, batch.labels_BCT, reduction="none").mean(1)
+        bce_B = (bce_BT * batch.valid_BT).sum(1) / batch.valid_BT.sum(1).clamp(min=1)
+        return {"bce": bce_B.mean(), "decay": 1e-3 * self.linear.weight.square().sum()}
+
+    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
+        scores_BCT = self.linear(batch.holistic_BFT).sigmoid() * batch.mask_BT[:, None]
+        for scores_CT, length, generator in zip(scores_BCT, batch.lengths_B, generators, strict=True):
+            noise_CT = torch.rand(scores_CT.shape[0], int(length), generator=generator)
+            scores_CT[:, :length] = (scores_CT[:, :length] + 0.05 * noise_CT).clamp(max=1)
+        return scores_BCT
+
+
+register("toy", ToyConfig, Toy)
+
+
+def toy_config(*overrides: str, **settings: Any) -> TrainConfig:
+    """Samples of 10 frames, batches of 3, checkpoints within epochs."""
+    values: dict[str, Any] = {
+        "model": "toy", "data": {"window": 10, "split": "random", "proportions": [6, 2, 2]}, "batch": 3,
+        "epochs": 4, "validate_every": 2, "checkpoint_every": 2, "optimiser": {"lr": 0.05},
+    }  # fmt: skip
+    return with_overrides(config_from_dict({**values, **settings}), overrides)
+
+
+def toy_features(root: Path, films: int = 4, size: int = 6) -> Path:
+    """A labelled features folder: films with two persons each, the second without its first second."""
+    made = [labelled_film(f"m{i}", 40 + 3 * i, feature_shape=(size,)) for i in range(films)]
+    write_training_folder(root, made)
+    return root
+
+
+class _Told(Listener):
+    def stepped(self, step: Step) -> None:
+        print("step", step.step, flush=True)
+        time.sleep(0.02)  # so that there is a moment to be killed in
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), Path(sys.argv[2]), toy_config(*sys.argv[3:]), "cpu", [_Told()])

@@ -1,0 +1,77 @@
+"""Configs of training: presets, overrides, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from manifests.errors import InputError
+from train.config import TrainConfig, config_from_dict, differences, load_config, preset_names, with_overrides
+from train.models.registry import build_model, model_config
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_load_and_their_models_can_be_built(name: str) -> None:
+    config = load_config(name)
+    settings = model_config(config.model, config.settings)
+    if name == "small":
+        build_model(config.model, 6, 3, settings)
+    assert config_from_dict(config.to_dict()) == config
+
+
+def test_the_paper_is_the_default() -> None:
+    assert load_config("paper") == TrainConfig()
+
+
+def test_overrides_take_their_fields_types() -> None:
+    config = with_overrides(
+        TrainConfig(),
+        ["optimiser.lr=1e-3", "data.proportions=[3, 1, 1]", "data.split=random", "settings.encoder.width=32",
+         "optimiser.clip_norm=1", "steps=7", "optimiser.clip_norm=null"],
+    )  # fmt: skip
+    assert config.optimiser.lr == 1e-3 and config.optimiser.clip_norm is None and config.steps == 7
+    assert config.data.proportions == (3.0, 1.0, 1.0)
+    assert config.settings == {"encoder": {"width": 32}}
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("epoch=3", "one of model"),
+        ("data.windows=3", "data.windows"),
+        ("batch=two", "int"),
+        ("batch=0", "at least 1"),
+        ("seed=true", "seed"),
+        ("optimiser.lr=-1", "optimiser.lr"),
+        ("precision=float16", "precision"),
+        ("batch", "section.key=value"),
+        ("batch.size=3", "section.key=value"),
+        ("data.window=[", "YAML"),
+    ],
+)
+def test_bad_overrides_are_named(override: str, named: str) -> None:
+    with pytest.raises(InputError, match=r"--set") as caught:
+        with_overrides(TrainConfig(), [override])
+    assert named in str(caught.value)
+
+
+def test_all_that_is_wrong_with_a_file_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("batch: many\ndata: {window: null}\nlr: 3\n")
+    with pytest.raises(InputError) as caught:
+        load_config(str(path))
+    assert [problem.column for problem in caught.value.problems] == ["batch", "data.window", "lr"]
+    assert all(problem.file == path for problem in caught.value.problems)
+    with pytest.raises(InputError, match="paper, small or a YAML file"):
+        load_config("nothing")
+
+
+def test_precision_is_resolved_by_the_hardware() -> None:
+    assert TrainConfig().resolved(on_gpu=True).precision == "bfloat16"
+    assert TrainConfig().resolved(on_gpu=False).precision == "float32"
+
+
+def test_differences_are_dotted_names() -> None:
+    one = {"a": 1, "b": {"c": [1], "d": None}}
+    assert list(differences(one, {"a": 1, "b": {"c": [2]}, "e": 0})) == ["b.c", "b.d", "e"]

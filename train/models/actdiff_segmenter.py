@@ -1,0 +1,119 @@
+"""ActDiff as a `Segmenter`, and what it shares with HopaDIFF: how a batch's streams and labels are used.
+
+- A frame without a feature gets a learned embedding in its place, one for each stream: it is told apart from
+  any real feature, and never filled in from the other stream. Such frames are supervised like any others.
+- Only valid frames are supervised. To the diffusion an invalid frame is one without actions, whatever its
+  labels say, so they reach neither the losses nor the decoder's input.
+
+Shapes: B batch, F feature size, C classes, T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from manifests.errors import InputError, Problem
+from train.diffusion.labels import Link
+from train.layers.checks import one_of, require
+from train.models.actdiff import ActDiff
+from train.models.actdiff_config import ActDiffConfig
+from train.models.actdiff_losses import LossConfig, actdiff_losses
+from train.models.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from train.data import Batch
+
+StreamName = Literal["holistic", "partial"]
+
+
+@dataclass(frozen=True)
+class ActDiffSegmenterConfig(ActDiffConfig):
+    """An ActDiff, the stream that it sees and the losses that train it."""
+
+    stream: StreamName = "holistic"
+    losses: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        require(one_of(self, "stream"))
+
+
+class Stream(nn.Module):
+    """One stream of a batch: its features, and the learned embedding of frames that have none."""
+
+    def __init__(self, name: StreamName, feature_size: int):
+        super().__init__()
+        self.name = name
+        self.absent_F = nn.Parameter(torch.zeros(feature_size))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features [B, F, T]; what they are in the padding is left to the encoder's mask."""
+        if self.name == "holistic":
+            features_BFT, has_BT = batch.holistic_BFT, batch.has_holistic_BT
+        else:
+            features_BFT, has_BT = batch.partial_BFT, batch.has_partial_BT
+        return torch.where(has_BT[:, None], features_BFT, self.absent_F[:, None])
+
+
+class DiffusionSegmenter(Segmenter):
+    """Labels, losses and class weights of a segmenter that denoises labels."""
+
+    class_weight_C: Tensor
+
+    def __init__(self, classes: int, link: Link, loss_config: LossConfig):
+        super().__init__()
+        self.classes, self.link, self.loss_config = classes, link, loss_config
+        self.register_buffer("class_weight_C", torch.ones(classes))
+
+    def weight_classes(self, weight_C: Tensor) -> None:
+        """Sets the weights of the classes, all 1 to begin with: see `SampleSet.class_weights`."""
+        self.class_weight_C.copy_(weight_C)
+
+    def targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The labels that are noised [B, C, T], 0 where invalid, and their boundary curve [B, 1, T].
+
+        Raises InputError if the batch has no boundary curve.
+        """
+        if batch.boundary_B1T is None:
+            expected = "a width in frames: a diffusion model needs the boundary curve"
+            raise InputError(Problem("target config", expected, column="boundary_sigma", value="null"))
+        return batch.labels_BCT * batch.valid_BT[:, None], batch.boundary_B1T
+
+    def supervise(self, encoder_BCT: Tensor, decoder_BCT: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The weighted losses of one encoder and decoder by name, means over the batch. Weight 0 leaves one out."""
+        y_BCT, boundary_B1T = self.targets(batch)
+        soft_BCT = y_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
+        losses = actdiff_losses(
+            encoder_BCT, decoder_BCT, soft_BCT, boundary_B1T, batch.valid_BT, self.link, self.class_weight_C
+        )
+        config = self.loss_config
+        weights = {"ce": config.ce, "smoothing": config.smoothing, "boundary": config.boundary}
+        weight_of = {name: weights[name.rpartition("_")[2]] for name in losses}
+        return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
+
+
+class ActDiffSegmenter(DiffusionSegmenter):
+    """ActDiff on one of the two streams."""
+
+    def __init__(self, feature_size: int, classes: int, config: ActDiffSegmenterConfig):
+        super().__init__(classes, config.diffusion.link, config.losses)
+        self.features = Stream(config.stream, feature_size)
+        self.actdiff = ActDiff(feature_size, classes, config)
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of encoder and decoder: `encoder_ce`, `decoder_boundary` and so on."""
+        y_BCT, boundary_B1T = self.targets(batch)
+        encoder_BCT, decoder_BCT = self.actdiff(
+            self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, generator
+        )
+        return self.supervise(encoder_BCT, decoder_BCT, batch)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
+        """Scores in [0, 1] [B, C, T], zero in the padding. In eval mode only."""
+        assert not self.training, "predict draws no dropout: call eval() first"
+        return self.actdiff.sample(self.features(batch), batch.mask_BT, generators)

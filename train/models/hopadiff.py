@@ -1,0 +1,140 @@
+"""HopaDIFF: a holistic and a partial branch that exchange cues, and a diffusion over labels in each.
+
+    z^h, z^p = E_h(holistic), E_p(partial)          encoders, Eq. 3
+    ẑ^h, ẑ^p = HP-xLSTM(z^h, z^p)                   cues exchanged, Eq. 4 and 5
+    s^m = D_m(y_t, ẑ^m, Fourier(ẑ^m)), m = h, p     decoders, Eq. 6 and 7
+
+z is what ActDiff conditions its decoder on, the outputs of a few encoder layers. Both encoders and both
+decoders are supervised. What the paper leaves open:
+- Each branch has a diffusion of its own, in training (time step, noise, blanked frames; Eq. 7 writes one y_t,
+  the expected loss is the same) and in inference, where it starts from noise of its own and follows its own
+  x0 to the end. The mean of the two denoised labels is the prediction.
+- Frames of the condition that ActDiff blanks in training are blanked before the Fourier transform, which
+  would otherwise bring them back.
+- A frame without a holistic or partial feature has that stream's learned embedding in the feature's place
+  (`train.models.actdiff_segmenter`); the branch goes on over it, and it is supervised if it is valid.
+
+Shapes: B batch, F feature size, N channels of z, C classes, T frames. h is holistic, p partial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from train.diffusion.ddim import ddim_sample
+from train.diffusion.labels import LabelDiffusion
+from train.layers.checks import require
+from train.layers.fourier import FourierCondition
+from train.layers.hp_xlstm import MLSTM, HPxLSTM, HPxLSTMConfig
+from train.layers.input_gates import INPUT_GATE_BIAS_STD
+from train.models.actdiff_masks import draw_condition_mask
+from train.models.actdiff_networks import Decoder, Encoder
+from train.models.actdiff_segmenter import DiffusionSegmenter, Stream, StreamName
+from train.models.hopadiff_config import HopaDIFFConfig
+
+if TYPE_CHECKING:
+    from train.data import Batch
+
+
+class HopaDIFF(DiffusionSegmenter):
+    """Both feature streams to labels."""
+
+    def __init__(self, feature_size: int, classes: int, config: HopaDIFFConfig):
+        super().__init__(classes, config.diffusion.link, config.losses)
+        self.config = config
+        self.diffusion = LabelDiffusion(config.diffusion)
+        self.holistic = Branch("holistic", feature_size, classes, config)
+        self.partial = Branch("partial", feature_size, classes, config) if config.partial_branch else None
+        self.exchange: HPxLSTM | LoneXLSTM | None = None
+        if config.hp_xlstm is not None:
+            block = HPxLSTM if config.partial_branch else LoneXLSTM
+            self.exchange = block(config.encoder.condition_channels, config.hp_xlstm)
+
+    def branches(self) -> dict[str, Branch]:
+        """The branches that there are, the holistic one first."""
+        both = {"holistic": self.holistic, "partial": self.partial}
+        return {name: branch for name, branch in both.items() if branch is not None}
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of every encoder and decoder: `holistic_encoder_ce`, `partial_decoder_boundary` and so on."""
+        y_BCT, boundary_B1T = self.targets(batch)
+        logits, features = self._encode(batch, generator)
+        losses: dict[str, Tensor] = {}
+        for (name, branch), encoder_BCT, z_BNT in zip(self.branches().items(), logits, features, strict=True):
+            kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generator)
+            noisy_BCT, t_B = self.diffusion.draw(y_BCT, generator)
+            condition_BXT = branch.condition(z_BNT * kept_B1T, batch.mask_BT)
+            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition_BXT, batch.mask_BT, generator)
+            supervised = self.supervise(encoder_BCT, decoder_BCT, batch)
+            losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
+        return losses
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
+        """Scores in [0, 1] [B, C, T], zero in the padding: the mean of the branches' labels. In eval mode only."""
+        assert not self.training, "predict draws no dropout: call eval() first"
+        _, features = self._encode(batch)
+        branches, mask_BT = list(self.branches().values()), batch.mask_BT
+        conditions = [branch.condition(z, mask_BT) for branch, z in zip(branches, features, strict=True)]
+
+        # One DDIM run over the branches one after the other in a batch of their own: [branches · B, C, T].
+        def decode(noisy: Tensor, t: Tensor) -> Tensor:
+            parts = zip(branches, noisy.split(len(batch)), t.split(len(batch)), conditions, strict=True)
+            return torch.cat([branch.decoder(x, at, given, mask_BT) for branch, x, at, given in parts])
+
+        count = len(branches)
+        masks = mask_BT.repeat(count, 1)
+        denoised = ddim_sample(decode, self.diffusion, masks, self.classes, [*generators] * count)
+        return denoised.unflatten(0, (count, -1)).mean(0)
+
+    def _encode(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Each branch's encoder logits [B, C, T] and its features ẑ [B, N, T], cues exchanged."""
+        encoded = [
+            branch.encoder(branch.features(batch), batch.mask_BT, generator)
+            for branch in self.branches().values()
+        ]
+        logits, features = [pair[0] for pair in encoded], [pair[1] for pair in encoded]
+        if self.exchange is not None:
+            features = list(self.exchange(*features, batch.mask_BT))
+        return logits, features
+
+
+class Branch(nn.Module):
+    """The stream, encoder, Fourier condition and decoder of one branch. What is done with them is HopaDIFF's."""
+
+    def __init__(self, stream: StreamName, feature_size: int, classes: int, config: HopaDIFFConfig):
+        super().__init__()
+        self.features = Stream(stream, feature_size)
+        self.encoder = Encoder(feature_size, classes, config.encoder)
+        self.fourier = FourierCondition(config.fourier)
+        channels = config.encoder.condition_channels
+        self.decoder = Decoder(classes, channels + self.fourier.channels(channels), config.decoder)
+
+    def condition(self, z_BNT: Tensor, mask_BT: Tensor) -> Tensor:
+        """ẑ and its frequency channels side by side (Eq. 6): what the decoder is conditioned on."""
+        return torch.cat([z_BNT, self.fourier(z_BNT, mask_BT)], dim=1)
+
+
+class LoneXLSTM(nn.Module):
+    """HP-xLSTM for one branch without the other: z + W mLSTM(LayerNorm(z)), with input gates of its own."""
+
+    def __init__(self, width: int, config: HPxLSTMConfig):
+        super().__init__()
+        heads = config.heads
+        require((width % heads == 0, "hp_xlstm.heads", heads, f"a divisor of the width {width}"))
+        self.norm = nn.LayerNorm(width)
+        self.input_gate = nn.Linear(width, heads)
+        nn.init.normal_(self.input_gate.bias, std=INPUT_GATE_BIAS_STD)
+        self.mlstm = MLSTM(width, heads, config.chunk)
+
+    def forward(self, z_BNT: Tensor, mask_BT: Tensor) -> tuple[Tensor]:
+        """ẑ [B, N, T] alone in a tuple, zero in the padding, as z has to be."""
+        x_BTN = self.norm(z_BNT.transpose(1, 2))
+        input_BHT = self.input_gate(x_BTN).transpose(1, 2)
+        return (z_BNT + self.mlstm(x_BTN.transpose(1, 2), mask_BT, input_BHT),)

@@ -1,0 +1,34 @@
+"""What a HopaDIFF is configured by. Defaults: the paper's text, Section 5.1.
+
+The rows of Table 5 are one setting each:
+
+| without               | setting                          |
+|-----------------------|----------------------------------|
+| the partial branch    | `partial_branch: false`          |
+| HP-xLSTM              | `hp_xlstm: null`                 |
+| BCA                   | `hp_xlstm: {cross_gates: false}` |
+| the Fourier condition | `fourier: {variant: none}`       |
+
+Without the partial branch there is nothing to attend to, and `cross_gates` has no effect. Without all of them
+what is left is ActDiff on holistic features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from train.layers.fourier import FourierConfig
+from train.layers.hp_xlstm import HPxLSTMConfig
+from train.models.actdiff_config import ActDiffConfig
+from train.models.actdiff_losses import LossConfig
+
+
+@dataclass(frozen=True)
+class HopaDIFFConfig(ActDiffConfig):
+    """A HopaDIFF but for the sizes that the data decides. Encoder and decoder are those of each branch."""
+
+    partial_branch: bool = True
+    hp_xlstm: HPxLSTMConfig | None = field(default_factory=HPxLSTMConfig)
+    fourier: FourierConfig = field(default_factory=FourierConfig)
+    # Binary cross entropy and boundary loss "equally weighted"; of a smoothing loss the paper says nothing.
+    losses: LossConfig = field(default_factory=lambda: LossConfig(ce=1.0, smoothing=0.0, boundary=1.0))

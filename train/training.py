@@ -1,0 +1,131 @@
+"""Training into a run's folder, from its beginning or from where it was left.
+
+In: a features folder and a config. Out: the folder that `train.run` describes, evaluated on the validation split.
+The test split is never read here: that is left to `train.evaluation`, once, when all is chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from manifests.atomic import write_text_atomically
+from manifests.errors import InputError, Problem
+from train.checkpoint import Checkpoints
+from train.config import FREE, TrainConfig, config_from_dict, differences, plain, read_yaml, setting
+from train.data import load_dataset
+from train.evaluation import evaluate_run
+from train.inference import score, stitch
+from train.logs import TensorBoardLog
+from train.loop import Listener, Step, Validation, fit
+from train.metrics import choose_threshold
+from train.models.registry import model_config
+from train.run import RunFolder, build_for, check_data, data_record, purpose_of, read_json
+
+
+def train(
+    features: Path,
+    out: Path,
+    config: TrainConfig,
+    device: str | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Validation:
+    """Trains into the run folder `out`, or goes on with what is there; returns the best validation.
+
+    `device`: by default a GPU if there is one. Raises InputError for data and settings that don't fit, or that
+    aren't those that the run began with, and TrainingError when the loss or a gradient is no longer finite.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    config = _resolved(config, device)
+    dataset = load_dataset(features, config.data, config.targets)
+    validation_set = dataset.splits["val"]
+    if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
+        expected = "a label in the validation split, to choose checkpoints and τ by"
+        raise InputError(Problem(features, expected))
+    folder = RunFolder(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out / "lock"):
+        data = data_record(features, dataset)
+        _begin(folder, config, data)
+        model = build_for(config, data, dataset.splits["train"]).to(device)
+
+        def validate(step: int, epoch: int) -> Validation:
+            videos = (
+                series.video(dataset.vocabulary) for series in stitch(score(model, validation_set, config))
+            )
+            threshold = choose_threshold(videos)
+            return Validation(step, epoch, threshold.tau, threshold.f1_macro_50)
+
+        listener = _Several([TensorBoardLog(out / "logs"), *listeners])
+        checkpoints = Checkpoints(folder.checkpoints, purpose_of(config, data), config.keep_checkpoints)
+        best = fit(model, dataset.splits["train"], config, checkpoints, validate, listener).best
+        assert best is not None  # there is no end without a validation
+        evaluate_run(out, "val", features, device)
+        return best
+
+
+def _resolved(config: TrainConfig, device: str) -> TrainConfig:
+    """With nothing left to defaults: precision, and all settings of the model."""
+    settings = dataclasses.asdict(model_config(config.model, config.settings, "settings"))
+    return dataclasses.replace(config.resolved(torch.device(device).type == "cuda"), settings=plain(settings))
+
+
+def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:
+    """Writes what the run is, or checks that it is what it was."""
+    if folder.config.exists():
+        before = config_from_dict(read_yaml(folder.config), folder.config).to_dict()
+        changed = [name for name in differences(before, config.to_dict()) if name.split(".")[0] not in FREE]
+        if changed:
+            expected = "the settings that the run began with (another run needs another folder)"
+            raise InputError(
+                [
+                    Problem(
+                        folder.config,
+                        f"{setting(before, name)}: {expected}",
+                        column=name,
+                        value=setting(config.to_dict(), name),
+                    )
+                    for name in changed
+                ]
+            )
+    if folder.data.exists():
+        check_data(folder, data, read_json(folder.data))
+    write_text_atomically(folder.data, json.dumps(data, indent=1))
+    write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keeps a second process out of a run's folder; the lock goes with the process."""
+    with path.open("w") as file:
+        try:
+            # Not `flock`: processes that read samples ahead would inherit it, and outlive a killed run by seconds.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(Problem(path, "a folder that no other process trains in")) from error
+        yield
+
+
+class _Several(Listener):
+    def __init__(self, listeners: Sequence[Listener]):
+        self._listeners = listeners
+
+    def started(self, step: int, steps: int) -> None:
+        for listener in self._listeners:
+            listener.started(step, steps)
+
+    def stepped(self, step: Step) -> None:
+        for listener in self._listeners:
+            listener.stepped(step)
+
+    def validated(self, validation: Validation, best: bool) -> None:
+        for listener in self._listeners:
+            listener.validated(validation, best)
