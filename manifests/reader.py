@@ -171,6 +171,11 @@ class Shard:
         return _text(self.file, "movie_id")
 
     @property
+    def video(self) -> Path:
+        """Where the film was when it was extracted."""
+        return Path(_text(self.file, "video"))
+
+    @property
     def fps(self) -> float | None:
         return float(self.file.attrs["fps"]) or None
 

@@ -214,6 +214,67 @@ def look(
     typer.echo(str(out))
 
 
+@app.command()
+def train(
+    shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder; a rerun continues what is there")],
+    config: Annotated[str, typer.Option("--config", help="paper, small or a YAML file")] = "paper",
+    model: Annotated[str | None, typer.Option("--model", help="hopadiff or actdiff")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="random, cross-movie or manifest")] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
+    settings: SetOption = None,
+) -> None:
+    """Fit a segmenter to labelled feature shards."""
+    from pipeline.training import train_run
+
+    named = {"model": model, "data.split": split, "data.window": window}
+    overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    train_run(shards, out, config, overrides + (settings or []))
+
+
+@app.command("eval")
+def evaluate(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+) -> None:
+    """Measure a run on a split, beside the baselines."""
+    from train.evaluation import evaluate_run
+
+    evaluate_run(run, split)
+    typer.echo((run / "results.md").read_text())
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Features folder; labels are not needed")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only this split of the run's own data")
+    ] = None,
+    movie: Annotated[Path | None, typer.Option("--movie", help="A film, instead of --shards")] = None,
+    person: Annotated[
+        str | None, typer.Option("--person", help="With --movie: the sentence that says who")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="[default: predictions in the run folder]")
+    ] = None,
+    gpus: Annotated[int, typer.Option("--gpus", help="With --movie: GPUs for extraction")] = 0,
+) -> None:
+    """Segments, scores and timelines: of everyone in a features folder, or of one person in a film."""
+    from pipeline.training import predict_movie, predict_shards
+
+    target = out or run / "predictions"
+    if movie is not None and person is not None and shards is None and split is None:
+        count = predict_movie(run, movie, person, target, gpus)
+    elif shards is not None and movie is None and person is None:
+        count = predict_shards(run, shards, target, split)
+    else:
+        raise typer.BadParameter("give either --shards (and --split), or --movie and --person")
+    typer.echo(f"{target}: {count} segments in segments.csv, with scores and timelines")
+
+
 @import_app.command("ava")
 def import_ava(
     annotations: Annotated[

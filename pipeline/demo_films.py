@@ -79,7 +79,7 @@ def make_films(folder: Path) -> Path:
         if film == 3:
             path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
         for turn, colour in enumerate(colours):
-            split = "test" if film == 2 else "train"
+            split = {1: "val", 2: "test"}.get(film, "train")
             manifest.append(f"film_{film},{path.name},{colour},the person in the {colour} shirt,{split}")
             third = SECONDS / 3
             for part in range(3):

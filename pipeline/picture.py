@@ -83,7 +83,7 @@ def _draw_frames(axes: list[Axes], shard: Shard, series: PersonSeries) -> None:
     numbers, back = np.unique(series.source_frame[samples], return_inverse=True)
     try:
         with DecoderProcess() as decoder:
-            frames = decoder.read(Path(shard.file.attrs["video"]), numbers, size)
+            frames = decoder.read(shard.video, numbers, size)
     except DecodeError:
         frames = None  # the film has moved since; statuses and features are still worth drawing
     for axis, sample, at in zip(axes, samples, back, strict=True):

@@ -128,9 +128,11 @@ def purpose_of(config: TrainConfig, data: dict[str, Any]) -> Purpose:
 
 def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
     """What data.json holds."""
+    extraction = read_config(FeaturesFolder(features))
     return {
         "features": str(features.absolute()),
-        "models": read_config(FeaturesFolder(features))["models"],
+        "extraction": extraction["config"],  # so that a new film can be extracted in the same way
+        "models": extraction["models"],
         "feature_size": dataset.feature_size,
         "actions": list(dataset.vocabulary.actions),
         "samples": {name: [span.name for span in dataset.splits[name].spans] for name in SPLITS},

@@ -31,7 +31,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["plan", "extract", "verify", "shards", "labels", "look", "demo", "import"]
+    "command",
+    ["plan", "extract", "verify", "shards", "labels", "look", "train", "eval", "predict", "demo", "import"],
 )
 def test_every_command_has_help(command: str) -> None:
     assert command in rhas("--help").stdout

@@ -1,0 +1,80 @@
+"""`rhas train` and `rhas predict`: stage 2 as a user sees it, and both stages together on a new film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from extract.config import RunOptions, config_from_dict
+from extract.run import extract
+from manifests.errors import InputError, Problem
+from manifests.inputs import Inputs
+from manifests.manifest import Manifest, Movie, Person
+from manifests.vocabulary import Vocabulary
+from pipeline.display import live, make_console
+from train.config import load_config
+from train.loop import Listener, Step, Validation
+from train.prediction import predict_run
+from train.run import open_run
+from train.training import train
+
+
+class LiveTraining(Listener):
+    """A bar of steps with the loss, and a line for each validation."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.task: TaskID | None = None
+
+    def started(self, step: int, steps: int) -> None:
+        self.task = self.progress.add_task("training", total=steps, completed=step)
+
+    def stepped(self, step: Step) -> None:
+        assert self.task is not None
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        self.progress.update(self.task, completed=step.step, description=f"epoch {step.epoch}  {losses}")
+
+    def validated(self, validation: Validation, best: bool) -> None:
+        mark = "  best so far" if best else ""
+        self.progress.console.print(
+            f"epoch {validation.epoch}: validation macro F1@50 {validation.f1_macro_50:.1f} "
+            f"at τ {validation.tau:g}{mark}",
+            highlight=False,
+        )
+
+
+def train_run(shards: Path, out: Path, preset: str, overrides: list[str]) -> None:
+    """Trains, showing how it goes."""
+    console = make_console()
+    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        best = train(shards, out, load_config(preset, overrides), listeners=[LiveTraining(progress)])
+    console.print(
+        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {best.tau:g}, epoch {best.epoch}; "
+        "`rhas eval` measures the test split",
+        highlight=False,
+    )
+
+
+def predict_shards(run: Path, shards: Path, out: Path, split: str | None) -> int:
+    """Predicts for a features folder; returns the number of segments."""
+    return len(predict_run(run, shards, out, split))
+
+
+def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -> int:
+    """Extracts one person of one film as the run's own data was extracted, then predicts."""
+    if not video.is_file():
+        raise InputError(Problem("--movie", "a film", value=str(video)))
+    data: dict[str, Any] = open_run(run).data
+    movie = Movie("film", video.absolute(), (Person("film", "person", sentence),))
+    inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
+    config = config_from_dict(data["extraction"], run / "data.json")
+    with live(make_console()) as listener:
+        summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), listener)
+    if not summary.tally.promised - summary.tally.lost:
+        reason = "; ".join(failure.reason for failure in summary.failures)
+        raise InputError(Problem(video, f"a film that can be decoded ({reason})"))
+    return len(predict_run(run, out / "features", out))
