@@ -7,15 +7,14 @@ which may change from run to run.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-import yaml
-
+from manifests import configs
+from manifests.configs import from_mapping, overridden, preset_path, read_yaml
 from manifests.errors import InputError, Problem
 
 PRESETS = Path(__file__).parent / "presets"
@@ -169,53 +168,16 @@ class RunOptions:
         )
 
 
-def _build(cls: type, values: Any, where: str, file: str | Path) -> Any:
-    """Builds the dataclass `cls` from a mapping. Raises one InputError for all that is wrong with it."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    if not isinstance(values, dict):
-        raise InputError(
-            Problem(file, f"a mapping of {', '.join(fields)}", column=where or None, value=values)
-        )
-    built, problems = {}, []
-    for name, value in values.items():
-        path = f"{where}.{name}" if where else str(name)
-        try:
-            if name not in fields:
-                raise InputError(Problem(file, f"one of {', '.join(fields)}", column=path, value=value))
-            built[name] = _checked(value, getattr(cls(), name), path, file)
-        except InputError as error:
-            problems += error.problems
-    if not problems:
-        try:
-            return cls(**built)
-        except InputError as error:
-            problems = [dataclasses.replace(problem, file=file) for problem in error.problems]
-    raise InputError(problems)
-
-
-def _checked(value: Any, default: Any, path: str, file: str | Path) -> Any:
-    """A setting's value as the type of its default."""
-    if dataclasses.is_dataclass(default):
-        return _build(type(default), {} if value is None else value, path, file)
-    if path == "decode.fps" and value in (None, "native"):
-        return None
-    if isinstance(default, float) and type(value) is int:
-        with contextlib.suppress(OverflowError):
-            return float(value)
-    if type(value) is not type(default):
-        kind = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}[type(default)]
-        # None would not show: it is how a problem says that there is no value to show.
-        raise InputError(Problem(file, kind, column=path, value="null" if value is None else value))
-    return value
-
-
-def config_from_dict(values: dict[str, Any], file: str | Path = "extraction config") -> ExtractConfig:
-    """The inverse of `ExtractConfig.to_dict`; errors name `file`."""
-    return _build(ExtractConfig, values, "", file)
+def config_from_dict(values: Any, file: str | Path = "extraction config") -> ExtractConfig:
+    """The inverse of `ExtractConfig.to_dict`; errors name `file`. An fps of `native` is that of None."""
+    decode = values.get("decode") if isinstance(values, dict) else None
+    if isinstance(decode, dict) and decode.get("fps") == "native":
+        values = values | {"decode": decode | {"fps": None}}
+    return from_mapping(ExtractConfig(), values, file)
 
 
 def preset_names() -> list[str]:
-    return sorted(p.stem for p in PRESETS.glob("*.yaml"))
+    return configs.preset_names(PRESETS)
 
 
 def load_config(preset: str, overrides: Sequence[str] = ()) -> ExtractConfig:
@@ -223,33 +185,6 @@ def load_config(preset: str, overrides: Sequence[str] = ()) -> ExtractConfig:
 
     Raises InputError for an unknown preset, an unknown key or a value of the wrong type or range.
     """
-    path = PRESETS / f"{preset}.yaml" if preset in preset_names() else Path(preset)
-    if not path.is_file():
-        expected = f"one of {', '.join(preset_names())} or a YAML file"
-        raise InputError(Problem("--preset", expected, value=preset))
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(Problem(path, f"readable YAML ({error})")) from error
-    config = config_from_dict({} if values is None else values, path)
-    if not overrides:
-        return config
-    merged = config.to_dict()
-    for override in overrides:
-        _apply(override, merged)
-    return config_from_dict(merged, "--set")
-
-
-def _apply(override: str, values: dict[str, Any]) -> None:
-    """Sets `section.key=value` in nested `values`. What the key and the value are worth is checked later."""
-    key, equals, text = override.partition("=")
-    *parents, leaf = key.strip().split(".")
-    section: Any = values
-    for parent in parents:
-        section = section.get(parent) if isinstance(section, dict) else None
-    if not equals or not isinstance(section, dict):
-        raise InputError(Problem("--set", "section.key=value", value=override))
-    try:
-        section[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
+    path = preset_path(preset, PRESETS, "--preset")
+    config = config_from_dict(read_yaml(path), path)
+    return config_from_dict(overridden(config.to_dict(), overrides), "--set") if overrides else config

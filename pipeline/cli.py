@@ -222,6 +222,13 @@ def train(
     model: Annotated[str | None, typer.Option("--model", help="hopadiff or actdiff")] = None,
     split: Annotated[str | None, typer.Option("--split", help="random, cross-movie or manifest")] = None,
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", help="Data parallel on so many [default: one, or the CPU]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Data parallel on so many CPU processes")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join for --gpus or --workers")] = None,
     settings: SetOption = None,
 ) -> None:
     """Fit a segmenter to labelled feature shards."""
@@ -229,7 +236,7 @@ def train(
 
     named = {"model": model, "data.split": split, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
-    train_run(shards, out, config, overrides + (settings or []))
+    train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
 
 
 @app.command("eval")
@@ -293,9 +300,11 @@ def import_ava(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for films, features and the picture")] = Path("demo"),
+    out: Annotated[Path, typer.Argument(help="Folder for films, features, the picture and the run")] = Path(
+        "demo"
+    ),
 ) -> None:
-    """Make a few small films, extract them with small random models, and draw what came out."""
+    """Make a few small films and take them through both stages with small models."""
     from pipeline.demo import run_demo
 
     raise typer.Exit(run_demo(out))

@@ -45,13 +45,28 @@ class LiveTraining(Listener):
         )
 
 
-def train_run(shards: Path, out: Path, preset: str, overrides: list[str]) -> None:
-    """Trains, showing how it goes."""
+def train_run(
+    shards: Path,
+    out: Path,
+    preset: str,
+    overrides: list[str],
+    gpus: int | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+) -> None:
+    """Trains, showing how it goes: in this process, or through Ray on several GPUs or CPU processes."""
+    config = load_config(preset, overrides)
     console = make_console()
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        best = train(shards, out, load_config(preset, overrides), listeners=[LiveTraining(progress)])
+        listeners = [LiveTraining(progress)]
+        if gpus is None and workers is None:
+            best = train(shards, out, config, listeners=listeners)
+        else:
+            from train.ray_train import train_distributed  # Ray starts slowly
+
+            best = train_distributed(shards, out, config, gpus or 0, workers, address, listeners)
     console.print(
         f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {best.tau:g}, epoch {best.epoch}; "
         "`rhas eval` measures the test split",

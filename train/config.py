@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-import yaml
-
-from manifests.errors import InputError, Problem
+from manifests import configs
+from manifests.configs import from_mapping, overridden, preset_path, read_yaml
 from train.data.config import DataConfig, TargetConfig
 from train.layers.checks import at_least, one_of, require
 
@@ -89,11 +87,11 @@ class TrainConfig:
 
 def config_from_dict(values: Any, file: str | Path = "training config") -> TrainConfig:
     """The inverse of `TrainConfig.to_dict`. Raises one InputError, naming `file`, for all that is wrong."""
-    return build(TrainConfig, {} if values is None else values, file)
+    return from_mapping(TrainConfig(), values, file)
 
 
 def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    return configs.preset_names(PRESETS)
 
 
 def load_config(preset: str = "paper", overrides: Sequence[str] = ()) -> TrainConfig:
@@ -101,10 +99,7 @@ def load_config(preset: str = "paper", overrides: Sequence[str] = ()) -> TrainCo
 
     Raises InputError for an unknown preset, an unknown key or a value of the wrong type or range.
     """
-    path = PRESETS / f"{preset}.yaml" if preset in preset_names() else Path(preset)
-    if not path.is_file():
-        expected = f"one of {', '.join(preset_names())} or a YAML file"
-        raise InputError(Problem("--config", expected, value=preset))
+    path = preset_path(preset, PRESETS, "--config")
     return with_overrides(config_from_dict(read_yaml(path), path), overrides)
 
 
@@ -112,18 +107,8 @@ def with_overrides(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig
     """The config with `section.key=value` applied, each value in YAML, the last one winning."""
     if not overrides:
         return config
-    values = config.to_dict()
-    for override in overrides:
-        _apply(override, values)
-    return config_from_dict(values, "--set")
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises InputError, naming the file."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(Problem(path, f"readable YAML ({error})")) from error
+    # A model's own sections are not there until something is set in them.
+    return config_from_dict(overridden(config.to_dict(), overrides, open_sections=("settings",)), "--set")
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> Iterator[str]:
@@ -150,88 +135,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def build(cls: type, values: Any, file: str | Path, where: str = "") -> Any:
-    """The dataclass `cls` from a mapping. Raises one InputError for all that is wrong with it."""
-    hints = get_type_hints(cls)
-    known = [item.name for item in dataclasses.fields(cls)]
-    if not isinstance(values, Mapping):
-        raise InputError(
-            Problem(file, f"a mapping of {', '.join(known)}", column=where or None, value=values)
-        )
-    built: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for name, value in values.items():
-        path = f"{where}.{name}" if where else str(name)
-        if name not in known:
-            problems.append(Problem(file, f"one of {', '.join(known)}", column=path, value=_shown(value)))
-            continue
-        try:
-            built[name] = _converted(value, hints[name], path, file)
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    try:
-        return cls(**built)
-    except InputError as error:
-        raise InputError([dataclasses.replace(problem, file=file) for problem in error.problems]) from error
-
-
-def _converted(value: Any, hint: Any, path: str, file: str | Path) -> Any:
-    """A value as its field's type asks for it."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, {} if value is None else value, file, path)
-    if _fits(value, hint):
-        return value
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    for option in options:
-        if option is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if option is float and isinstance(value, str):  # YAML takes 1e-4 for a text
-            try:
-                return float(value)
-            except ValueError:
-                continue
-        if get_origin(option) is tuple and isinstance(value, list):
-            item = get_args(option)[0]
-            return tuple(_converted(one, item, path, file) for one in value)
-    kind = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-    raise InputError(Problem(file, kind, column=path, value=_shown(value)))
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, options = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in options)
-    if origin is Literal:
-        return value in options
-    if origin is dict:
-        return isinstance(value, dict)
-    if origin is not None:
-        return False
-    return isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)
-
-
-def _apply(override: str, values: dict[str, Any]) -> None:
-    """Sets `section.key=value` in nested `values`. What the key and the value are worth is checked later."""
-    key, equals, text = override.partition("=")
-    *parents, leaf = key.strip().split(".")
-    section: Any = values
-    for parent in parents:
-        if not isinstance(section, dict):
-            break
-        # A model's own sections are not there until something is set in them.
-        section = section.setdefault(parent, {}) if parents[0] == "settings" else section.get(parent)
-    if not equals or not isinstance(section, dict):
-        raise InputError(Problem("--set", "section.key=value", value=override))
-    try:
-        section[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
-
-
-def _shown(value: Any) -> Any:
-    """None would not show: it is how a problem says that there is no value to show."""
-    return "null" if value is None else value

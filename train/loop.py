@@ -3,8 +3,8 @@
 In: a model, training samples, a function that validates, and the run's checkpoints. Out: a model at its last
 step; the best one lies among the checkpoints. Whatever is drawn depends on the seed and the step alone, so
 a run that was killed at any moment and taken up again ends with the same bits as one left alone (on a CPU; GPU
-kernels may sum in another order each time). How validation scores a model, and what test splits are, is not
-known here.
+kernels may sum in another order each time). Several processes may step together, each on its own samples. How
+validation scores a model, how processes find each other, and what test splits are, is not known here.
 """
 
 from __future__ import annotations
@@ -65,27 +65,41 @@ class Listener:
         """A validation is done; `best` if it is the best one so far."""
 
 
+class Ranks:
+    """The processes that step together. This is one alone; `train.ray_train` has that for several."""
+
+    rank = 0
+    ranks = 1
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The values that all ranks call this with, by rank. Waits for all of them."""
+        return [value]
+
+    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replaces each gradient by its sum over the ranks; one that no rank has stays None."""
+
+
 @dataclass
 class Standing:
     """Where training stands, between two steps."""
 
     step: int = 0
     epoch: int = 0
-    position: int = 0  # batches of this epoch that are done
+    position: int = 0  # batches of this epoch that are done, by each rank
     best: Validation | None = None
 
 
 def fit(
     model: Segmenter, samples: SampleSet, config: TrainConfig, checkpoints: Checkpoints,
-    validate: Callable[[int, int], Validation], listener: Listener | None = None,
+    validate: Callable[[int, int], Validation], listener: Listener | None = None, ranks: Ranks | None = None,
 ) -> Standing:  # fmt: skip
     """Trains `model`, on the device that it is on, to the end of `config`, from the last checkpoint if there is one.
 
     `validate(step, epochs done)` scores the model as it is. Raises TrainingError when a loss or a gradient is not
     finite, before the weights have seen it.
     """
-    listener = listener or Listener()
-    sampler = BatchSampler(len(samples), config.batch, config.seed)
+    listener, ranks = listener or Listener(), ranks or Ranks()
+    sampler = BatchSampler(len(samples), config.batch, config.seed, rank=ranks.rank, ranks=ranks.ranks)
     in_epoch = math.ceil(sampler.batches / config.accumulate)
     steps = min(config.epochs * in_epoch, config.steps or config.epochs * in_epoch)
     optimiser = torch.optim.Adam(
@@ -97,11 +111,13 @@ def fit(
     loader = BatchLoader(samples, sampler, config.workers, pin_memory=on_gpu)
     while at.step < steps:
         sampler.start(at.epoch, at.position)
-        batches = iter(loader)
-        while at.step < steps and (group := list(islice(batches, config.accumulate))):
-            done = train_step(model, optimiser, group, config, at.step)
+        batches, epoch = iter(loader), at.epoch
+        while at.step < steps and at.epoch == epoch:
+            # Fewer, or none, on a rank that the last samples of an epoch didn't reach; it steps all the same.
+            group = list(islice(batches, config.accumulate))
+            done = train_step(model, optimiser, group, config, at.step, ranks)
             at.step += 1
-            at.position += len(group)
+            at.position = min(at.position + config.accumulate, sampler.batches)
             listener.stepped(Step(at.step, steps, at.epoch + 1, *done))
             epoch_done = at.position == sampler.batches
             if epoch_done:
@@ -122,34 +138,46 @@ def train_step(
     batches: Sequence[Batch],
     config: TrainConfig,
     step: int,
+    ranks: Ranks | None = None,
 ) -> tuple[dict[str, float], float]:
-    """One step on all batches together, as if they were a single one: (losses, norm of the gradient).
+    """One step on all batches of all ranks, as if they were a single one: (losses, norm of the gradient).
 
-    Losses of a batch are means over its samples, so each batch weighs as much as it has samples.
+    Losses of a batch are means over its samples, so each batch weighs as much as it has samples. A rank may have
+    no batches, if another one has.
     """
+    ranks = ranks or Ranks()
     model.train()
     device = _device(model)
     optimiser.zero_grad(set_to_none=True)
-    together = sum(len(batch) for batch in batches)
-    losses: dict[str, float] = {}
+    parts_of_names = ranks.gathered([name for batch in batches for name in batch.names])
+    names = [name for part in parts_of_names for name in part]
+    together = len(names)
+    own: dict[str, float] = {}
     for number, batch in enumerate(batches):
         batch = batch.to(device, non_blocking=True)
         share = len(batch) / together
         with autocast(device, config.precision):
-            parts = model.losses(batch, generator_for(device, config.seed, "step", step, number))
+            # Numbered over all ranks: batches of one step never draw the same.
+            draw = number * ranks.ranks + ranks.rank
+            parts = model.losses(batch, generator_for(device, config.seed, "step", step, draw))
         total = torch.stack([part.float() for part in parts.values()]).sum()
         values = {name: float(part.detach()) for name, part in (*parts.items(), ("total", total))}
         if not math.isfinite(values["total"]):
-            raise _not_finite(f"the loss is {_listed(values)}", step, [batch], config)
+            raise _not_finite(f"the loss is {_listed(values)}", step, batch.names, config)
         (total * share).backward()
         for name, value in values.items():
-            losses[name] = losses.get(name, 0.0) + share * value
+            own[name] = own.get(name, 0.0) + share * value
+    ranks.add_gradients(list(model.parameters()))
+    losses: dict[str, float] = {}
+    for part in ranks.gathered(own):
+        for name, value in part.items():
+            losses[name] = losses.get(name, 0.0) + value
     parameters = [p for p in model.parameters() if p.grad is not None]
     limit = config.optimiser.clip_norm or math.inf
     norm = float(nn.utils.clip_grad_norm_(parameters, limit)) if limit < math.inf else _norm(parameters)
     if not math.isfinite(norm):
         raise _not_finite(
-            f"the gradient's norm is {norm}, with the loss {_listed(losses)}", step, batches, config
+            f"the gradient's norm is {norm}, with the loss {_listed(losses)}", step, names, config
         )
     optimiser.step()
     return losses, norm
@@ -199,15 +227,14 @@ def _norm(parameters: Sequence[nn.Parameter]) -> float:
     return float(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
 
-def _not_finite(what: str, step: int, batches: Sequence[Batch], config: TrainConfig) -> TrainingError:
-    names = ", ".join(name for batch in batches for name in batch.names)
+def _not_finite(what: str, step: int, names: Sequence[str], config: TrainConfig) -> TrainingError:
     tries = [f"a lower learning rate (optimiser.lr, now {config.optimiser.lr})"]
     if config.optimiser.clip_norm is None:
         tries.append("clipping (optimiser.clip_norm=1)")
     if config.precision != "float32":
         tries.append("precision=float32")
     return TrainingError(
-        f"step {step + 1}: {what}; samples {names}. The weights before it are kept in the last checkpoint; "
+        f"step {step + 1}: {what}; samples {', '.join(names)}. The weights before it are kept in the last checkpoint; "
         f"in a new run, try {', '.join(tries)}"
     )
 

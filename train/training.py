@@ -25,7 +25,7 @@ from train.data import load_dataset
 from train.evaluation import evaluate_run
 from train.inference import score, stitch
 from train.logs import TensorBoardLog
-from train.loop import Listener, Step, Validation, fit
+from train.loop import Listener, Ranks, Step, Validation, fit
 from train.metrics import choose_threshold
 from train.models.registry import model_config
 from train.run import RunFolder, build_for, check_data, data_record, purpose_of, read_json
@@ -37,12 +37,16 @@ def train(
     config: TrainConfig,
     device: str | None = None,
     listeners: Sequence[Listener] = (),
+    ranks: Ranks | None = None,
 ) -> Validation:
     """Trains into the run folder `out`, or goes on with what is there; returns the best validation.
 
-    `device`: by default a GPU if there is one. Raises InputError for data and settings that don't fit, or that
-    aren't those that the run began with, and TrainingError when the loss or a gradient is no longer finite.
+    `device`: by default a GPU if there is one. `ranks`: where several processes step together, this is rank 0,
+    which writes all there is, and the others call `follow`. Raises InputError for data and settings that don't
+    fit, or that aren't those that the run began with, and TrainingError when the loss or a gradient is no longer
+    finite.
     """
+    ranks = ranks or Ranks()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     config = _resolved(config, device)
     dataset = load_dataset(features, config.data, config.targets)
@@ -55,6 +59,7 @@ def train(
     with _locked(out / "lock"):
         data = data_record(features, dataset)
         _begin(folder, config, data)
+        ranks.gathered("the folder is ours")  # the others open it no sooner
         model = build_for(config, data, dataset.splits["train"]).to(device)
 
         def validate(step: int, epoch: int) -> Validation:
@@ -66,10 +71,41 @@ def train(
 
         listener = _Several([TensorBoardLog(out / "logs"), *listeners])
         checkpoints = Checkpoints(folder.checkpoints, purpose_of(config, data), config.keep_checkpoints)
-        best = fit(model, dataset.splits["train"], config, checkpoints, validate, listener).best
+        best = fit(model, dataset.splits["train"], config, checkpoints, validate, listener, ranks).best
         assert best is not None  # there is no end without a validation
         evaluate_run(out, "val", features, device)
         return best
+
+
+def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: Ranks) -> None:
+    """What the ranks above 0 do while rank 0 trains: the same steps, each on its own samples.
+
+    Reads the checkpoint that rank 0 goes on from, and writes nothing. `features` and `out` are rank 0's.
+    """
+    config = _resolved(config, device)
+    dataset = load_dataset(features, config.data, config.targets)
+    data = data_record(features, dataset)
+    ranks.gathered("waits for the folder")
+    model = build_for(config, data, dataset.splits["train"]).to(device)
+    checkpoints = _ReadOnly(RunFolder(out).checkpoints, purpose_of(config, data))
+
+    def unvalidated(step: int, epoch: int) -> Validation:
+        return Validation(step, epoch, 0.0, 0.0)
+
+    fit(model, dataset.splits["train"], config, checkpoints, unvalidated, ranks=ranks)
+
+
+class _ReadOnly(Checkpoints):
+    """Another process writes these."""
+
+    def prepare(self) -> None:
+        """Leaves the folder as it is."""
+
+    def save(self, *what: Any) -> None:
+        """Writes nothing."""
+
+    def save_best(self, *what: Any) -> None:
+        """Writes nothing."""
 
 
 def _resolved(config: TrainConfig, device: str) -> TrainConfig:

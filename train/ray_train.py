@@ -1,0 +1,224 @@
+"""Trains on several GPUs, or several CPU workers, with Ray Train: the one file of this package that knows Ray.
+
+In: what `train.training.train` takes, and how many workers. Out: the same run folder. Each worker runs the same
+loop on its own part of each batch; gradients are summed over the workers, each weighted by its samples, so
+`config.batch` is what one worker has in memory and N workers step as one with N · batch would, up to the order
+of sums. What a batch draws (noise, dropout) depends on which worker has it: with draws, the losses are those of
+one worker that accumulates the same parts. Rank 0 validates and writes. Both folders must be open to all nodes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Actors without GPUs keep CUDA_VISIBLE_DEVICES as it is; Ray asks to choose before it changes that default.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+import ray.train
+import torch
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.util.queue import Queue
+from torch import distributed, nn
+
+from manifests.errors import InputError, Problem, RhasError
+from train.checkpoint import BEST, read_tensors
+from train.config import TrainConfig
+from train.loop import Listener, Ranks, Step, TrainingError, Validation
+from train.models.registry import model_config
+from train.run import RunFolder
+from train.training import follow, train
+
+# The others wait in a collective while rank 0 validates. That a worker was lost, Ray notices by itself.
+_PATIENCE_S = 7 * 24 * 3600
+
+
+def train_distributed(
+    features: Path,
+    out: Path,
+    config: TrainConfig,
+    gpus: int = 0,
+    workers: int | None = None,
+    address: str | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Validation:
+    """`train` with a worker on each of `gpus` GPUs, or, if that is 0, with `workers` workers of one core each.
+
+    `address`: of a running Ray cluster; by default a Ray is started here, unless one runs already, and stopped at
+    the end. `workers` is 1 by default. Listeners are called in a thread of this process. Raises what `train`
+    raises, InputError for what the cluster doesn't have, and TrainingError when a worker is lost; the same call
+    then goes on from the last checkpoint.
+    """
+    # Sent along for its type: to unpickle that imports the module which registers the model, wherever it is.
+    # As bytes, since Ray Train's controller would unpickle it too, without the paths below.
+    settings = pickle.dumps(model_config(config.model, config.settings, "settings"))
+    count = _checked_count(gpus, workers)
+    features, out = features.absolute(), out.absolute()
+    with _cluster(address):
+        _check_resources(count, gpus > 0)
+        out.mkdir(parents=True, exist_ok=True)
+        name = f".ray-{secrets.token_hex(8)}"  # what Ray Train keeps of its own is of no use to us
+        events = Queue(actor_options={"num_cpus": 0})
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config={
+                "features": features, "out": out, "config": config, "events": events, "settings": settings,
+                "gpu": gpus > 0, "path": list(sys.path),
+            },
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=count, use_gpu=gpus > 0, resources_per_worker={"CPU": 1, "GPU": int(gpus > 0)}
+            ),
+            torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=_PATIENCE_S),
+            run_config=ray.train.RunConfig(name=name, storage_path=str(out)),
+        )  # fmt: skip
+        lost: Exception | None = None
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(_relay, events, listeners)
+            try:
+                trainer.fit()
+            except ray.train.TrainingFailedError as error:
+                lost = error
+            finally:
+                events.put(None)
+                shutil.rmtree(out / name, ignore_errors=True)
+        errors = told.result()
+        events.shutdown()
+    if errors:
+        raise errors[0]
+    if lost is not None:
+        raise TrainingError(
+            f"a training worker failed; the run goes on from its last checkpoint if it is started again. {lost}"
+        ) from lost
+    _, record = read_tensors(RunFolder(out).checkpoints / BEST)
+    return Validation(**record["validation"])
+
+
+def _checked_count(gpus: int, workers: int | None) -> int:
+    problems = []
+    if gpus < 0:
+        problems.append(Problem("--gpus", "0 or more", value=gpus))
+    if workers is not None and workers < 1:
+        problems.append(Problem("--workers", "at least 1", value=workers))
+    if gpus > 0 and workers not in (None, gpus):
+        problems.append(Problem("--workers", f"nothing, or {gpus}: one worker for each GPU", value=workers))
+    if problems:
+        raise InputError(problems)
+    return gpus or workers or 1
+
+
+def _check_resources(count: int, on_gpus: bool) -> None:
+    """Raises InputError for workers that the cluster could only wait for."""
+    total = ray.cluster_resources()
+    problems = []
+    if on_gpus and count > (there := int(total.get("GPU", 0))):
+        problems.append(Problem("--gpus", f"at most {there}, all the GPUs that the cluster has", value=count))
+    if count > (there := int(total.get("CPU", 0))):
+        setting = "--gpus" if on_gpus else "--workers"
+        problems.append(Problem(setting, f"at most {there}, one for each core of the cluster", value=count))
+    if problems:
+        raise InputError(problems)
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """The Ray that runs in this process already, or that at `address`, or one of our own."""
+    started_here = not ray.is_initialized()
+    if started_here:
+        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if address:
+                ray.init(address=address, **common)
+            else:
+                ray.init(address="local", include_dashboard=False, **common)
+        except ConnectionError as error:
+            problem = Problem("--address", f"a running Ray cluster ({error})", value=address)
+            raise InputError(problem) from error
+    try:
+        yield
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _work(job: dict[str, Any]) -> None:
+    """What each worker does."""
+    sys.path += [place for place in job["path"] if place not in sys.path]
+    pickle.loads(job["settings"])
+    ranks = _ProcessGroup()
+    device = str(get_device()) if job["gpu"] else "cpu"
+    try:
+        if ranks.rank == 0:
+            train(job["features"], job["out"], job["config"], device, [_Teller(job["events"])], ranks)
+        else:
+            follow(job["features"], job["out"], job["config"], device, ranks)
+    except RhasError as error:
+        job["events"].put(error)
+        raise  # the others wait for this rank, until Ray ends them all
+
+
+class _ProcessGroup(Ranks):
+    """The ranks of torch.distributed, as Ray Train has set it up."""
+
+    def __init__(self) -> None:
+        self.rank, self.ranks = distributed.get_rank(), distributed.get_world_size()
+        self._objects = distributed.new_group(backend="gloo")  # plain data doesn't go by way of the GPUs
+
+    def gathered(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.ranks
+        distributed.all_gather_object(values, value, group=self._objects)
+        return values
+
+    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        by_rank = self.gathered([parameter.grad is not None for parameter in parameters])
+        by_dtype: dict[torch.dtype, list[torch.Tensor]] = {}
+        for parameter, there in zip(parameters, zip(*by_rank, strict=True), strict=True):
+            if any(there):
+                if parameter.grad is None:  # this rank had no samples in this step
+                    parameter.grad = torch.zeros_like(parameter)
+                by_dtype.setdefault(parameter.dtype, []).append(parameter.grad)
+        for gradients in by_dtype.values():  # one message for all of a kind
+            together = torch.cat([gradient.flatten() for gradient in gradients])
+            distributed.all_reduce(together)
+            parts = together.split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+
+class _Teller(Listener):
+    """Sends what rank 0 gets to know to the process that started it."""
+
+    def __init__(self, events: Queue):
+        self._events = events
+
+    def started(self, step: int, steps: int) -> None:
+        self._events.put(("started", (step, steps)))
+
+    def stepped(self, step: Step) -> None:
+        self._events.put(("stepped", (step,)))
+
+    def validated(self, validation: Validation, best: bool) -> None:
+        self._events.put(("validated", (validation, best)))
+
+
+def _relay(events: Queue, listeners: Sequence[Listener]) -> list[RhasError]:
+    """Tells the listeners, until None comes; returns the errors that came."""
+    errors: list[RhasError] = []
+    while (event := events.get()) is not None:
+        if isinstance(event, RhasError):
+            errors.append(event)
+            continue
+        method, arguments = event
+        for listener in listeners:
+            getattr(listener, method)(*arguments)
+    return errors
