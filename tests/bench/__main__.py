@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.process_memory import peak_bytes
+from tests.bench.training import TRAINING_BENCHES
 
 OUT = Path("bench")
 RHAS = str(Path(sys.executable).with_name("rhas"))
@@ -166,7 +167,12 @@ def memory() -> list[dict]:
     }]  # fmt: skip
 
 
-BENCHES: dict[str, Callable[[], list[dict]]] = {"memory": memory, "rate": rate, "one_pass": one_pass}
+BENCHES: dict[str, Callable[[], list[dict]]] = {
+    "memory": memory,
+    "rate": rate,
+    "one_pass": one_pass,
+    **TRAINING_BENCHES,
+}
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ SMALL = {
 
 
 def test_models_are_built_by_name() -> None:
-    assert model_names() == ["actdiff", "hopadiff"]
+    assert {"actdiff", "hopadiff"} <= set(model_names())  # and what other tests register
     hopadiff = build_model("hopadiff", 6, 4, {**SMALL, "hp_xlstm": None})
     assert isinstance(hopadiff, HopaDIFF) and hopadiff.exchange is None
     config = ActDiffSegmenterConfig(**vars(model_config("actdiff", {**SMALL, "stream": "partial"})))
