@@ -10,32 +10,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 from manifests import configs
+from manifests.checks import one_of, require
 from manifests.configs import from_mapping, overridden, preset_path, read_yaml
-from manifests.errors import InputError, Problem
 
 PRESETS = Path(__file__).parent / "presets"
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s a core
-Check = tuple[bool, str, object, str]  # whether it holds, of which setting, its value, what was expected
-
-
-def _require(*checks: Check, file: str = "extraction config") -> None:
-    """Raises one InputError for all checks that don't hold."""
-    problems = [
-        Problem(file, expected, column=name, value=v) for holds, name, v, expected in checks if not holds
-    ]
-    if problems:
-        raise InputError(problems)
-
-
-def _one_of(config: Any, setting: str) -> Check:
-    """The check that a setting is one of those that its `Literal` type lists."""
-    name = setting.rpartition(".")[2]
-    value, allowed = getattr(config, name), get_args(get_type_hints(type(config))[name])
-    return value in allowed, setting, value, f"one of {', '.join(allowed)}"
+_require = partial(require, file="extraction config")
 
 
 @dataclass(frozen=True)
@@ -77,9 +62,9 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         sides = f"16 <= short_side <= long_side <= 8192 (long_side is {self.long_side})"
         _require(
-            _one_of(self, "detector.implementation"),
-            _one_of(self, "detector.backbone"),
-            _one_of(self, "detector.score"),
+            one_of(self, "detector.implementation"),
+            one_of(self, "detector.backbone"),
+            one_of(self, "detector.score"),
             (16 <= self.short_side <= self.long_side <= 8192, "detector.short_side", self.short_side, sides),
             (
                 0 <= self.box_threshold <= 1,
@@ -104,8 +89,8 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         margin = self.crop_margin
         _require(
-            _one_of(self, "encoder.kind"),
-            _one_of(self, "encoder.tokens"),
+            one_of(self, "encoder.kind"),
+            one_of(self, "encoder.tokens"),
             (
                 not (self.kind == "clip" and self.tokens == "all"), "encoder.tokens", self.tokens,
                 "mean, the only choice for clip, which has no query tokens",
@@ -124,7 +109,7 @@ class ExtractConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
 
     def __post_init__(self) -> None:
-        _require(_one_of(self, "precision"))
+        _require(one_of(self, "precision"))
 
     def resolved(self, on_gpu: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced by what it means on this hardware."""

@@ -39,6 +39,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.atomic import sync
 from manifests.identity import window_id
 from manifests.layout import FeaturesFolder
 from manifests.manifest import Person
@@ -206,9 +207,9 @@ def _written_atomically(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(temporary, "w", libver=("v110", "v110"), locking=False) as file:
             yield file
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -218,15 +219,7 @@ def _make_folder(path: Path) -> None:
     if not path.is_dir():
         _make_folder(path.parent)
         path.mkdir()
-        _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync(path.parent)
 
 
 def write_part(folder: FeaturesFolder, window: Window) -> None:

@@ -11,8 +11,6 @@ is the loop's business; what a checkpoint is for is compared here, before any we
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from manifests.atomic import write_bytes_atomically
 from manifests.errors import InputError, Problem
 from train.config import differences, setting
 
@@ -48,21 +47,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str
     """Writes a file atomically and durably: after a power cut there is the old file or the new one."""
     # Clones, since safetensors refuses tensors that share memory.
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    data = save(own, {_RECORD: json.dumps(record)})
-    temporary = path.with_name(f".rhas-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # else the new name may be lost
-    finally:
-        os.close(folder)
+    write_bytes_atomically(path, save(own, {_RECORD: json.dumps(record)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from manifests import configs
+from manifests.checks import at_least, one_of, require
 from manifests.configs import from_mapping, overridden, preset_path, read_yaml
 from train.data.config import DataConfig, TargetConfig
-from train.layers.checks import at_least, one_of, require
 
 PRESETS = Path(__file__).parent / "presets"
 # How long a run goes on, and how it is kept: nothing that changes what a step does.

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from manifests.checks import require
 from manifests.errors import InputError, Problem
-from train.layers.checks import require
 
 
 class BatchSampler(torch.utils.data.Sampler[list[int]]):

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from manifests.checks import at_least, one_of, require
 from train.diffusion.schedule import CosineSchedule
-from train.layers.checks import at_least, one_of, require
 
 Link = Literal["softmax", "sigmoid"]
 

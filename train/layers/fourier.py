@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.layers.checks import one_of, require
+from manifests.checks import one_of, require
 
 
 @dataclass(frozen=True)

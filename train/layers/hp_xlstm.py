@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.layers.checks import at_least, require
+from manifests.checks import at_least, require
 from train.layers.input_gates import CrossInputGates, SeparateInputGates
 from train.layers.masking import factor
 from train.layers.mlstm import CHUNK, mlstm_chunkwise

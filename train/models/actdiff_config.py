@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from manifests.checks import Check, at_least, dropout_rates, require
 from train.diffusion.labels import DiffusionConfig
-from train.layers.checks import Check, at_least, dropout_rates, require
 from train.models.actdiff_masks import ConditionMaskConfig
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from manifests.checks import at_least, require
 from train.diffusion.labels import Link, log_probabilities, probabilities
-from train.layers.checks import at_least, require
 
 SMOOTHING_CAP = 16.0  # on a squared step of the log-probability (MS-TCN, arXiv:1903.01945, Eq. 4: τ = 4)
 COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from train.layers.checks import require
+from manifests.checks import require
 
 Kind = Literal["full", "zero", "boundary", "segment"]
 

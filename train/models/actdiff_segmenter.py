@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from manifests.checks import one_of, require
 from manifests.errors import InputError, Problem
 from train.diffusion.labels import Link
-from train.layers.checks import one_of, require
 from train.models.actdiff import ActDiff
 from train.models.actdiff_config import ActDiffConfig
 from train.models.actdiff_losses import LossConfig, actdiff_losses

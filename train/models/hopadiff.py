@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from manifests.checks import require
 from train.diffusion.ddim import ddim_sample
 from train.diffusion.labels import LabelDiffusion
-from train.layers.checks import require
 from train.layers.fourier import FourierCondition
 from train.layers.hp_xlstm import MLSTM, HPxLSTM, HPxLSTMConfig
 from train.layers.input_gates import INPUT_GATE_BIAS_STD

@@ -1,4 +1,4 @@
-"""Checks that the configs of models run on construction: all that fail are raised as one `InputError`."""
+"""Checks that configs run on construction: all that fail are raised as one `InputError`."""
 
 from __future__ import annotations
 
