@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -17,7 +16,7 @@ from pipeline.display import live, make_console
 from train.config import load_config
 from train.loop import Listener, Step, Validation
 from train.prediction import predict_run
-from train.run import open_run
+from train.run import RunFolder, read_json
 from train.training import train
 
 
@@ -83,7 +82,7 @@ def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -
     """Extracts one person of one film as the run's own data was extracted, then predicts."""
     if not video.is_file():
         raise InputError(Problem("--movie", "a film", value=str(video)))
-    data: dict[str, Any] = open_run(run).data
+    data = read_json(RunFolder(run).data)
     movie = Movie("film", video.absolute(), (Person("film", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
     config = config_from_dict(data["extraction"], run / "data.json")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from recording_listener import Record
 from torch import nn
 from toy_segmenter import Toy, ToyConfig, toy_config, toy_features
 from training_folders import damage
@@ -20,7 +21,7 @@ from manifests.layout import FeaturesFolder
 from train.checkpoint import read_tensors
 from train.config import TrainConfig
 from train.data import collate, load_dataset
-from train.loop import Listener, Ranks, Step, Validation, train_step
+from train.loop import Ranks, Step, Validation, train_step
 from train.training import train
 
 # Sums of float32 over other parts, in another order.
@@ -30,22 +31,6 @@ RTOL = 1e-5
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_features(tmp_path_factory.mktemp("features"))
-
-
-class Record(Listener):
-    def __init__(self) -> None:
-        self.begun: tuple[int, int] | None = None
-        self.steps: list[Step] = []
-        self.validations: list[tuple[Validation, bool]] = []
-
-    def started(self, step: int, steps: int) -> None:
-        self.begun = step, steps
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
-
-    def validated(self, validation: Validation, best: bool) -> None:
-        self.validations.append((validation, best))
 
 
 def distributed(features: Path, out: Path, config: TrainConfig, record: Record | None = None) -> Validation:

@@ -15,6 +15,7 @@ import pytest
 import torch
 import toy_segmenter
 import yaml
+from recording_listener import Record
 from toy_segmenter import Toy, ToyConfig, toy_config, toy_features
 from training_folders import damage
 
@@ -22,7 +23,7 @@ from manifests.errors import InputError
 from manifests.layout import FeaturesFolder
 from train.checkpoint import read_tensors
 from train.data import SampleSet, collate, load_dataset
-from train.loop import Listener, Step, TrainingError, Validation, train_step
+from train.loop import TrainingError, train_step
 from train.training import train
 
 
@@ -42,22 +43,6 @@ def started(features: Path, run: Path, *overrides: str) -> subprocess.Popen[str]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": threads}
     command = [sys.executable, toy_segmenter.__file__, str(features), str(run), *overrides]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-class Record(Listener):
-    def __init__(self) -> None:
-        self.begun: tuple[int, int] | None = None
-        self.steps: list[Step] = []
-        self.validations: list[tuple[Validation, bool]] = []
-
-    def started(self, step: int, steps: int) -> None:
-        self.begun = step, steps
-
-    def stepped(self, step: Step) -> None:
-        self.steps.append(step)
-
-    def validated(self, validation: Validation, best: bool) -> None:
-        self.validations.append((validation, best))
 
 
 @pytest.mark.parametrize(("kills", "overrides"), [(3, ()), (1, ("accumulate=2", "workers=1"))])
