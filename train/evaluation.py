@@ -17,11 +17,11 @@ import numpy as np
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
 from manifests.manifest import SPLITS
+from train.draws import generator_for
 from train.inference import Series, score, stitch
 from train.metrics import class_counts, compare, released_report
 from train.results import write_results
 from train.run import Run, RunFolder, load_run_data, open_run, read_json
-from train.seeds import generator_for
 from train.timeline import draw_timeline
 
 TIMELINES = 4

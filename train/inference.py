@@ -26,7 +26,6 @@ from train.data.spans import Span, Stretch
 from train.loop import autocast
 from train.metrics import Video
 from train.models.segmenter import Segmenter
-from train.seeds import generator_for
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -84,9 +83,9 @@ def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator
     sampler = BatchSampler(len(samples), config.batch, seed=0, shuffle=False)
     spans = iter(samples.spans)
     for batch in BatchLoader(samples, sampler, config.workers, pin_memory=device.type == "cuda"):
-        generators = [generator_for(device, config.seed, "predict", name) for name in batch.names]
+        draws = batch.draws(device, config.seed, "predict")
         with torch.no_grad(), autocast(device, config.precision):
-            scores_BCT = model.predict(batch.to(device), generators).float().cpu()
+            scores_BCT = model.predict(batch.to(device), draws).float().cpu()
         for name, scores_CT, length in zip(batch.names, scores_BCT, batch.lengths_B.tolist(), strict=True):
             span = next(spans)
             assert span.name == name, f"got {name = }, expected {span.name}"

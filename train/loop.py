@@ -24,7 +24,6 @@ from train.checkpoint import Checkpoints
 from train.config import TrainConfig
 from train.data import Batch, BatchLoader, BatchSampler, SampleSet
 from train.models.segmenter import Segmenter
-from train.seeds import generator_for
 
 
 class TrainingError(RhasError):
@@ -153,13 +152,11 @@ def train_step(
     names = [name for part in parts_of_names for name in part]
     together = len(names)
     own: dict[str, float] = {}
-    for number, batch in enumerate(batches):
+    for batch in batches:
         batch = batch.to(device, non_blocking=True)
         share = len(batch) / together
         with autocast(device, config.precision):
-            # Numbered over all ranks: batches of one step never draw the same.
-            draw = number * ranks.ranks + ranks.rank
-            parts = model.losses(batch, generator_for(device, config.seed, "step", step, draw))
+            parts = model.losses(batch, batch.draws(device, config.seed, "step", step))
         total = torch.stack([part.float() for part in parts.values()]).sum()
         values = {name: float(part.detach()) for name, part in (*parts.items(), ("total", total))}
         if not math.isfinite(values["total"]):

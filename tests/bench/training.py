@@ -115,7 +115,7 @@ def dilated_attention() -> list[dict]:
     batch, short = _batch(FRAMES), _batch(200)
 
     def predict(of: Any = batch) -> torch.Tensor:
-        return model.eval().predict(of, [torch.Generator().manual_seed(1)])
+        return model.eval().predict(of, of.draws("cpu", 1))
 
     with _gathered():
         old_scores_BCT = predict(short)

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from training_folders import labelled_film, write_training_folder
 
 from train.config import TrainConfig, config_from_dict, with_overrides
 from train.data import Batch
+from train.draws import Draws
 from train.loop import Listener, Step
 from train.models.registry import register
 from train.models.segmenter import Segmenter
@@ -39,19 +38,16 @@ class Toy(Segmenter):
         self.config = config
         self.linear = nn.Conv1d(feature_size, classes, 1, bias=config.bias)
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        noise = torch.randn(batch.holistic_BFT.shape, generator=generator)
+    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        noise = draws.normal(batch.holistic_BFT.shape[1])
         logits_BCT = self.linear(batch.holistic_BFT + self.config.noise * noise)
         bce_BT = F.binary_cross_entropy_with_logits(logits_BCT, batch.labels_BCT, reduction="none").mean(1)
         bce_B = (bce_BT * batch.valid_BT).sum(1) / batch.valid_BT.sum(1).clamp(min=1)
         return {"bce": bce_B.mean(), "decay": 1e-3 * self.linear.weight.square().sum()}
 
-    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
+    def predict(self, batch: Batch, draws: Draws) -> Tensor:
         scores_BCT = self.linear(batch.holistic_BFT).sigmoid() * batch.mask_BT[:, None]
-        for scores_CT, length, generator in zip(scores_BCT, batch.lengths_B, generators, strict=True):
-            noise_CT = torch.rand(scores_CT.shape[0], int(length), generator=generator)
-            scores_CT[:, :length] = (scores_CT[:, :length] + 0.05 * noise_CT).clamp(max=1)
-        return scores_BCT
+        return (scores_BCT + 0.05 * draws.uniform(scores_BCT.shape[1])).clamp(max=1)
 
 
 register("toy", ToyConfig, Toy)

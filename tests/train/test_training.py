@@ -164,8 +164,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     losses, calls = Toy.losses, iter(range(100))
 
-    def broken(self: Toy, batch: Any, generator: torch.Generator) -> Any:
-        found = losses(self, batch, generator)
+    def broken(self: Toy, batch: Any, draws: Any) -> Any:
+        found = losses(self, batch, draws)
         return {**found, "bce": found["bce"] * float("nan")} if next(calls) == 4 else found
 
     monkeypatch.setattr(Toy, "losses", broken)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from train.data.samples import Sample
+from train.draws import Draws, generator_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def draws(self, device: torch.device | str, *purpose: int | str) -> Draws:
+        """What the samples draw for a purpose, each by its name."""
+        generators = [generator_for(device, *purpose, name) for name in self.names]
+        return Draws(self.lengths_B.tolist(), generators)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with all its tensors on a device."""

@@ -8,13 +8,13 @@ Shapes: B batch, C classes, T frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from train.diffusion.labels import LabelDiffusion, probabilities
+from train.draws import Draws
 
 # Noisy labels in [0,1] [B, C, T] and time steps [B] to logits [B, C, T].
 Decode = Callable[[Tensor, Tensor], Tensor]
@@ -23,21 +23,19 @@ Decode = Callable[[Tensor, Tensor], Tensor]
 @torch.no_grad()
 def ddim_sample(
     decode: Decode, diffusion: LabelDiffusion, mask_BT: Tensor, classes: int,
-    generators: Sequence[torch.Generator], start_BCT: Tensor | None = None,
-    steps: int | None = None, eta: float | None = None,
+    draws: Draws, start_BCT: Tensor | None = None, steps: int | None = None, eta: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Labels in [0,1] [B, C, T], zero in the padding.
 
-    Each video has its own generator, so what it gets depends neither on the padding nor on the rest of the
-    batch. `start_BCT` replaces the noise to start from; `steps` and `eta` (0: no noise is drawn on the way)
+    `start_BCT` replaces the noise to start from; `steps` and `eta` (0: no noise is drawn on the way)
     replace those of the diffusion's config. `decode` must leave padding out of account by itself.
     """
-    assert len(generators) == len(mask_BT), f"got {len(generators) = }, expected {len(mask_BT) = }"
+    assert len(draws) == len(mask_BT), f"got {len(draws) = }, expected {len(mask_BT) = }"
     config = diffusion.config
     steps = config.sampling_steps if steps is None else steps
     eta = config.eta if eta is None else eta
     alphas_bar = diffusion.schedule.alphas_bar_S.tolist()
-    x_BCT = _noise(mask_BT, classes, generators) if start_BCT is None else start_BCT
+    x_BCT = draws.normal(classes).to(mask_BT.device) if start_BCT is None else start_BCT
 
     visited = diffusion.schedule.visited(steps)
     for t, following in zip(visited, [*visited[1:], None], strict=True):
@@ -52,15 +50,5 @@ def ddim_sample(
         sigma = eta * math.sqrt((1 - then) / (1 - now) * (1 - now / then))
         x_BCT = math.sqrt(then) * x0_BCT + math.sqrt(max(0.0, 1 - then - sigma**2)) * noise_BCT
         if sigma > 0:
-            x_BCT = x_BCT + sigma * _noise(mask_BT, classes, generators)
+            x_BCT = x_BCT + sigma * draws.normal(classes).to(mask_BT.device)
     return diffusion.to_labels(x_BCT) * mask_BT[:, None]
-
-
-def _noise(mask_BT: Tensor, classes: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """Gaussian noise [B, C, T] for the real frames, each video's from its own generator; zeros elsewhere."""
-    T = mask_BT.shape[1]
-    noise = [
-        F.pad(torch.randn(classes, frames, generator=generator, device=generator.device), (0, T - frames))
-        for frames, generator in zip(mask_BT.sum(1).tolist(), generators, strict=True)
-    ]
-    return torch.stack(noise).to(mask_BT.device)

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from manifests.checks import at_least, one_of, require
 from train.diffusion.schedule import CosineSchedule
+from train.draws import Draws
 
 Link = Literal["softmax", "sigmoid"]
 
@@ -77,13 +77,8 @@ class LabelDiffusion:
         signal, noise = alpha_B11.sqrt().to(y_BCT.dtype), (1 - alpha_B11).sqrt().to(y_BCT.dtype)
         return signal * self.to_signal(y_BCT) + noise * noise_BCT
 
-    def draw(self, y_BCT: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Float labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B].
-
-        Each video gets its own time step. Draws on the generator's device.
-        """
-        device = generator.device
-        t_B = torch.randint(self.config.steps, (len(y_BCT),), generator=generator, device=device)
-        noise_BCT = torch.randn(y_BCT.shape, generator=generator, device=device, dtype=y_BCT.dtype)
-        x_BCT = self.q_sample(y_BCT, t_B, noise_BCT.to(y_BCT.device))
-        return self.to_labels(x_BCT), t_B.to(y_BCT.device)
+    def draw(self, y_BCT: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Float labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B]."""
+        t_B = draws.integers(self.config.steps).to(y_BCT.device)
+        noise_BCT = draws.normal(y_BCT.shape[1]).to(y_BCT)
+        return self.to_labels(self.q_sample(y_BCT, t_B, noise_BCT)), t_B

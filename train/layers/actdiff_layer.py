@@ -7,9 +7,9 @@ Shapes: B batch, D channels, N channels of the condition, T frames.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from train.draws import Draws
 from train.layers.dilated_attention import DilatedAttention
 from train.layers.masking import drop, factor, instance_norm
 
@@ -29,14 +29,14 @@ class ActDiffLayer(nn.Module):
 
     def forward(
         self, x_BDT: Tensor, mask_BT: Tensor, condition_BNT: Tensor | None = None,
-        generator: torch.Generator | None = None, bias_K: Tensor | None = None,
+        draws: Draws | None = None, bias_K: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """[B, D, T], zero in the padding. `generator` draws the dropout, in training mode only."""
+        """[B, D, T], zero in the padding. `draws` has the dropout, in training mode only."""
         real_B1T = factor(mask_BT, x_BDT)
         inner_BDT = (
             x_BDT * real_B1T
         )  # the convolution must see zeros behind the end, as it does before the start
         if self.training:
-            inner_BDT = drop(inner_BDT, self.dropout, generator)
+            inner_BDT = drop(inner_BDT, self.dropout, draws)
         mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition_BNT, bias_K)
         return (x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT))) * real_B1T

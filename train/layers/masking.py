@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from train.draws import Draws
+
 
 def factor(mask_BT: Tensor, like: Tensor) -> Tensor:
     """The mask as a factor [B, 1, T] of the dtype of `like`, to be multiplied with a [B, D, T]."""
@@ -27,14 +29,28 @@ def instance_norm(x_BDT: Tensor, mask_BT: Tensor, eps: float = 1e-5) -> Tensor:
     return centred_BDT * torch.rsqrt(variance_BD1 + eps)
 
 
-def drop(x: Tensor, rate: float, generator: torch.Generator | None, shape: tuple[int, ...] = ()) -> Tensor:
-    """Dropout that draws from `generator`, on whose device the draw happens; None is torch's global one.
-
-    `shape` (default: that of x) broadcasts to x; what shares an entry is dropped together, so
-    [B, D, 1] drops whole channels and [B, 1, T] whole frames.
-    """
+def drop(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+    """Dropout of single numbers. None for `draws` is torch's global generator, here and below."""
     if rate == 0:
-        return x
-    device = x.device if generator is None else generator.device
-    keep = torch.rand(shape or x.shape, generator=generator, device=device) >= rate
-    return x * keep.to(x.device) * (1 / (1 - rate))
+        return x_BDT
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT) if draws is None else draws.uniform(x_BDT.shape[1]))
+
+
+def drop_channels(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+    """Dropout of a video's whole channels."""
+    if rate == 0:
+        return x_BDT
+    D = x_BDT.shape[1]
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :, :1]) if draws is None else draws.uniform_rows(D))
+
+
+def drop_frames(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+    """Dropout of whole frames."""
+    if rate == 0:
+        return x_BDT
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :1]) if draws is None else draws.uniform(1))
+
+
+def _kept(x_BDT: Tensor, rate: float, drawn: Tensor) -> Tensor:
+    """x where a number drawn from [0, 1) says so, scaled so that its expectation stays; `drawn` broadcasts to x."""
+    return x_BDT * (drawn >= rate).to(x_BDT) * (1 / (1 - rate))

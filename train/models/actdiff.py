@@ -8,13 +8,12 @@ Shapes: B batch, F feature size, N channels of the condition, C classes, T frame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from train.diffusion.ddim import ddim_sample
 from train.diffusion.labels import LabelDiffusion
+from train.draws import Draws
 from train.models.actdiff_config import ActDiffConfig
 from train.models.actdiff_masks import draw_condition_mask
 from train.models.actdiff_networks import Decoder, Encoder
@@ -32,27 +31,26 @@ class ActDiff(nn.Module):
 
     def forward(
         self, features_BFT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor,
-        generator: torch.Generator,
+        draws: Draws,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Logits of encoder and decoder [B, C, T] for a training step.
 
-        y holds the labels, 0 or 1 and not softened, and `boundary_B1T` their boundary curve. The generator
-        draws all: dropout, time steps, noise, and which frames of the condition are blanked.
+        y holds the labels, 0 or 1 and not softened, and `boundary_B1T` their boundary curve. `draws` has
+        all of it: dropout, time steps, noise, and which frames of the condition are blanked.
         """
-        encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, generator)
-        kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generator)
-        noisy_BCT, t_B = self.diffusion.draw(y_BCT, generator)
-        return encoder_BCT, self.decoder(noisy_BCT, t_B, condition_BNT * kept_B1T, mask_BT, generator)
+        encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, draws)
+        kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
+        noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
+        return encoder_BCT, self.decoder(noisy_BCT, t_B, condition_BNT * kept_B1T, mask_BT, draws)
 
     @torch.no_grad()
     def sample(
-        self, features_BFT: Tensor, mask_BT: Tensor, generators: Sequence[torch.Generator],
-        start_BCT: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
-        """Labels in [0,1] [B, C, T], zero in the padding. One generator per video; see `ddim_sample`."""
+        self, features_BFT: Tensor, mask_BT: Tensor, draws: Draws, start_BCT: Tensor | None = None
+    ) -> Tensor:
+        """Labels in [0,1] [B, C, T], zero in the padding; see `ddim_sample`."""
         _, condition_BNT = self.encoder(features_BFT, mask_BT)
 
         def decode(noisy_BCT: Tensor, t_B: Tensor) -> Tensor:
             return self.decoder(noisy_BCT, t_B, condition_BNT, mask_BT)
 
-        return ddim_sample(decode, self.diffusion, mask_BT, self.classes, generators, start_BCT)
+        return ddim_sample(decode, self.diffusion, mask_BT, self.classes, draws, start_BCT)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from manifests.checks import require
+from train.draws import Draws, permuted
 
 Kind = Literal["full", "zero", "boundary", "segment"]
 
@@ -44,12 +45,12 @@ class ConditionMaskConfig:
 
 
 def draw_condition_mask(
-    config: ConditionMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, generator: torch.Generator
+    config: ConditionMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, draws: Draws
 ) -> Tensor:
     """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video."""
     kept = [
-        _kept(config, config.kinds[_draw(len(config.kinds), 1, generator)[0]], y_CT, curve_1T, generator)
-        for y_CT, curve_1T in zip(y_BCT, boundary_B1T, strict=True)
+        _kept(config, config.kinds[permuted(len(config.kinds), 1, generator)[0]], y_CT, curve_1T, generator)
+        for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, draws.generators, strict=True)
     ]
     return torch.stack(kept)
 
@@ -66,10 +67,5 @@ def _kept(
     if kind == "boundary":
         return curve_1T < config.boundary_below
     present = y_CT.bool().any(1).nonzero()[:, 0]
-    drawn = present[_draw(len(present), config.actions, generator)]
+    drawn = present[permuted(len(present), config.actions, generator)]
     return ~y_CT[drawn].bool().any(0, keepdim=True)
-
-
-def _draw(population: int, count: int, generator: torch.Generator) -> list[int]:
-    """`count` different numbers below `population`, or all of them if there are fewer."""
-    return torch.randperm(population, generator=generator, device=generator.device)[:count].tolist()

@@ -14,8 +14,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from train.draws import Draws
 from train.layers.actdiff_layer import ActDiffLayer
-from train.layers.masking import drop, factor
+from train.layers.masking import drop_channels, drop_frames, factor
 from train.models.actdiff_config import DecoderConfig, EncoderConfig
 
 
@@ -32,19 +33,18 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv1d(config.width, classes, 1)
 
     def forward(
-        self, features_BFT: Tensor, mask_BT: Tensor, generator: torch.Generator | None = None
+        self, features_BFT: Tensor, mask_BT: Tensor, draws: Draws | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [B, C, T] and condition [B, N, T], zero in the padding. `generator` draws the dropouts."""
+        """Logits [B, C, T] and condition [B, N, T], zero in the padding. `draws` has the dropouts."""
         real_B1T = factor(mask_BT, features_BFT)
         x_BFT = features_BFT * real_B1T
         if self.training:
-            B, F, T = x_BFT.shape
-            x_BFT = drop(x_BFT, self.config.channel_dropout, generator, (B, F, 1))
-            x_BFT = drop(x_BFT, self.config.temporal_dropout, generator, (B, 1, T))
+            x_BFT = drop_channels(x_BFT, self.config.channel_dropout, draws)
+            x_BFT = drop_frames(x_BFT, self.config.temporal_dropout, draws)
         x_BDT = self.conv_in(x_BFT) * real_B1T
         outputs = []
         for layer in self.layers:
-            x_BDT = layer(x_BDT, mask_BT, generator=generator)
+            x_BDT = layer(x_BDT, mask_BT, draws=draws)
             outputs.append(x_BDT)
         condition_BNT = torch.cat([outputs[i] for i in self.config.condition_layers], dim=1)
         return self.conv_out(x_BDT) * real_B1T, condition_BNT
@@ -69,15 +69,15 @@ class Decoder(nn.Module):
 
     def forward(
         self, noisy_BCT: Tensor, t_B: Tensor, condition_BNT: Tensor, mask_BT: Tensor,
-        generator: torch.Generator | None = None,
+        draws: Draws | None = None,
     ) -> Tensor:  # fmt: skip
-        """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1]. `generator` draws the dropout."""
+        """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1]. `draws` has the dropout."""
         real_B1T = factor(mask_BT, noisy_BCT)
         time_BE = sinusoid(t_B, self.time_projection.in_features).to(noisy_BCT.dtype)
         time_BD = self.time_projection(self.time_mlp(time_BE))
         x_BDT = (self.conv_in(noisy_BCT * real_B1T) + time_BD[:, :, None]) * real_B1T
         for layer in self.layers:
-            x_BDT = layer(x_BDT, mask_BT, condition_BNT, generator)
+            x_BDT = layer(x_BDT, mask_BT, condition_BNT, draws)
         return self.conv_out(x_BDT) * real_B1T
 
 

@@ -10,7 +10,6 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +26,7 @@ from train.models.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from train.data import Batch
+    from train.draws import Draws
 
 StreamName = Literal["holistic", "partial"]
 
@@ -104,16 +104,16 @@ class ActDiffSegmenter(DiffusionSegmenter):
         self.features = Stream(config.stream, feature_size)
         self.actdiff = ActDiff(feature_size, classes, config)
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Losses of encoder and decoder: `encoder_ce`, `decoder_boundary` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
         encoder_BCT, decoder_BCT = self.actdiff(
-            self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, generator
+            self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, draws
         )
         return self.supervise(encoder_BCT, decoder_BCT, batch)
 
     @torch.no_grad()
-    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
+    def predict(self, batch: Batch, draws: Draws) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return self.actdiff.sample(self.features(batch), batch.mask_BT, generators)
+        return self.actdiff.sample(self.features(batch), batch.mask_BT, draws)

@@ -19,7 +19,6 @@ Shapes: B batch, F feature size, N channels of z, C classes, T frames. h is holi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +37,7 @@ from train.models.hopadiff_config import HopaDIFFConfig
 
 if TYPE_CHECKING:
     from train.data import Batch
+    from train.draws import Draws
 
 
 class HopaDIFF(DiffusionSegmenter):
@@ -59,22 +59,22 @@ class HopaDIFF(DiffusionSegmenter):
         both = {"holistic": self.holistic, "partial": self.partial}
         return {name: branch for name, branch in both.items() if branch is not None}
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
         """Losses of every encoder and decoder: `holistic_encoder_ce`, `partial_decoder_boundary` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
-        logits, features = self._encode(batch, generator)
+        logits, features = self._encode(batch, draws)
         losses: dict[str, Tensor] = {}
         for (name, branch), encoder_BCT, z_BNT in zip(self.branches().items(), logits, features, strict=True):
-            kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generator)
-            noisy_BCT, t_B = self.diffusion.draw(y_BCT, generator)
+            kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
+            noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
             condition_BXT = branch.condition(z_BNT * kept_B1T, batch.mask_BT)
-            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition_BXT, batch.mask_BT, generator)
+            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition_BXT, batch.mask_BT, draws)
             supervised = self.supervise(encoder_BCT, decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
         return losses
 
     @torch.no_grad()
-    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
+    def predict(self, batch: Batch, draws: Draws) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding: the mean of the branches' labels. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
         _, features = self._encode(batch)
@@ -88,15 +88,13 @@ class HopaDIFF(DiffusionSegmenter):
 
         count = len(branches)
         masks = mask_BT.repeat(count, 1)
-        denoised = ddim_sample(decode, self.diffusion, masks, self.classes, [*generators] * count)
+        denoised = ddim_sample(decode, self.diffusion, masks, self.classes, draws.repeated(count))
         return denoised.unflatten(0, (count, -1)).mean(0)
 
-    def _encode(
-        self, batch: Batch, generator: torch.Generator | None = None
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def _encode(self, batch: Batch, draws: Draws | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """Each branch's encoder logits [B, C, T] and its features ẑ [B, N, T], cues exchanged."""
         encoded = [
-            branch.encoder(branch.features(batch), batch.mask_BT, generator)
+            branch.encoder(branch.features(batch), batch.mask_BT, draws)
             for branch in self.branches().values()
         ]
         logits, features = [pair[0] for pair in encoded], [pair[1] for pair in encoded]

@@ -7,23 +7,24 @@ A model is one file that defines a frozen config dataclass and a `Segmenter`, an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from train.data import Batch
+    from train.draws import Draws
 
 
 class Segmenter(nn.Module, ABC):
     """Batches of both feature streams to scores of every class at every frame."""
 
     @abstractmethod
-    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Named scalar losses of a training step, weighted; their sum is what is minimised."""
+    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        """Named scalar losses of a training step, weighted; their sum is what is minimised.
+
+        Each is a mean over the batch's videos, so that a batch in parts is the batch as a whole."""
 
     @abstractmethod
-    def predict(self, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
-        """Scores in [0, 1] [B, C, T], zero in the padding. One generator per sample of the batch."""
+    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+        """Scores in [0, 1] [B, C, T], zero in the padding."""

@@ -6,16 +6,14 @@ import math
 
 import pytest
 import torch
+from seeded_draws import draws_of, seeded
 from torch import Tensor
 
 from train.diffusion.ddim import ddim_sample
 from train.diffusion.labels import DiffusionConfig, LabelDiffusion
 
+ONE = torch.ones(1, 1, dtype=torch.bool)
 MASK = torch.arange(30) < torch.tensor([30, 12])[:, None]
-
-
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def echo(noisy: Tensor, t: Tensor) -> Tensor:
@@ -26,7 +24,7 @@ def echo(noisy: Tensor, t: Tensor) -> Tensor:
 @pytest.mark.parametrize("steps", [1, 3, 25, 1000])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_a_decoder_that_knows_the_labels_gives_them(steps: int, eta: float) -> None:
-    y = (torch.rand(2, 4, 30, generator=generators(5)[0]) < 0.3).float()
+    y = (torch.rand(2, 4, 30, generator=seeded(5)) < 0.3).float()
     diffusion = LabelDiffusion(DiffusionConfig(link="sigmoid"))
     seen = []
 
@@ -35,7 +33,7 @@ def test_a_decoder_that_knows_the_labels_gives_them(steps: int, eta: float) -> N
         seen.append(int(t[0]))
         return 100 * (2 * y - 1)
 
-    out = ddim_sample(decode, diffusion, MASK, 4, generators(0, 1), steps=steps, eta=eta)
+    out = ddim_sample(decode, diffusion, MASK, 4, draws_of(MASK, 0, 1), steps=steps, eta=eta)
     assert torch.equal(out, y * MASK[:, None])
     assert seen == diffusion.schedule.visited(steps)
 
@@ -44,10 +42,10 @@ def test_a_decoder_that_knows_the_labels_gives_them(steps: int, eta: float) -> N
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
 def test_the_generators_decide_and_each_video_has_its_own(eta: float, link: str) -> None:
     diffusion = LabelDiffusion(DiffusionConfig(link=link, eta=eta, sampling_steps=5))
-    once, again = (ddim_sample(echo, diffusion, MASK, 4, generators(3, 4)) for _ in range(2))
+    once, again = (ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, 3, 4)) for _ in range(2))
     assert torch.equal(once, again)
-    assert not torch.equal(once, ddim_sample(echo, diffusion, MASK, 4, generators(5, 6)))
-    alone = ddim_sample(echo, diffusion, MASK[1:, :12], 4, generators(4))
+    assert not torch.equal(once, ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, 5, 6)))
+    alone = ddim_sample(echo, diffusion, MASK[1:, :12], 4, draws_of(MASK[1:], 4))
     torch.testing.assert_close(alone[0], once[1, :, :12], rtol=0, atol=1e-6)
     assert (once[1, :, 12:] == 0).all()
 
@@ -55,14 +53,14 @@ def test_the_generators_decide_and_each_video_has_its_own(eta: float, link: str)
 def test_global_randomness_is_left_alone() -> None:
     diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=5))
     before = torch.get_rng_state()
-    ddim_sample(echo, diffusion, MASK, 4, generators(3, 4))
+    ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, 3, 4))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_start_replaces_the_noise() -> None:
     diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=5, eta=0.0))
-    start = torch.randn(2, 4, 30, generator=generators(0)[0])
-    first, second = (ddim_sample(echo, diffusion, MASK, 4, generators(a, a), start) for a in (1, 2))
+    start = torch.randn(2, 4, 30, generator=seeded(0))
+    first, second = (ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, a, a), start) for a in (1, 2))
     assert torch.equal(first, second)
 
 
@@ -75,7 +73,7 @@ def test_noise_estimate_comes_from_the_sample_before_clamping() -> None:
         return torch.zeros_like(noisy)  # x0 = 0
 
     start = torch.full((1, 1, 1), 0.8)  # beyond ±scale
-    ddim_sample(decode, diffusion, torch.ones(1, 1, dtype=torch.bool), 1, generators(0), start)
+    ddim_sample(decode, diffusion, ONE, 1, draws_of(ONE, 0), start)
     now, then = (diffusion.schedule.alphas_bar_S[t].item() for t in diffusion.schedule.visited(2))
     following = math.sqrt(1 - then) * 0.8 / math.sqrt(1 - now)
     assert seen[0].item() == 1.0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
+from seeded_draws import draws_of, seeded
+from torch import Tensor
 from torch.nn import functional as F
 
-from train.layers.masking import drop, instance_norm
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from train.layers.masking import drop, drop_channels, drop_frames, instance_norm
 
 
 def test_instance_norm_is_torchs_without_padding() -> None:
@@ -30,16 +29,30 @@ def test_instance_norm_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x: instance_norm(x, mask), x)
 
 
-def test_drop_is_the_generators_and_keeps_the_mean() -> None:
-    x = torch.ones(1, 100, 200)
-    once, again, other = (drop(x, 0.3, seeded(seed)) for seed in (1, 1, 2))
+WHOLE = torch.ones(2, 200, dtype=torch.bool)
+DROPS = pytest.mark.parametrize("dropped", [drop, drop_channels, drop_frames])
+
+
+@DROPS
+def test_dropout_is_the_generators_and_keeps_the_mean(dropped: Callable[..., Tensor]) -> None:
+    x = torch.ones(2, 150, 200)
+    once, again, other = (dropped(x, 0.3, draws_of(WHOLE, seed)) for seed in (1, 1, 3))
     assert torch.equal(once, again) and not torch.equal(once, other)
-    assert abs(once.mean().item() - 1) < 0.02
-    assert drop(x, 0.0, None) is x
+    assert not torch.equal(once[0], once[1])
+    assert abs(once.mean().item() - 1) < (0.02 if dropped is drop else 0.1)
+    assert dropped(x, 0.3, None).unique().tolist() == once.unique().tolist()
+    assert dropped(x, 0.0, None) is x
 
 
-def test_drop_takes_whole_channels_or_frames() -> None:
-    x = torch.ones(2, 30, 40)
-    channels, frames = drop(x, 0.5, seeded(3), (2, 30, 1)), drop(x, 0.5, seeded(3), (2, 1, 40))
+@DROPS
+def test_dropout_of_a_video_is_the_same_with_others(dropped: Callable[..., Tensor]) -> None:
+    x, mask = torch.randn(2, 6, 30), torch.arange(30) < torch.tensor([30, 11])[:, None]
+    together = dropped(x, 0.5, draws_of(mask, 4, 5))
+    assert torch.equal(dropped(x[1:, :, :11], 0.5, draws_of(mask[1:], 5)), together[1:, :, :11])
+
+
+def test_channels_and_frames_are_dropped_as_wholes() -> None:
+    x = torch.ones(2, 30, 200)
+    channels, frames = drop_channels(x, 0.5, draws_of(WHOLE, 3)), drop_frames(x, 0.5, draws_of(WHOLE, 3))
     assert (channels.std(2) == 0).all() and (frames.std(1) == 0).all()
     assert channels.unique().tolist() == frames.unique().tolist() == [0.0, 2.0]

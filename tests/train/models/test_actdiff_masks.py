@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from seeded_draws import draws_of
 
 from manifests.errors import InputError
 from train.models.actdiff_masks import ConditionMaskConfig, draw_condition_mask
 
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 Y = torch.zeros(1, 4, 12)
 Y[:, 0, :6], Y[:, 1, 4:], Y[:, 3, 10:] = 1, 1, 1
+MASK = torch.ones(1, 12, dtype=torch.bool)
 CURVE = torch.linspace(0, 1, 12)[None, None]
 
 
 def kept(kind: str, seed: int = 0, **more: float) -> torch.Tensor:
-    return draw_condition_mask(ConditionMaskConfig(kinds=(kind,), **more), Y, CURVE, seeded(seed))
+    return draw_condition_mask(ConditionMaskConfig(kinds=(kind,), **more), Y, CURVE, draws_of(MASK, seed))
 
 
 def test_full_zero_and_boundary() -> None:
@@ -36,13 +33,13 @@ def test_segment_blanks_actions_of_the_video() -> None:
 
 def test_segment_of_a_video_without_actions_blanks_nothing() -> None:
     config = ConditionMaskConfig(kinds=("segment",))
-    assert draw_condition_mask(config, torch.zeros(1, 4, 12), CURVE, seeded(0)).all()
+    assert draw_condition_mask(config, torch.zeros(1, 4, 12), CURVE, draws_of(MASK, 0)).all()
 
 
 def test_each_video_draws_its_own_by_the_generator() -> None:
     config = ConditionMaskConfig(kinds=("full", "zero", "zero", "zero"))
     y, curve = Y.expand(400, -1, -1), CURVE.expand(400, -1, -1)
-    once, again = (draw_condition_mask(config, y, curve, seeded(1)) for _ in range(2))
+    once, again = (draw_condition_mask(config, y, curve, draws_of(MASK.expand(400, -1), 1)) for _ in range(2))
     assert torch.equal(once, again)
     assert 0.15 < once[:, 0, 0].float().mean() < 0.35
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from seeded_draws import draws_of, seeded
 from torch import Tensor
 
 from manifests.errors import InputError
 from train.data import Batch, Sample, collate
 from train.data.targets import boundary_target, soft_labels
+from train.draws import Draws
 from train.layers.fourier import FourierConfig
 from train.layers.hp_xlstm import HPxLSTM, HPxLSTMConfig
 from train.models.actdiff_config import DecoderConfig, DiffusionConfig, EncoderConfig
@@ -46,10 +48,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ActDiff": {"partial_branch": False, "hp_xlstm": None, "fourier": FourierConfig("none")},
 }
 every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def hopadiff(**changes: Any) -> HopaDIFF:
@@ -92,36 +90,40 @@ def batch_of(*numbers: int) -> Batch:
 BATCH = batch_of(0, 1, 2)
 
 
+def draws(batch: Batch, first_seed: int) -> Draws:
+    return draws_of(batch.mask_BT, first_seed)
+
+
 def total(model: Segmenter, batch: Batch, seed: int = 1) -> Tensor:
-    return torch.stack(list(model.losses(batch, seeded(seed)).values())).sum()
+    return torch.stack(list(model.losses(batch, draws(batch, seed)).values())).sum()
 
 
-def noise_by_video(monkeypatch: pytest.MonkeyPatch, model: HopaDIFF) -> None:
-    """Time steps and noise that depend neither on the padding nor on who else is in the batch."""
-
-    def draw(y_BCT: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
-        t_B = (100 + 50 * y_BCT.sum((1, 2))).long() % 1000
-        noise_BCT = torch.sin(7 * torch.arange(y_BCT.shape[2])).expand_as(y_BCT)
-        return model.diffusion.to_labels(model.diffusion.q_sample(y_BCT, t_B, noise_BCT)), t_B
-
-    monkeypatch.setattr(model.diffusion, "draw", draw)
+@every_variant
+@pytest.mark.parametrize("training", [False, True])
+@torch.no_grad()
+def test_padding_and_company_change_nothing(changes: dict[str, Any], training: bool) -> None:
+    model = hopadiff(**changes).train(
+        training
+    )  # dropout, blanked conditions, time steps, noise: all as usual
+    means = dict.fromkeys(model.losses(BATCH, draws(BATCH, 0)), torch.zeros(()))
+    for i in range(len(LENGTHS)):
+        alone = batch_of(i)
+        means = {name: means[name] + loss / 3 for name, loss in model.losses(alone, draws(alone, i)).items()}
+    torch.testing.assert_close(model.losses(BATCH, draws(BATCH, 0)), means, rtol=0, atol=1e-5)
 
 
 @every_variant
 @torch.no_grad()
-def test_padding_changes_nothing(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    model = hopadiff(**{"condition_masks": STILL["condition_masks"], **changes}).eval()
-    noise_by_video(monkeypatch, model)
-    scores = model.predict(BATCH, [seeded(i) for i in range(3)])
+def test_a_padded_prediction_is_that_of_each_video(changes: dict[str, Any]) -> None:
+    model = hopadiff(**changes).eval()
+    scores = model.predict(BATCH, draws(BATCH, 0))
     assert scores.shape == (3, C, 40) and (scores >= 0).all() and (scores <= 1).all()
     assert not (scores * ~BATCH.mask_BT[:, None]).any()
-    means = dict.fromkeys(model.losses(BATCH, seeded(0)), torch.zeros(()))
     for i, length in enumerate(LENGTHS):
         alone = batch_of(i)
-        its_scores = model.predict(alone, [seeded(i)])
-        torch.testing.assert_close(scores[i : i + 1, :, :length], its_scores, rtol=0, atol=1e-5)
-        means = {name: means[name] + loss / 3 for name, loss in model.losses(alone, seeded(0)).items()}
-    torch.testing.assert_close(model.losses(BATCH, seeded(0)), means, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            scores[i : i + 1, :, :length], model.predict(alone, draws(alone, i)), rtol=0, atol=1e-5
+        )
 
 
 @every_variant
@@ -136,7 +138,7 @@ def test_gradients_reach_every_parameter(changes: dict[str, Any]) -> None:
 def test_the_decoders_learn_through_the_condition(variant: Any) -> None:
     """The decoders' losses alone train both encoders, HP-xLSTM and the weights of the frequency channels."""
     model = hopadiff(**STILL, fourier=FourierConfig(variant)).train()
-    losses = model.losses(BATCH, seeded(1))
+    losses = model.losses(BATCH, draws(BATCH, 1))
     torch.stack([loss for name, loss in losses.items() if "decoder" in name]).sum().backward()
     for name, parameter in model.named_parameters():
         own_logits = ".encoder.conv_out." in name
@@ -149,10 +151,10 @@ def test_the_decoders_learn_through_the_condition(variant: Any) -> None:
 def test_a_step_and_a_prediction_are_the_generators() -> None:
     model = hopadiff().train()
     state = torch.get_rng_state()
-    once, again, other = (model.losses(BATCH, seeded(seed)) for seed in (1, 1, 2))
+    once, again, other = (model.losses(BATCH, draws(BATCH, seed)) for seed in (1, 1, 2))
     assert once == again and all(once[name] != other[name] for name in once)
     model.eval()
-    first, second, third = (model.predict(BATCH, [seeded(s + i) for i in range(3)]) for s in (0, 0, 5))
+    first, second, third = (model.predict(BATCH, draws(BATCH, s)) for s in (0, 0, 5))
     assert torch.equal(first, second) and not torch.equal(first, third)
     assert torch.equal(state, torch.get_rng_state())
 
@@ -170,7 +172,7 @@ def test_each_branch_follows_its_own_labels_and_they_are_averaged(monkeypatch: p
 
     monkeypatch.setattr(model.holistic.decoder, "forward", always("holistic", 30.0))
     monkeypatch.setattr(model.partial.decoder, "forward", always("partial", -30.0))
-    scores = model.predict(BATCH, [seeded(i) for i in range(3)])
+    scores = model.predict(BATCH, draws(BATCH, 0))
     real = BATCH.mask_BT[:, None].expand_as(scores)
     assert torch.allclose(scores[real], torch.tensor(0.5))
     assert not torch.equal(seen["holistic"][0], seen["partial"][0])
@@ -182,10 +184,9 @@ def test_each_branch_follows_its_own_labels_and_they_are_averaged(monkeypatch: p
 @torch.no_grad()
 def test_both_streams_count_and_an_absent_feature_is_no_feature(stream: str) -> None:
     model = hopadiff().eval()
-    generators = [3, 4, 5]
 
     def predict(changed: Batch) -> Tensor:
-        return model.predict(changed, [seeded(i) for i in generators])
+        return model.predict(changed, draws(changed, 3))
 
     has = getattr(BATCH, f"has_{stream}_BT")
     features = getattr(BATCH, f"{stream}_BFT")
@@ -200,7 +201,7 @@ def test_both_streams_count_and_an_absent_feature_is_no_feature(stream: str) -> 
 def test_cues_are_exchanged_only_through_bca() -> None:
     for changes, talks in ((VARIANTS["full"], True), (VARIANTS["no BCA"], False)):
         model = hopadiff(**{**STILL, **changes}).eval()
-        losses = model.losses(BATCH, seeded(0))
+        losses = model.losses(BATCH, draws(BATCH, 0))
         losses["holistic_decoder_ce"].backward()
         reached = any(p.grad is not None and p.grad.any() for p in model.partial.encoder.parameters())
         assert reached == talks
@@ -215,9 +216,9 @@ def test_labels_that_are_not_valid_count_for_nothing(name: str, stream: Any) -> 
     valid = BATCH.valid_BT[:, None].expand_as(BATCH.labels_BCT)
     other = dataclasses.replace(BATCH, labels_BCT=torch.where(valid, BATCH.labels_BCT, 1 - BATCH.labels_BCT))
     for seed in range(5):
-        assert model.losses(other, seeded(seed)) == model.losses(BATCH, seeded(seed))
+        assert model.losses(other, draws(other, seed)) == model.losses(BATCH, draws(BATCH, seed))
     nothing = dataclasses.replace(BATCH, valid_BT=torch.zeros_like(BATCH.valid_BT))
-    assert all(loss == 0 for loss in model.losses(nothing, seeded(0)).values())
+    assert all(loss == 0 for loss in model.losses(nothing, draws(nothing, 0)).values())
 
 
 def test_targets_of_several_actions_stay_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,8 +227,8 @@ def test_targets_of_several_actions_stay_within_one(monkeypatch: pytest.MonkeyPa
     model, seen = hopadiff(), []
     draw = model.diffusion.draw
 
-    def spy(y_BCT: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        noisy_BCT, t_B = draw(y_BCT, generator)
+    def spy(y_BCT: Tensor, its: Draws) -> tuple[Tensor, Tensor]:
+        noisy_BCT, t_B = draw(y_BCT, its)
         seen.extend([y_BCT, noisy_BCT])
         return noisy_BCT, t_B
 
@@ -249,11 +250,12 @@ def test_without_all_it_is_actdiff_on_holistic_features(training: bool) -> None:
     actdiff.load_state_dict(renamed)
     ours.train(training), actdiff.train(training)
     for seed in range(5):
-        theirs = {f"holistic_{name}": loss for name, loss in actdiff.losses(BATCH, seeded(seed)).items()}
-        assert len(theirs) == 5 and ours.losses(BATCH, seeded(seed)) == theirs
+        theirs = {
+            f"holistic_{name}": loss for name, loss in actdiff.losses(BATCH, draws(BATCH, seed)).items()
+        }
+        assert len(theirs) == 5 and ours.losses(BATCH, draws(BATCH, seed)) == theirs
     ours.eval(), actdiff.eval()
-    generators = [[seeded(i) for i in range(3)] for _ in range(2)]
-    assert torch.equal(ours.predict(BATCH, generators[0]), actdiff.predict(BATCH, generators[1]))
+    assert torch.equal(ours.predict(BATCH, draws(BATCH, 0)), actdiff.predict(BATCH, draws(BATCH, 0)))
 
 
 def test_switches_leave_out_what_they_name() -> None:
@@ -274,7 +276,7 @@ def test_switches_leave_out_what_they_name() -> None:
 def test_losses_are_weighted_and_classes_too() -> None:
     model = hopadiff().eval()
     twice = hopadiff(losses=LossConfig(ce=2.0, smoothing=0.1, boundary=0)).eval()
-    plain, weighted = model.losses(BATCH, seeded(0)), twice.losses(BATCH, seeded(0))
+    plain, weighted = model.losses(BATCH, draws(BATCH, 0)), twice.losses(BATCH, draws(BATCH, 0))
     names = [
         f"{branch}_{loss}" for branch in ("holistic", "partial") for loss in ("encoder_ce", "decoder_ce")
     ]
@@ -282,14 +284,14 @@ def test_losses_are_weighted_and_classes_too() -> None:
     assert {name.rpartition("_")[2] for name in weighted} == {"ce", "smoothing"}
     assert all(torch.isclose(weighted[name], 2 * plain[name]) for name in names)
     model.weight_classes(torch.tensor([3.0, 1.0, 1.0, 1.0]))
-    assert all(model.losses(BATCH, seeded(0))[name] > plain[name] for name in names)
+    assert all(model.losses(BATCH, draws(BATCH, 0))[name] > plain[name] for name in names)
     assert "class_weight_C" in model.state_dict()
 
 
 def test_a_batch_needs_its_boundary_curve() -> None:
     without = dataclasses.replace(BATCH, boundary_B1T=None)
     with pytest.raises(InputError, match="boundary_sigma"):
-        hopadiff().losses(without, seeded(0))
+        hopadiff().losses(without, draws(without, 0))
 
 
 def test_defaults_are_the_papers() -> None:
@@ -325,14 +327,14 @@ def test_it_learns_videos_by_heart() -> None:
     torch.manual_seed(0)
     model = HopaDIFF(F, C, config).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
-    generator, history = seeded(0), []
+    its_draws, history = draws(batch, 0), []
     for _ in range(160):
-        loss = torch.stack(list(model.losses(batch, generator).values())).sum()
+        loss = torch.stack(list(model.losses(batch, its_draws).values())).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         history.append(loss.item())
     assert sum(history[-10:]) < 0.4 * sum(history[:10]), history[::10]
-    scores = model.eval().predict(batch, [seeded(8), seeded(9)])
+    scores = model.eval().predict(batch, draws(batch, 8))
     right_BT = ((scores > 0.5) == batch.labels_BCT.bool()).all(1)  # of all classes at once
     assert right_BT[batch.mask_BT].float().mean() >= 0.95

@@ -1,0 +1,72 @@
+"""All that is drawn: generators made from what they are for, and what a batch draws, each video from its own.
+
+A generator depends on the run's seed and the step or the sample, so that a run can be taken up anywhere: nothing
+global is seeded or read, and no state has to be kept in a checkpoint. What a video gets depends neither on the
+padding nor on what else is in its batch: a padded batch trains as its videos do one by one, and two processes
+with half a batch each as one with the whole.
+
+Shapes: B videos, X rows, T frames of the longest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# (size, generator=…, device=…) to a tensor: torch.rand or torch.randn.
+Distribution = Callable[..., Tensor]
+
+
+class Draws:
+    """A generator for each video of a batch, all on one device, which the draws are on too."""
+
+    def __init__(self, lengths: Sequence[int], generators: Sequence[torch.Generator]):
+        """`lengths` [B]: the real frames of each video; T is the largest."""
+        assert len(lengths) == len(generators), f"got {len(lengths) = }, expected {len(generators) = }"
+        self.lengths, self.generators = tuple(lengths), tuple(generators)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def repeated(self, times: int) -> Draws:
+        """The same generators for `times` copies of the batch, one after the other: they go on drawing."""
+        return Draws(self.lengths * times, self.generators * times)
+
+    def normal(self, rows: int) -> Tensor:
+        """Gaussian noise [B, X, T], zero in the padding."""
+        return self._each(torch.randn, rows)
+
+    def uniform(self, rows: int) -> Tensor:
+        """Numbers in [0, 1) [B, X, T], zero in the padding."""
+        return self._each(torch.rand, rows)
+
+    def uniform_rows(self, rows: int) -> Tensor:
+        """Numbers in [0, 1) that hold for a whole video [B, X, 1]."""
+        return torch.stack([torch.rand(rows, 1, generator=g, device=g.device) for g in self.generators])
+
+    def integers(self, below: int) -> Tensor:
+        """A whole number from 0 for each video [B], int64."""
+        return torch.cat([torch.randint(below, (1,), generator=g, device=g.device) for g in self.generators])
+
+    def _each(self, distribution: Distribution, rows: int) -> Tensor:
+        longest = max(self.lengths)
+        drawn = [
+            F.pad(distribution(rows, frames, generator=g, device=g.device), (0, longest - frames))
+            for frames, g in zip(self.lengths, self.generators, strict=True)
+        ]
+        return torch.stack(drawn)
+
+
+def permuted(population: int, count: int, generator: torch.Generator) -> list[int]:
+    """`count` different numbers below `population`, or all of them if there are fewer."""
+    return torch.randperm(population, generator=generator, device=generator.device)[:count].tolist()
+
+
+def generator_for(device: torch.device | str, *purpose: int | str) -> torch.Generator:
+    """A generator that depends on the purpose alone, such as (seed, "step", 12, 0)."""
+    digest = hashlib.sha256(repr(purpose).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little"))
