@@ -88,7 +88,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
             reference=span.stretch.reference,
             text=None if text is None else torch.from_numpy(text),
             boundary=None if boundary_sigma is None else boundary_target(labels_TC, valid_T, boundary_sigma),
-            soft_labels=None if soft_sigma is None else soft_labels(labels_TC, soft_sigma),
+            soft_labels=None if soft_sigma is None else soft_labels(labels_TC, valid_T, soft_sigma),
         )
 
     def labels(self) -> Iterator[tuple[Bools, Bools]]:

@@ -1,7 +1,7 @@
 """Curves made from one sample's labels: how close a frame is to a change, and labels softened along time.
 
-A sample may have frames that don't count in its midst (N/A): a change from or to one of them is none. The
-models' own `boundary_curve` is for videos whose frames all count; where they do, both give the same.
+A sample may have frames that don't count in its midst (N/A). Each run of frames that do is taken by itself: a
+change from or to a frame that doesn't count is none, and nothing of its labels reaches those that do.
 
 Shapes: T frames, C classes.
 """
@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, label
 from torch import Tensor
-from torch.nn import functional as F
 
-from train.models.actdiff_targets import soften
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 
 def boundary_target(labels_TC: Tensor, valid_T: Tensor, sigma: float) -> Tensor:
@@ -23,29 +26,35 @@ def boundary_target(labels_TC: Tensor, valid_T: Tensor, sigma: float) -> Tensor:
     Both frames at a change are marked and smoothed by a Gaussian of `sigma` frames; where changes are close
     together, the curve is capped at a lone change's height; then it is divided by its maximum.
     """
-    changes = (labels_TC[1:] != labels_TC[:-1]).any(1) & valid_T[1:] & valid_T[:-1]
-    marked_T = F.pad(changes, (1, 0)) | F.pad(changes, (0, 1))
-    curve_T = _smooth(marked_T[None], sigma)[0].clamp(max=_lone_change(sigma))
-    return curve_T / curve_T.max() if changes.any() else curve_T
+    labels, valid = labels_TC.numpy(), valid_T.numpy()
+    changes = (labels[1:] != labels[:-1]).any(1) & valid[1:] & valid[:-1]
+    marked_T1 = (np.pad(changes, (1, 0)) | np.pad(changes, (0, 1)))[:, None]
+    curve_T = _smooth(marked_T1, valid, sigma)[:, 0].clip(max=_lone_change(sigma))
+    return torch.from_numpy(curve_T / curve_T.max() if changes.any() else curve_T)
 
 
-def soft_labels(labels_TC: Tensor, sigma: float) -> Tensor:
-    """Labels smoothed along time by a Gaussian of `sigma` frames [T, C] float32, not renormalised.
+def soft_labels(labels_TC: Tensor, valid_T: Tensor, sigma: float) -> Tensor:
+    """Labels smoothed along time by a Gaussian of `sigma` frames [T, C] float32; 0 where not valid.
 
-    Equals scipy's `gaussian_filter1d` along time with its defaults: mirrored at the ends, cut off at 4 sigma.
+    They are not renormalised.
     """
-    return _smooth(labels_TC.T, sigma).T
+    return torch.from_numpy(_smooth(labels_TC.numpy(), valid_T.numpy(), sigma))
 
 
-def _smooth(series_NT: Tensor, sigma: float) -> Tensor:
-    """N series of T frames smoothed along time; real to the last frame, since samples are not padded yet."""
-    return soften(series_NT[None].float(), torch.ones(1, series_NT.shape[1], dtype=torch.bool), sigma)[0]
+def _smooth(series_TN: Bools, valid_T: Bools, sigma: float) -> Floats:
+    """N series smoothed along time within each run of valid frames, mirrored at its ends, cut off at 4 sigma."""
+    smooth_TN = np.zeros(series_TN.shape, dtype=np.float32)
+    runs_T, count = label(valid_T)
+    for run in range(1, count + 1):
+        own = runs_T == run
+        smooth_TN[own] = gaussian_filter1d(series_TN[own].astype(np.float32), sigma, axis=0)
+    return smooth_TN
 
 
 @cache
 def _lone_change(sigma: float) -> float:
     """How high the smoothed mark of a change is that has no other change, and no end, within reach."""
     reach = int(4 * sigma + 0.5)
-    marked_T = torch.zeros(2 * reach + 2)
+    marked_T = np.zeros(2 * reach + 2, dtype=np.float32)
     marked_T[reach : reach + 2] = 1
-    return _smooth(marked_T[None], sigma).max().item()
+    return float(gaussian_filter1d(marked_T, sigma).max())

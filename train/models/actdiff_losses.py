@@ -24,23 +24,14 @@ COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses, and how their targets are made (`train.models.actdiff_targets`)."""
+    """Weights of the losses. How their targets are made is `train.data.config.TargetConfig`'s."""
 
     ce: float = 0.5
     smoothing: float = 0.1
     boundary: float = 0.1  # on the decoder only
-    soft_sigma: float | None = None  # in frames, of the labels for the cross entropy; None: not smoothed
-    boundary_sigma: float = 1.0  # in frames, of the boundary curve
 
     def __post_init__(self) -> None:
-        require(
-            *at_least(self, 0, "losses.ce", "losses.smoothing", "losses.boundary"),
-            (
-                self.soft_sigma is None or self.soft_sigma > 0, "losses.soft_sigma", self.soft_sigma,
-                "above 0 frames, or none",
-            ),
-            (self.boundary_sigma > 0, "losses.boundary_sigma", self.boundary_sigma, "above 0 frames"),
-        )  # fmt: skip
+        require(*at_least(self, 0, "losses.ce", "losses.smoothing", "losses.boundary"))
 
 
 def label_loss(
@@ -101,11 +92,11 @@ def actdiff_losses(
     }
 
 
-def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
-    """The weighted sum of a step's losses, a mean over its videos: one number."""
+def weighted(losses: dict[str, Tensor], config: LossConfig) -> dict[str, Tensor]:
+    """The losses [B] of a step, weighted by kind, as means over its videos; a weight of 0 leaves a loss out."""
     weights = {"ce": config.ce, "smoothing": config.smoothing, "boundary": config.boundary}
-    weighted = [weights[name.rpartition("_")[2]] * loss_B for name, loss_B in losses.items()]
-    return torch.stack(weighted).sum(0).mean()
+    weight_of = {name: weights[name.rpartition("_")[2]] for name in losses}
+    return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
 
 
 def class_weights(positives_C: Tensor, frames: int, link: Link) -> Tensor:

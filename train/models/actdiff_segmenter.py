@@ -21,7 +21,7 @@ from manifests.errors import InputError, Problem
 from train.diffusion.labels import Link
 from train.models.actdiff import ActDiff
 from train.models.actdiff_config import ActDiffConfig
-from train.models.actdiff_losses import LossConfig, actdiff_losses
+from train.models.actdiff_losses import LossConfig, actdiff_losses, weighted
 from train.models.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ class DiffusionSegmenter(Segmenter):
         losses = actdiff_losses(
             encoder_BCT, decoder_BCT, soft_BCT, boundary_B1T, batch.valid_BT, self.link, self.class_weight_C
         )
-        config = self.loss_config
-        weights = {"ce": config.ce, "smoothing": config.smoothing, "boundary": config.boundary}
-        weight_of = {name: weights[name.rpartition("_")[2]] for name in losses}
-        return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
+        return weighted(losses, self.loss_config)
 
 
 class ActDiffSegmenter(DiffusionSegmenter):

@@ -10,11 +10,11 @@ from seeded_draws import draws_of, seeded
 from torch import Tensor
 
 from manifests.errors import InputError
+from train.data.targets import boundary_target
 from train.models.actdiff import ActDiff
 from train.models.actdiff_config import ActDiffConfig, DecoderConfig, EncoderConfig
-from train.models.actdiff_losses import LossConfig, actdiff_losses, total_loss
+from train.models.actdiff_losses import LossConfig, actdiff_losses, weighted
 from train.models.actdiff_masks import ConditionMaskConfig
-from train.models.actdiff_targets import boundary_curve
 
 LENGTHS = (40, 17)
 MASK = torch.arange(40) < torch.tensor(LENGTHS)[:, None]
@@ -47,9 +47,20 @@ def test_padding_changes_nothing(small: ActDiff) -> None:
             assert (together[b, :, length:] == 0).all()
 
 
+def curve(y: Tensor) -> Tensor:
+    videos = [
+        boundary_target(y_CT[:, mask_T].T, mask_T[mask_T], 1.0) for y_CT, mask_T in zip(y, MASK, strict=True)
+    ]
+    return torch.nn.utils.rnn.pad_sequence(videos, batch_first=True)[:, None]
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack([*weighted(losses, LossConfig()).values()]).sum()
+
+
 def losses(model: ActDiff, seed: int) -> dict[str, Tensor]:
     features, y = data()
-    boundary = boundary_curve(y, MASK, 1.0)
+    boundary = curve(y)
     encoder, decoder = model(features, y, boundary, MASK, draws_of(MASK, seed))
     return actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid")
 
@@ -57,7 +68,7 @@ def losses(model: ActDiff, seed: int) -> dict[str, Tensor]:
 def test_a_training_step_is_the_generators(small: ActDiff) -> None:
     small.train()
     before = torch.get_rng_state()
-    once, again, other = (total_loss(losses(small, seed), LossConfig()) for seed in (1, 1, 3))
+    once, again, other = (total(losses(small, seed)) for seed in (1, 1, 3))
     assert once == again and once != other
     assert torch.equal(before, torch.get_rng_state())
 
@@ -79,7 +90,7 @@ def test_the_decoders_loss_trains_the_encoder_through_the_condition(small: ActDi
 def test_a_blanked_condition_says_nothing(small: ActDiff) -> None:
     only(small, "zero").eval()
     features, y = data()
-    boundary = boundary_curve(y, MASK, 1.0)
+    boundary = curve(y)
     _, decoder = small(features, y, boundary, MASK, draws_of(MASK, 1))
     _, other = small(features * 3, y, boundary, MASK, draws_of(MASK, 1))
     assert torch.equal(decoder, other)
@@ -88,7 +99,7 @@ def test_a_blanked_condition_says_nothing(small: ActDiff) -> None:
 def test_it_learns_videos_by_heart() -> None:
     features, y = data()
     features[:, :4] += 4 * y  # the labels can be seen
-    boundary = boundary_curve(y, MASK, 1.0)
+    boundary = curve(y)
     encoder_config = EncoderConfig(4, 16, 5, (1, 3), dropout=0, channel_dropout=0, temporal_dropout=0)
     torch.manual_seed(0)
     model = ActDiff(6, 4, ActDiffConfig(encoder_config, DecoderConfig(4, 32, time_width=16, dropout=0)))
@@ -96,7 +107,7 @@ def test_it_learns_videos_by_heart() -> None:
     draws = draws_of(MASK, 0)
     for _ in range(100):
         encoder, decoder = model(features, y, boundary, MASK, draws)
-        loss = total_loss(actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid"), LossConfig())
+        loss = total(actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid"))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -121,5 +132,5 @@ def test_configs_are_checked() -> None:
     assert [p.column for p in caught.value.problems] == names
     with pytest.raises(InputError, match=r"decoder\.time_width: got 7"):
         DecoderConfig(time_width=7)
-    with pytest.raises(InputError, match=r"losses\.boundary_sigma"):
-        LossConfig(boundary_sigma=0)
+    with pytest.raises(InputError, match=r"losses\.boundary"):
+        LossConfig(boundary=-1)

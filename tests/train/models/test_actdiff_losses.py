@@ -13,7 +13,7 @@ from train.models.actdiff_losses import (
     class_weights,
     label_loss,
     smoothing_loss,
-    total_loss,
+    weighted,
 )
 
 LENGTHS = (20, 9, 1)
@@ -96,9 +96,13 @@ def test_infinite_terms_outside_the_mask_don_t_matter() -> None:
     assert loss.isfinite().all()
 
 
-def test_total_weighs_by_name() -> None:
+def test_losses_are_weighed_by_name() -> None:
     losses = {"encoder_ce": torch.tensor([1.0, 3.0]), "decoder_boundary": torch.tensor([10.0, 10.0])}
-    assert total_loss(losses, LossConfig(ce=0.5, boundary=0.1)).item() == pytest.approx(2.0)
+    found = weighted(losses, LossConfig(ce=0.5, boundary=0.1))
+    assert {name: loss.item() for name, loss in found.items()} == pytest.approx(
+        {"encoder_ce": 1.0, "decoder_boundary": 1.0}
+    )
+    assert list(weighted(losses, LossConfig(boundary=0))) == ["encoder_ce"]
 
 
 def test_class_weights() -> None:

@@ -11,11 +11,11 @@ import torch
 from seeded_draws import draws_of
 from torch import Tensor
 
+from train.data.targets import soft_labels
 from train.models.actdiff import ActDiff
 from train.models.actdiff_config import ActDiffConfig, DecoderConfig, DiffusionConfig, EncoderConfig
 from train.models.actdiff_losses import actdiff_losses
 from train.models.actdiff_released import load_released
-from train.models.actdiff_targets import soften
 
 Golden = Callable[[str], tuple[dict[str, Tensor], dict[str, Any]]]
 
@@ -96,7 +96,7 @@ def test_losses(
     encoder, condition = model.encoder(x, mask)
     noised = model.diffusion.to_labels(model.diffusion.q_sample(y, given["in/t"], given["in/noise"]))
     decoder = model.decoder(noised, given["in/t"], condition, mask)
-    target = y if sigma is None else soften(y, mask, sigma)
+    target = y if sigma is None else soft_labels(y[0].T, mask[0], sigma).T[None]
     losses = actdiff_losses(encoder, decoder, target, given["in/boundary"], mask, "softmax")
     for name, loss in losses.items():
         same(loss, given[f"{outputs}/{name.replace('smoothing', 'mse')}_loss"])

@@ -79,7 +79,7 @@ def sample(number: int, frames: int, softened: bool = False) -> Sample:
         reference="the man in the hat",
         text=None,
         boundary=boundary_target(labels, valid, 1.0),
-        soft_labels=soft_labels(labels, 2.0) if softened else None,
+        soft_labels=soft_labels(labels, valid, 2.0) if softened else None,
     )
 
 

@@ -34,13 +34,13 @@ def test_defaults_stay_the_models_own() -> None:
     values = {"losses": {"ce": 2}, "hp_xlstm": {"cross_gates": False}, "fourier": {"band_limits": [32, 4.5]}}
     config = model_config("hopadiff", values)
     assert config.losses == dataclasses.replace(HopaDIFFConfig().losses, ce=2.0)
-    assert type(config.losses.ce) is float and config.losses.soft_sigma is None
+    assert type(config.losses.ce) is float and config.losses.smoothing == 0
     assert not config.hp_xlstm.cross_gates and config.fourier.band_limits == (32.0, 4.5)
-    assert model_config("actdiff", {"losses": {"soft_sigma": 4}}).losses.soft_sigma == 4.0
+    assert model_config("actdiff", {"losses": {"smoothing": 4}}).losses.smoothing == 4.0
 
 
 def test_a_resolved_config_reads_back_as_itself() -> None:
-    values = {"hp_xlstm": None, "losses": {"soft_sigma": 2}}
+    values = {"hp_xlstm": None, "losses": {"boundary": 2}}
     for config in (model_config("hopadiff"), model_config("hopadiff", values), model_config("actdiff")):
         name = "actdiff" if isinstance(config, ActDiffSegmenterConfig) else "hopadiff"
         assert model_config(name, dataclasses.asdict(config)) == config
