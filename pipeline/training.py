@@ -16,6 +16,7 @@ from pipeline.display import live, make_console
 from train.config import load_config
 from train.loop import Listener, Step, Validation
 from train.prediction import predict_run
+from train.results import tau_text
 from train.run import RunFolder, read_json
 from train.training import train
 
@@ -39,7 +40,7 @@ class LiveTraining(Listener):
         mark = "  best so far" if best else ""
         self.progress.console.print(
             f"epoch {validation.epoch}: validation macro F1@50 {validation.f1_macro_50:.1f} "
-            f"at τ {validation.tau:g}{mark}",
+            f"at τ {tau_text(validation.tau)}{mark}",
             highlight=False,
         )
 
@@ -67,7 +68,7 @@ def train_run(
 
             best = train_distributed(shards, out, config, gpus or 0, workers, address, listeners)
     console.print(
-        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {best.tau:g}, epoch {best.epoch}; "
+        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}; "
         "`rhas eval` measures the test split",
         highlight=False,
     )

@@ -18,6 +18,7 @@ from manifests import configs
 from manifests.checks import at_least, one_of, require
 from manifests.configs import from_mapping, overridden, preset_path, read_yaml
 from train.data.config import DataConfig, TargetConfig
+from train.postprocess import PostprocessConfig
 
 PRESETS = Path(__file__).parent / "presets"
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
@@ -50,6 +51,7 @@ class TrainConfig:
     settings: dict[str, Any] = field(default_factory=dict)  # of the model; those left out are its defaults
     data: DataConfig = field(default_factory=DataConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
+    postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     epochs: int = 1000
     steps: int | None = None  # ends the run earlier than its epochs would

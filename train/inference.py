@@ -16,16 +16,18 @@ from itertools import groupby
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from manifests.errors import InputError, Problem
 from manifests.status import FrameStatus
 from manifests.vocabulary import Vocabulary
 from train.config import TrainConfig
-from train.data import BatchLoader, BatchSampler, SampleSet
+from train.data import Batch, BatchLoader, BatchSampler, SampleSet
 from train.data.spans import Span, Stretch
 from train.loop import autocast
-from train.metrics import Video
+from train.metrics import Video, label_sets
 from train.models.segmenter import Segmenter
+from train.postprocess import postprocess
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -61,9 +63,9 @@ class Series:
         """[T]: frames that are to be scored, and are."""
         return self.covered & (self.stretch.status != FrameStatus.OUTSIDE)
 
-    def predicted(self, tau: float) -> Bools:
-        """Label sets [T, C] at τ; empty where nothing is promised."""
-        return (self.scores >= float(tau)) & self.promised[:, None]
+    def predicted(self, tau: float | None) -> Bools:
+        """Label sets [T, C] at τ (see `label_sets`); empty where nothing is promised."""
+        return label_sets(self.scores, tau) & self.promised[:, None]
 
     def truth(self, vocabulary: Vocabulary) -> tuple[Bools, Bools]:
         """(labels [T, C], valid [T]); frames in no window are not valid, so that they count nowhere."""
@@ -83,16 +85,37 @@ def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator
     sampler = BatchSampler(len(samples), config.batch, seed=0, shuffle=False)
     spans = iter(samples.spans)
     for batch in BatchLoader(samples, sampler, config.workers, pin_memory=device.type == "cuda"):
-        draws = batch.draws(device, config.seed, "predict")
-        with torch.no_grad(), autocast(device, config.precision):
-            scores_BCT = model.predict(batch.to(device), draws).float().cpu()
+        scores_BCT = _predict(model, batch, config)
         for name, scores_CT, length in zip(batch.names, scores_BCT, batch.lengths_B.tolist(), strict=True):
-            span = next(spans)
+            span, rate = next(spans), config.data.sample_rate
             assert span.name == name, f"got {name = }, expected {span.name}"
-            scores_TC = np.ascontiguousarray(scores_CT[:, :length].T.numpy())
+            seen_TC = np.ascontiguousarray(scores_CT[:, : -(-length // rate)].T.numpy())
+            scores_TC = postprocess(seen_TC, config.postprocess).repeat(rate, axis=0)[:length]
             if not np.isfinite(scores_TC).all():
                 raise InputError(Problem(name, "finite scores from the model", value="NaN or infinity"))
             yield Window(span, scores_TC)
+
+
+def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> Tensor:
+    """Scores [B, C, T / sample rate, rounded up]: the mean of a run over every frame offset (ActDiff).
+
+    Each run sees one frame of every block of `sample_rate` frames; the last block may lack some.
+    """
+    rate, device = config.data.sample_rate, next(model.parameters()).device
+    lengths = batch.lengths_B.tolist()
+    total_BCT: Tensor | None = None
+    runs_B1T = torch.zeros(len(batch), 1, -(-max(lengths) // rate))
+    for offset in range(min(rate, max(lengths))):
+        thin = batch.thinned(rate, [min(offset, length - 1) for length in lengths])
+        draws = thin.draws(device, config.seed, "predict")  # every offset starts from the same noise
+        with torch.no_grad(), autocast(device, config.precision):
+            scores_BCT = model.predict(thin.to(device), draws).float().cpu()
+        if total_BCT is None:
+            total_BCT = torch.zeros(len(batch), scores_BCT.shape[1], runs_B1T.shape[2])
+        total_BCT[:, :, : scores_BCT.shape[2]] += scores_BCT
+        runs_B1T[:, 0, : scores_BCT.shape[2]] += thin.mask_BT
+    assert total_BCT is not None
+    return total_BCT / runs_B1T.clamp(min=1)
 
 
 def stitch(windows: Iterable[Window]) -> Iterator[Series]:

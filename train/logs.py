@@ -32,5 +32,6 @@ class TensorBoardLog(Listener):
 
     def validated(self, validation: Validation, best: bool) -> None:
         self._writer.add_scalar("validation/f1_macro_50", validation.f1_macro_50, validation.step)
-        self._writer.add_scalar("validation/tau", validation.tau, validation.step)
+        if validation.tau is not None:
+            self._writer.add_scalar("validation/tau", validation.tau, validation.step)
         self._writer.flush()

@@ -36,7 +36,7 @@ class Validation:
 
     step: int
     epoch: int  # epochs done
-    tau: float
+    tau: float | None  # None: one label a frame, the best class
     f1_macro_50: float  # percent; what checkpoints are selected by
 
 
@@ -153,7 +153,7 @@ def train_step(
     together = len(names)
     own: dict[str, float] = {}
     for batch in batches:
-        batch = batch.to(device, non_blocking=True)
+        batch = _thinned(batch, config, step).to(device, non_blocking=True)
         share = len(batch) / together
         with autocast(device, config.precision):
             parts = model.losses(batch, batch.draws(device, config.seed, "step", step))
@@ -178,6 +178,14 @@ def train_step(
         )
     optimiser.step()
     return losses, norm
+
+
+def _thinned(batch: Batch, config: TrainConfig, step: int) -> Batch:
+    """At the sample rate, each sample from an offset of its own, drawn anew at each step."""
+    rate = config.data.sample_rate
+    draws = batch.draws("cpu", config.seed, "offset", step)
+    drawn = zip(draws.lengths, draws.generators, strict=True)
+    return batch.thinned(rate, [int(torch.randint(min(rate, n), (1,), generator=g)) for n, g in drawn])
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

@@ -77,7 +77,7 @@ def predict_run(
     return segments
 
 
-def segments_of(series: Series, tau: float, actions: tuple[str, ...]) -> Iterator[Segment]:
+def segments_of(series: Series, tau: float | None, actions: tuple[str, ...]) -> Iterator[Segment]:
     """Maximal runs of each action at τ, by start; as labels, they give the same frames back."""
     predicted_TC = series.predicted(tau)
     time_s, stretch = series.stretch.time_s, series.stretch
@@ -90,7 +90,7 @@ def segments_of(series: Series, tau: float, actions: tuple[str, ...]) -> Iterato
         )  # fmt: skip
 
 
-def _write_scores(folder: Path, series: Series, tau: float, actions: tuple[str, ...]) -> None:
+def _write_scores(folder: Path, series: Series, tau: float | None, actions: tuple[str, ...]) -> None:
     path = folder / series.stretch.movie_id / f"{series.stretch.person_id}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {

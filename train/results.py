@@ -32,6 +32,11 @@ NAMES = {"person_mode": "person mode (knows the truth)", "noisy_constant": "cons
 OURS, THEIRS = "rhas", "released (compatibility)"
 
 
+def tau_text(tau: float | None) -> str:
+    """What tables and displays call a threshold."""
+    return "best class" if tau is None else f"{tau:g}"
+
+
 def write_results(folder: Path, metrics: dict[str, Any]) -> None:
     """results.md and results.csv for all splits that were measured."""
     rows = [row for split, measured in metrics.items() for row in _rows(split, measured)]
@@ -42,7 +47,8 @@ def write_results(folder: Path, metrics: dict[str, Any]) -> None:
 
 def _rows(split: str, measured: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, report in _systems(measured):
-        thresholds = {report[at]["tau"]: report[at] for at in ("chosen", "half")}  # one if τ is .5
+        # One if τ is .5, or if there is none.
+        thresholds = {report[at]["tau"]: report[at] for at in ("chosen", "half") if report[at] is not None}
         for tau, at in thresholds.items():
             values = {title: {**report, **at}[key] for title, key in COLUMNS.items()}
             yield {"split": split, "evaluator": OURS, "system": name, "tau": tau, **values}
@@ -65,7 +71,7 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
         times = measured["evaluations"]
         chosen = " (on this very split, so these numbers flatter)" if split == "val" else ""
         yield (
-            f"Weights of step {at['step']} (epoch {at['epoch']}) and τ = {at['tau']:g} were chosen on the "
+            f"Weights of step {at['step']} (epoch {at['epoch']}) and τ = {tau_text(at['tau'])} were chosen on the "
             f"validation split{chosen}. This split was evaluated {times} time{'s' if times > 1 else ''}. "
             "Percent.\n"
         )
@@ -90,5 +96,5 @@ def _cell(column: str, row: dict[str, Any]) -> str:
     if column == "system":
         return NAMES.get(row["system"], row["system"])
     if column == "τ":
-        return f"{row['tau']:g}"
+        return tau_text(row["tau"])
     return "–" if row[column] is None else f"{row[column]:.1f}"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -21,13 +22,14 @@ from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
 from train.checkpoint import Checkpoints
 from train.config import FREE, TrainConfig, config_from_dict, differences, plain, read_yaml, setting
-from train.data import load_dataset
+from train.data import Dataset, load_dataset
 from train.evaluation import evaluate_run
 from train.inference import score, stitch
 from train.logs import TensorBoardLog
 from train.loop import Listener, Ranks, Step, Validation, fit
-from train.metrics import choose_threshold
+from train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
 from train.models.registry import model_config
+from train.models.segmenter import Segmenter
 from train.run import RunFolder, build_for, check_data, data_record, purpose_of, read_json
 
 
@@ -54,19 +56,20 @@ def train(
     if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
         expected = "a label in the validation split, to choose checkpoints and τ by"
         raise InputError(Problem(features, expected))
+    data = data_record(features, dataset)
+    model = build_for(config, data, dataset.splits["train"]).to(device)
+    _check_link(model, config, dataset, features)
     folder = RunFolder(out)
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out / "lock"):
-        data = data_record(features, dataset)
         _begin(folder, config, data)
         ranks.gathered("the folder is ours")  # the others open it no sooner
-        model = build_for(config, data, dataset.splits["train"]).to(device)
 
         def validate(step: int, epoch: int) -> Validation:
             videos = (
                 series.video(dataset.vocabulary) for series in stitch(score(model, validation_set, config))
             )
-            threshold = choose_threshold(videos)
+            threshold = choose_threshold(videos, GRID if model.link == "sigmoid" else BEST_CLASS)
             return Validation(step, epoch, threshold.tau, threshold.f1_macro_50)
 
         listener = _Several([TensorBoardLog(out / "logs"), *listeners])
@@ -93,6 +96,31 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
         return Validation(step, epoch, 0.0, 0.0)
 
     fit(model, dataset.splits["train"], config, checkpoints, unvalidated, ranks=ranks)
+
+
+def _check_link(model: Segmenter, config: TrainConfig, dataset: Dataset, features: Path) -> None:
+    """Raises InputError where labels or settings are for several labels a frame and the model for one, or so."""
+    if model.link == "sigmoid":
+        if config.postprocess.purge is not None:
+            expected = "null: only where a frame has one label can a short segment go to its neighbours"
+            raise InputError(
+                Problem(
+                    "training config", expected, column="postprocess.purge", value=config.postprocess.purge
+                )
+            )
+        return
+    problems = []
+    for split in dataset.splits.values():
+        for span in split.spans:
+            labels_TC, valid_T = span.labels(dataset.vocabulary)
+            counts_T = labels_TC.sum(axis=1)
+            if (wrong := np.flatnonzero(valid_T & (counts_T != 1))).size:
+                t = int(wrong[0])
+                expected = "one label in every frame, for a model with link softmax"
+                got = f"{counts_T[t]} at {span.time_s[t]:.3f} s in {span.name}, and {wrong.size} such frames in all"
+                problems.append(Problem(features / "labels.csv", expected, value=got))
+    if problems:
+        raise InputError(problems)
 
 
 class _ReadOnly(Checkpoints):

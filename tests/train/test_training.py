@@ -144,7 +144,7 @@ def test_training_never_reads_the_test_split(
 def test_the_best_validation_is_kept(features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     f1 = iter([10.0, 30.0, 30.0, 20.0])
 
-    def chosen(videos: Any) -> Any:
+    def chosen(videos: Any, _grid: Any) -> Any:
         list(videos)
         return type("Threshold", (), {"tau": 0.5, "f1_macro_50": next(f1)})
 

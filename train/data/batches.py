@@ -12,10 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from train.data.samples import Sample
 from train.draws import Draws, generator_for
+
+# What a batch has for every frame, besides its mask.
+PER_FRAME = (
+    "holistic_BFT", "partial_BFT", "has_holistic_BT", "has_partial_BT", "labels_BCT", "valid_BT", "boundary_B1T",
+    "soft_labels_BCT",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,27 @@ class Batch:
         """What the samples draw for a purpose, each by its name."""
         generators = [generator_for(device, *purpose, name) for name in self.names]
         return Draws(self.lengths_B.tolist(), generators)
+
+    def thinned(self, rate: int, offsets: Sequence[int]) -> Batch:
+        """Every `rate`-th frame of each sample, from its own offset on, which is below its length."""
+        if rate == 1:
+            return self
+        lengths = self.lengths_B.tolist()
+        kept = [range(offset, length, rate) for offset, length in zip(offsets, lengths, strict=True)]
+        longest = max(map(len, kept))
+        index_BT = torch.stack([F.pad(torch.tensor(k), (0, longest - len(k))) for k in kept])
+        lengths_B = torch.tensor([len(k) for k in kept])
+        mask_BT = torch.arange(longest) < lengths_B[:, None]
+
+        def thin(series: Tensor | None) -> Tensor | None:
+            if series is None:
+                return None
+            rows = series if series.dim() == 3 else series[:, None]
+            taken = rows.gather(2, index_BT[:, None].expand(-1, rows.shape[1], -1)) * mask_BT[:, None]
+            return taken.to(series.dtype) if series.dim() == 3 else taken[:, 0].to(series.dtype)
+
+        changed: dict[str, Any] = {name: thin(getattr(self, name)) for name in PER_FRAME}
+        return replace(self, mask_BT=mask_BT, lengths_B=lengths_B, **changed)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with all its tensors on a device."""

@@ -26,6 +26,7 @@ class DataConfig:
     proportions: tuple[float, float, float] | None = None  # train, val, test in any unit; None: the paper's
     films_apart: bool = False  # refuse a manifest's split that has one film on two sides
     seed: int = 0  # of the split
+    sample_rate: int = 1  # the model sees every so many frames of a window
     unlabelled: Literal["error", "skip"] = "error"  # persons who are in a film, but not in labels.csv
     feature_size: int | None = None  # F that the run is made for; None: whatever the folder has
 
@@ -33,7 +34,7 @@ class DataConfig:
         parts = self.proportions
         three = parts is None or (len(parts) == 3 and all(0 < part < math.inf for part in parts))
         require(
-            *at_least(self, 1, "window"),
+            *at_least(self, 1, "window", "sample_rate"),
             (1 <= self.min_frames <= self.window, "min_frames", self.min_frames, "1 to window"),
             one_of(self, "split"),
             (three, "proportions", parts, "three numbers above 0: train, val, test"),

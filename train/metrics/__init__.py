@@ -17,7 +17,7 @@ from train.metrics.evaluate import Evaluator, evaluate
 from train.metrics.report import ClassScores, Report, ThresholdScores
 from train.metrics.thresholds import Threshold, choose_threshold
 from train.metrics.top1 import Top1Scores
-from train.metrics.video import Video
+from train.metrics.video import Video, label_sets
 
 __all__ = [
     "ClassScores",
@@ -33,5 +33,6 @@ __all__ = [
     "class_counts",
     "compare",
     "evaluate",
+    "label_sets",
     "released_report",
 ]

@@ -76,7 +76,7 @@ class Comparison:
 
 
 def compare(
-    videos: Iterable[Video], tau: float, training_counts: Ints, generator: torch.Generator
+    videos: Iterable[Video], tau: float | None, training_counts: Ints, generator: torch.Generator
 ) -> Comparison:
     """Evaluate the model's scores and the three baselines.
 

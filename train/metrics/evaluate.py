@@ -1,8 +1,9 @@
 """Evaluation: videos in, `Report` out, one video in memory at a time.
 
-In: `Video`s of one split, from any iterable, and the threshold τ chosen on the validation split. Out: every
-metric at that τ and at τ = .5. Frame mAP alone has to keep scores to the end (see `frames.FrameAP`); of the
-rest only counts stay. Choosing τ is left to `thresholds`, baselines to `baselines`.
+In: `Video`s of one split, from any iterable, and the threshold τ chosen on the validation split, or None where
+each frame has one label (see `label_sets`). Out: every metric at that τ and at τ = .5. Frame mAP alone has to keep
+scores to the end (see `frames.FrameAP`); of the rest only counts stay. Choosing τ is left to `thresholds`,
+baselines to `baselines`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from train.metrics.report import ClassScores, Report, ThresholdScores
 from train.metrics.segments import OVERLAPS, SegmentCounts
 from train.metrics.top1 import Top1
 from train.metrics.totals import SequenceTotals
-from train.metrics.video import Frames, Ints, Video
+from train.metrics.video import Frames, Ints, Video, label_sets
 
 HALF = 0.5
 
 
-def evaluate(videos: Iterable[Video], tau: float) -> Report:
+def evaluate(videos: Iterable[Video], tau: float | None) -> Report:
     """All metrics of `videos` at τ and at .5. Raises `InputError` on videos that don't fit, and on none."""
     evaluator = Evaluator(tau)
     for video in videos:
@@ -33,14 +34,16 @@ def evaluate(videos: Iterable[Video], tau: float) -> Report:
 class Evaluator:
     """Takes videos one by one, and reports on all so far."""
 
-    def __init__(self, tau: float) -> None:
-        self._tau = tau = float(tau)  # unlike numpy's, compared in the scores' own precision
+    def __init__(self, tau: float | None) -> None:
+        self._tau = tau
         self._videos = 0
         self._class_frames: Ints | None = None
         self._accuracy = Accuracy()
         self._ap = FrameAP()
         self._top1: Top1 | None = None
-        self._at = {t: _AtThreshold(t) for t in (tau, HALF)}  # one if τ is .5
+        self._at = {
+            t: _AtThreshold(t) for t in (tau, HALF if tau is not None else None)
+        }  # one if τ is .5 or None
 
     def add(self, video: Video) -> None:
         if self._class_frames is None or self._top1 is None:
@@ -71,7 +74,7 @@ class Evaluator:
             acc=self._accuracy.percent,
             top1=self._top1.scores(),
             chosen=chosen.scores(),
-            half=self._at[HALF].scores(),
+            half=None if self._tau is None else self._at[HALF].scores(),
             per_class=tuple(
                 ClassScores(
                     index=c,
@@ -87,13 +90,13 @@ class Evaluator:
 
 
 class _AtThreshold:
-    def __init__(self, tau: float) -> None:
+    def __init__(self, tau: float | None) -> None:
         self.tau = tau
         self.sets = SetAgreement()
         self.sequences = SequenceTotals()
 
     def add(self, present: Frames) -> None:
-        predicted_NC = present.scores_NC >= self.tau
+        predicted_NC = label_sets(present.scores_NC, self.tau)
         self.sets.add(predicted_NC, present.labels_NC)
         self.sequences.add(predicted_NC, present.labels_NC, present.breaks_N)
 

@@ -15,9 +15,9 @@ from train.metrics.top1 import Top1Scores
 
 @dataclass(frozen=True)
 class ThresholdScores:
-    """Label sets P = [S ≥ τ] against the truth; percent. F1 by overlap: 10, 25, 50."""
+    """Label sets P = [S ≥ τ], or of the best class each, against the truth; percent. F1 by overlap: 10, 25, 50."""
 
-    tau: float
+    tau: float | None
     exact: float
     jaccard: float
     sample_f1: float
@@ -63,7 +63,8 @@ class ClassScores:
 class Report:
     """All metrics of one set of scores over one split; percent.
 
-    `chosen` holds for the τ that was asked for, `half` for τ = .5; what stands above them needs no threshold.
+    `chosen` holds for the τ that was asked for, `half` for τ = .5 (None where a frame has one label); what stands
+    above them needs no threshold.
     """
 
     videos: int
@@ -72,7 +73,7 @@ class Report:
     acc: float
     top1: Top1Scores
     chosen: ThresholdScores
-    half: ThresholdScores
+    half: ThresholdScores | None
     per_class: tuple[ClassScores, ...]
 
     def to_dict(self, actions: Sequence[str] | None = None) -> dict[str, object]:
@@ -84,7 +85,7 @@ class Report:
             "frame_map": or_null(self.frame_map),
             "acc": or_null(self.acc),
             "chosen": self.chosen.to_dict(),
-            "half": self.half.to_dict(),
+            "half": None if self.half is None else self.half.to_dict(),
             "top1": {
                 "mof": or_null(self.top1.mof),
                 **_by_overlap("f1", self.top1.f1),

@@ -21,6 +21,16 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 
 
+def label_sets(scores_NC: Floats, tau: float | None) -> Bools:
+    """Scores as label sets [N, C]: classes of at least τ, or, where τ is None, the best class alone (ties: lowest)."""
+    if tau is not None:
+        return scores_NC >= float(tau)  # unlike numpy's, compared in the scores' own precision
+    sets_NC = np.zeros(scores_NC.shape, dtype=bool)
+    if scores_NC.size:
+        np.put_along_axis(sets_NC, scores_NC.argmax(axis=1)[:, None], True, axis=1)
+    return sets_NC
+
+
 @dataclass(frozen=True, eq=False)
 class Frames:
     """Frames that count, side by side; a break is where a frame's left neighbour isn't the one in the film."""
@@ -35,7 +45,7 @@ class Video:
     """Scores and truth of one person in one film; raises `InputError`, naming the video, if they don't fit.
 
     Args:
-        scores: [T, C] float, finite on valid frames; meant as probabilities, since τ cuts them.
+        scores: [T, C] float, finite on valid frames; meant as probabilities, since τ may cut them.
         labels: [T, C] bool; a row may be empty (nothing that the vocabulary names) or hold several classes.
         valid: [T] bool; False where the person is marked N/A.
         name: what errors call this video.

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from train.data import Batch
+    from train.diffusion.labels import Link
     from train.draws import Draws
 
 
 class Segmenter(nn.Module, ABC):
     """Batches of both feature streams to scores of every class at every frame."""
+
+    link: Link = "sigmoid"  # softmax: one label a frame, the class with the best score
 
     @abstractmethod
     def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,3 +80,25 @@ def test_a_batch_moves_as_a_whole() -> None:
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
     assert len(tensors) == 11 and all(tensor.is_meta for tensor in tensors)
     assert moved.names == batch.names
+
+
+@settings(max_examples=50, deadline=None)
+@given(LENGTHS, st.integers(1, 5), st.data(), st.booleans())
+def test_a_thinned_batch_is_that_of_thinned_samples(
+    lengths: list[int], rate: int, data: st.DataObject, optional: bool
+) -> None:
+    samples = [_sample(i, length, optional) for i, length in enumerate(lengths)]
+    offsets = [data.draw(st.integers(0, min(rate, length) - 1)) for length in lengths]
+
+    def thin(sample: Sample, offset: int) -> Sample:
+        series = {name: value for name, value in vars(sample).items() if isinstance(value, torch.Tensor)}
+        series.pop("text", None)
+        return dataclasses.replace(sample, **{name: value[offset::rate] for name, value in series.items()})
+
+    expected = collate([thin(sample, offset) for sample, offset in zip(samples, offsets, strict=True)])
+    got = collate(samples).thinned(rate, offsets)
+    for field in dataclasses.fields(expected):
+        a, b = getattr(got, field.name), getattr(expected, field.name)
+        assert (torch.equal(a, b) and a.dtype == b.dtype) if isinstance(a, torch.Tensor) else a == b, (
+            field.name
+        )
