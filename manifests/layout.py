@@ -3,6 +3,7 @@
 features/
   config.json      what was extracted with what; a rerun with anything else is refused
   manifest.csv     snapshot of the manifest (labels.csv and actions.csv beside it, labels if given)
+  splits.csv       folds of a data set that was imported, for cross-validation (see manifests.folds)
   shards/ID.h5     one finished film: the features of all its referred persons
   parts/ID/*.h5    finished windows of films in progress; gone once the film's shard is there
   failures.csv     what could not be done, and why
@@ -37,6 +38,10 @@ class FeaturesFolder:
     @property
     def actions(self) -> Path:
         return self.root / "actions.csv"
+
+    @property
+    def folds(self) -> Path:
+        return self.root / "splits.csv"
 
     @property
     def failures(self) -> Path:

@@ -17,12 +17,15 @@ class DataConfig:
     """How a features folder becomes samples, and how these are split.
 
     Splits: `random` draws samples, so the same person may be on both sides; `cross-movie` draws whole films;
-    `manifest` follows the manifest's column `split`, which may part the persons of one film.
+    `manifest` follows the manifest's column `split`, which may part the persons of one film; `fold` follows
+    splits.csv, which has a test half for each fold, and draws validation films from the training half.
     """
 
     window: int = 3000  # frames of a sample; a stretch's last one may be shorter
     min_frames: int = 1  # shorter last samples are left out, and counted
-    split: Literal["random", "cross-movie", "manifest"] = "cross-movie"
+    split: Literal["random", "cross-movie", "manifest", "fold"] = "cross-movie"
+    fold: int = 1  # of split fold
+    validation_share: float = 0.1  # of split fold: films of the training half that validate
     proportions: tuple[float, float, float] | None = None  # train, val, test in any unit; None: the paper's
     films_apart: bool = False  # refuse a manifest's split that has one film on two sides
     seed: int = 0  # of the split
@@ -34,13 +37,17 @@ class DataConfig:
         parts = self.proportions
         three = parts is None or (len(parts) == 3 and all(0 < part < math.inf for part in parts))
         require(
-            *at_least(self, 1, "window", "sample_rate"),
+            *at_least(self, 1, "window", "sample_rate", "fold"),
             (1 <= self.min_frames <= self.window, "min_frames", self.min_frames, "1 to window"),
             one_of(self, "split"),
             (three, "proportions", parts, "three numbers above 0: train, val, test"),
             (
-                parts is None or self.split != "manifest", "proportions", parts,
-                "none, since the manifest says who is in which split",
+                parts is None or self.split not in ("manifest", "fold"), "proportions", parts,
+                "none, since a file says who is in which split",
+            ),
+            (
+                0 < self.validation_share < 1, "validation_share", self.validation_share,
+                "a share between 0 and 1",
             ),
             (
                 not (self.films_apart and self.split == "random"), "films_apart", True,

@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 
 from manifests.errors import InputError, Problem
+from manifests.folds import load_folds
+from manifests.layout import FeaturesFolder
 from manifests.manifest import SPLITS
 from train.data.config import PAPER_PROPORTIONS, DataConfig
 from train.data.spans import Span
@@ -20,7 +22,12 @@ from train.data.spans import Span
 def split_spans(spans: Sequence[Span], config: DataConfig, source: Path) -> dict[str, list[Span]]:
     """Spans of each split. Raises InputError, naming `source`, for empty splits and for films on two sides."""
     ordered = sorted(spans, key=lambda span: span.place)
-    sides = _of_manifest(ordered, config, source) if config.split == "manifest" else _drawn(ordered, config)
+    if config.split == "manifest":
+        sides = _of_manifest(ordered, config, source)
+    elif config.split == "fold":
+        sides = _of_fold(ordered, config, FeaturesFolder(source).folds)
+    else:
+        sides = _drawn(ordered, config)
     splits = {
         name: [span for span, side in zip(ordered, sides, strict=True) if side == name] for name in SPLITS
     }
@@ -31,7 +38,34 @@ def split_spans(spans: Sequence[Span], config: DataConfig, source: Path) -> dict
     return splits
 
 
-def _of_manifest(spans: Sequence[Span], config: DataConfig, source: Path) -> list[str]:
+def _of_fold(spans: Sequence[Span], config: DataConfig, file: Path) -> list[str | None]:
+    """The sides of a fold; a few whole films of its training half validate. None for films that it leaves out."""
+    folds = load_folds(file)
+    if config.fold not in folds:
+        expected = f"one of the folds {', '.join(map(str, sorted(folds)))}"
+        raise InputError(Problem(file, expected, column="fold", value=config.fold))
+    own: dict[str, set[str]] = {}  # film, under whatever movie_ids -> its sides
+    for span in spans:
+        if side := folds[config.fold].get(span.stretch.movie_id):
+            own.setdefault(span.stretch.film, set()).add(side)
+    problems = [
+        Problem(file, f"one split in fold {config.fold} for film {film}", column="split", value="train, test")
+        for film, sides in own.items()
+        if len(sides) > 1
+    ]
+    if problems:
+        raise InputError(problems)
+    training = sorted(film for film, sides in own.items() if sides == {"train"})
+    order = torch.randperm(len(training), generator=torch.Generator().manual_seed(config.seed)).tolist()
+    count = max(1, round(config.validation_share * len(training)))
+    validating = {training[i] for i in order[:count]}
+    side_of = {film: "val" if film in validating else next(iter(sides)) for film, sides in own.items()}
+    return [
+        side_of[span.stretch.film] if span.stretch.movie_id in folds[config.fold] else None for span in spans
+    ]
+
+
+def _of_manifest(spans: Sequence[Span], config: DataConfig, source: Path) -> list[str | None]:
     persons = {span.place[:2]: span.stretch.split for span in spans}
     without = [f"{movie_id}/{person_id}" for (movie_id, person_id), side in persons.items() if side is None]
     problems = []
@@ -43,7 +77,7 @@ def _of_manifest(spans: Sequence[Span], config: DataConfig, source: Path) -> lis
         problems += _films_on_two_sides(spans, source)
     if problems:
         raise InputError(problems)
-    return [span.stretch.split or "" for span in spans]
+    return [span.stretch.split for span in spans]
 
 
 def _films_on_two_sides(spans: Sequence[Span], source: Path) -> Iterator[Problem]:
@@ -59,7 +93,7 @@ def _films_on_two_sides(spans: Sequence[Span], source: Path) -> Iterator[Problem
             yield Problem(source / "manifest.csv", expected, column="split", value=got)
 
 
-def _drawn(spans: Sequence[Span], config: DataConfig) -> list[str]:
+def _drawn(spans: Sequence[Span], config: DataConfig) -> list[str | None]:
     """One side per span: each drawn by itself, or together with all others of its film."""
     units = [span.name if config.split == "random" else span.stretch.film for span in spans]
     sizes: dict[str, int] = {}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from training_folders import spans_of, stretch_of
 
 from manifests.errors import InputError
+from manifests.folds import write_folds
 from train.data.config import DataConfig
 from train.data.spans import Span
 from train.data.splits import divide, split_spans
@@ -127,3 +128,29 @@ def test_an_empty_split_is_named() -> None:
     ]  # fmt: skip
     with pytest.raises(InputError, match=r"none of the 9 samples \(split cross-movie\)'.*in val"):
         _split(spans_of(one=4, two=5), split="cross-movie", proportions=(1, 0.001, 1))
+
+
+def _fold(root: Path, fold: int = 1, **config: object) -> dict[str, list[str]]:
+    spans = spans_of(**{f"f{i:02d}": 2 for i in range(20)})
+    splits = split_spans(spans, DataConfig(split="fold", fold=fold, **config), root)  # type: ignore[arg-type]
+    return {name: sorted({span.stretch.movie_id for span in own}) for name, own in splits.items()}
+
+
+def test_a_fold_keeps_its_test_half_and_validates_on_training_films(tmp_path: Path) -> None:
+    sides = {f"f{i:02d}": "test" if i < 5 else "train" for i in range(18)}  # two films are in no half
+    write_folds({1: sides, 3: {"f00": "train", "f01": "train", "f02": "test"}}, tmp_path / "splits.csv")
+    splits = _fold(tmp_path, validation_share=0.3)
+    assert splits["test"] == [f"f{i:02d}" for i in range(5)]
+    assert len(splits["val"]) == 4 and sorted(splits["train"] + splits["val"]) == list(sides)[5:]
+    assert splits == _fold(tmp_path, validation_share=0.3)
+    assert any(_fold(tmp_path, validation_share=0.3, seed=seed) != splits for seed in (1, 2, 3))
+    assert _fold(tmp_path, 3)["test"] == ["f02"]
+    with pytest.raises(InputError, match=r"column fold: got 2: expected one of the folds 1, 3"):
+        _fold(tmp_path, 2)
+
+
+def test_a_film_on_both_sides_of_a_fold_is_refused(tmp_path: Path) -> None:
+    write_folds({1: {"a": "train", "b": "test", "c": "train"}}, tmp_path / "splits.csv")
+    spans = [Span(stretch_of(name, film="same" if name in "ab" else name), 0, 1) for name in "abc"]
+    with pytest.raises(InputError, match="one split in fold 1 for film same"):
+        split_spans(spans, DataConfig(split="fold"), tmp_path)
