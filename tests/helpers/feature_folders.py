@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +109,7 @@ def make_rows(
 
 def make_window(film: Film, index: int, seed: int = 0, lossy: bool = False) -> Window:
     start, stop = film.bound(index)
-    rng = np.random.default_rng([seed, index])
+    rng = np.random.default_rng([seed, index, zlib.crc32(str(film.identity.get("video")).encode())])
     rows = {
         p.person_id: make_rows(film.inside(p, start, stop), film.feature_shape, rng, lossy)
         for p in film.promised(start, stop)
