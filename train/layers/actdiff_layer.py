@@ -2,7 +2,7 @@
 
 x + FFN(InstanceNorm(dilated_conv(drop x) + attention(drop x))). The i-th layer of a stack has dilation 2^i.
 
-Shapes: B batch, D channels, N channels of the condition, T frames.
+Shapes: B batch, D channels, T frames.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from train.draws import Draws
-from train.layers.dilated_attention import DilatedAttention
+from train.layers.dilated_attention import DilatedAttention, QueryKey
+from train.layers.dilated_conv import DilatedConv
 from train.layers.masking import drop, factor, instance_norm
+from train.layers.pointwise import Pointwise
 
 
 class ActDiffLayer(nn.Module):
@@ -23,20 +25,19 @@ class ActDiffLayer(nn.Module):
         """`kernel` (odd) is both the size of the convolution and the number of neighbours attended to."""
         super().__init__()
         self.dropout = dropout
-        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+        self.conv = DilatedConv(width, kernel, dilation)
         self.attention = DilatedAttention(width, kernel, dilation, condition_channels)
-        self.ffn = nn.Sequential(nn.Conv1d(width, width, 1), nn.ReLU(), nn.Conv1d(width, width, 1))
+        self.ffn = nn.Sequential(Pointwise(width, width), nn.ReLU(), Pointwise(width, width))
 
     def forward(
-        self, x_BDT: Tensor, mask_BT: Tensor, condition_BNT: Tensor | None = None,
+        self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None,
         draws: Draws | None = None, bias_K: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """[B, D, T], zero in the padding. `draws` has the dropout, in training mode only."""
-        real_B1T = factor(mask_BT, x_BDT)
-        inner_BDT = (
-            x_BDT * real_B1T
-        )  # the convolution must see zeros behind the end, as it does before the start
-        if self.training:
-            inner_BDT = drop(inner_BDT, self.dropout, draws)
-        mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition_BNT, bias_K)
-        return (x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT))) * real_B1T
+        """[B, D, T], zero in the padding, as x has to be. The condition is projected: see `DilatedAttention`.
+
+        `draws` has the dropout, in training mode only.
+        """
+        # Zeros behind the end are what the convolution sees before the start as well.
+        inner_BDT = drop(x_BDT, self.dropout, draws) if self.training else x_BDT
+        mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition, bias_K)
+        return (x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT))) * factor(mask_BT, x_BDT)

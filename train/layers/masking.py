@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from train.draws import Draws
 
@@ -21,6 +22,8 @@ def instance_norm(x_BDT: Tensor, mask_BT: Tensor, eps: float = 1e-5) -> Tensor:
 
     Equals `torch.nn.functional.instance_norm` on a video without padding. A single frame gives zeros.
     """
+    if mask_BT.all():  # in one pass
+        return F.layer_norm(x_BDT, x_BDT.shape[2:], eps=eps)
     real_B1T = factor(mask_BT, x_BDT)
     frames_B11 = real_B1T.sum(2, keepdim=True).clamp(min=1)
     mean_BD1 = (x_BDT * real_B1T).sum(2, keepdim=True) / frames_B11
@@ -53,4 +56,4 @@ def drop_frames(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
 
 def _kept(x_BDT: Tensor, rate: float, drawn: Tensor) -> Tensor:
     """x where a number drawn from [0, 1) says so, scaled so that its expectation stays; `drawn` broadcasts to x."""
-    return x_BDT * (drawn >= rate).to(x_BDT) * (1 / (1 - rate))
+    return x_BDT * (drawn >= rate).to(x_BDT).mul_(1 / (1 - rate))

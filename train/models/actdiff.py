@@ -41,7 +41,8 @@ class ActDiff(nn.Module):
         encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, draws)
         kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
         noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
-        return encoder_BCT, self.decoder(noisy_BCT, t_B, condition_BNT * kept_B1T, mask_BT, draws)
+        projected = self.decoder.project(condition_BNT * kept_B1T)
+        return encoder_BCT, self.decoder(noisy_BCT, t_B, projected, mask_BT, draws)
 
     @torch.no_grad()
     def sample(
@@ -49,8 +50,9 @@ class ActDiff(nn.Module):
     ) -> Tensor:
         """Labels in [0,1] [B, C, T], zero in the padding; see `ddim_sample`."""
         _, condition_BNT = self.encoder(features_BFT, mask_BT)
+        projected = self.decoder.project(condition_BNT)
 
         def decode(noisy_BCT: Tensor, t_B: Tensor) -> Tensor:
-            return self.decoder(noisy_BCT, t_B, condition_BNT, mask_BT)
+            return self.decoder(noisy_BCT, t_B, projected, mask_BT)
 
         return ddim_sample(decode, self.diffusion, mask_BT, self.classes, draws, start_BCT)

@@ -10,13 +10,17 @@ Shapes: B batch, F feature size, D width, N channels of the condition, C classes
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from train.draws import Draws
 from train.layers.actdiff_layer import ActDiffLayer
+from train.layers.dilated_attention import QueryKey
 from train.layers.masking import drop_channels, drop_frames, factor
+from train.layers.pointwise import Pointwise, pointwise
 from train.models.actdiff_config import DecoderConfig, EncoderConfig
 
 
@@ -26,11 +30,11 @@ class Encoder(nn.Module):
     def __init__(self, feature_size: int, classes: int, config: EncoderConfig):
         super().__init__()
         self.config = config
-        self.conv_in = nn.Conv1d(feature_size, config.width, 1)
+        self.conv_in = Pointwise(feature_size, config.width)
         self.layers = nn.ModuleList(
             ActDiffLayer(config.width, config.kernel, 2**i, config.dropout) for i in range(config.layers)
         )
-        self.conv_out = nn.Conv1d(config.width, classes, 1)
+        self.conv_out = Pointwise(config.width, classes)
 
     def forward(
         self, features_BFT: Tensor, mask_BT: Tensor, draws: Draws | None = None
@@ -51,7 +55,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Noisy labels [B, C, T], time steps [B] and condition [B, N, T] to logits [B, C, T]."""
+    """Noisy labels [B, C, T], time steps [B] and condition [B, N, T], once projected, to logits [B, C, T]."""
 
     def __init__(self, classes: int, condition_channels: int, config: DecoderConfig):
         super().__init__()
@@ -60,24 +64,34 @@ class Decoder(nn.Module):
             nn.Linear(time_width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU()
         )
         self.time_projection = nn.Linear(time_width, width)
-        self.conv_in = nn.Conv1d(classes, width, 1)
+        self.conv_in = Pointwise(classes, width)
         self.layers = nn.ModuleList(
             ActDiffLayer(width, config.kernel, 2**i, config.dropout, condition_channels)
             for i in range(config.layers)
         )
-        self.conv_out = nn.Conv1d(width, classes, 1)
+        self.conv_out = Pointwise(width, classes)
+
+    def project(self, condition_BNT: Tensor) -> list[QueryKey]:
+        """What each layer's attention makes of the condition: the same for all time steps, so made once."""
+        attentions = [cast(ActDiffLayer, layer).attention for layer in self.layers]
+        weights = [weight for attention in attentions for weight in attention.condition_weights]
+        parts = pointwise(condition_BNT, torch.cat(weights)).chunk(len(weights), dim=1)
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
     def forward(
-        self, noisy_BCT: Tensor, t_B: Tensor, condition_BNT: Tensor, mask_BT: Tensor,
+        self, noisy_BCT: Tensor, t_B: Tensor, projected: Sequence[QueryKey], mask_BT: Tensor,
         draws: Draws | None = None,
     ) -> Tensor:  # fmt: skip
-        """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1]. `draws` has the dropout."""
+        """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1], `projected` is `project(condition)`.
+
+        `draws` has the dropout.
+        """
         real_B1T = factor(mask_BT, noisy_BCT)
         time_BE = sinusoid(t_B, self.time_projection.in_features).to(noisy_BCT.dtype)
         time_BD = self.time_projection(self.time_mlp(time_BE))
         x_BDT = (self.conv_in(noisy_BCT * real_B1T) + time_BD[:, :, None]) * real_B1T
-        for layer in self.layers:
-            x_BDT = layer(x_BDT, mask_BT, condition_BNT, draws)
+        for layer, condition in zip(self.layers, projected, strict=True):
+            x_BDT = layer(x_BDT, mask_BT, condition, draws)
         return self.conv_out(x_BDT) * real_B1T
 
 

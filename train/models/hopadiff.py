@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from manifests.checks import require
 from train.diffusion.ddim import ddim_sample
 from train.diffusion.labels import LabelDiffusion
+from train.layers.dilated_attention import QueryKey
 from train.layers.fourier import FourierCondition
 from train.layers.hp_xlstm import MLSTM, HPxLSTM, HPxLSTMConfig
 from train.layers.input_gates import INPUT_GATE_BIAS_STD
@@ -67,8 +68,8 @@ class HopaDIFF(DiffusionSegmenter):
         for (name, branch), encoder_BCT, z_BNT in zip(self.branches().items(), logits, features, strict=True):
             kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
             noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
-            condition_BXT = branch.condition(z_BNT * kept_B1T, batch.mask_BT)
-            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition_BXT, batch.mask_BT, draws)
+            condition = branch.condition(z_BNT * kept_B1T, batch.mask_BT)
+            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.mask_BT, draws)
             supervised = self.supervise(encoder_BCT, decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
         return losses
@@ -114,9 +115,9 @@ class Branch(nn.Module):
         channels = config.encoder.condition_channels
         self.decoder = Decoder(classes, channels + self.fourier.channels(channels), config.decoder)
 
-    def condition(self, z_BNT: Tensor, mask_BT: Tensor) -> Tensor:
-        """ẑ and its frequency channels side by side (Eq. 6): what the decoder is conditioned on."""
-        return torch.cat([z_BNT, self.fourier(z_BNT, mask_BT)], dim=1)
+    def condition(self, z_BNT: Tensor, mask_BT: Tensor) -> list[QueryKey]:
+        """ẑ and its frequency channels side by side (Eq. 6), as the decoder's layers project them."""
+        return self.decoder.project(torch.cat([z_BNT, self.fourier(z_BNT, mask_BT)], dim=1))
 
 
 class LoneXLSTM(nn.Module):

@@ -14,12 +14,12 @@ from train.layers.actdiff_layer import ActDiffLayer
 @pytest.mark.parametrize("dilation", [1, 16, 64])
 def test_padding(check_padding: Callable[..., None], dilation: int) -> None:
     layer = ActDiffLayer(6, 5, dilation, dropout=0.5).eval()
-    check_padding(lambda x, mask: layer(x[0], mask), 6)
+    check_padding(lambda x, mask: layer(x[0] * mask[:, None], mask), 6)
 
 
 def test_padding_with_condition(check_padding: Callable[..., None]) -> None:
     layer = ActDiffLayer(6, 5, 4, dropout=0.5, condition_channels=3).eval()
-    check_padding(lambda x, mask: layer(x[0], mask, x[1]), 6, 3)
+    check_padding(lambda x, mask: layer(x[0] * mask[:, None], mask, (x[1], x[2])), 6, 6, 6)
 
 
 def test_dropout_is_the_generators() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.layers.dilated_attention import DilatedAttention, dilated_attention
+from train.layers.dilated_attention import DilatedAttention, QueryKey, dilated_attention
 
 
 def gathered(
@@ -78,12 +78,17 @@ def test_autograd_keeps_no_gathered_copies() -> None:
     assert sum(kept.values()) < 4 * q.untyped_storage().nbytes()
 
 
+def projected(layer: DilatedAttention, condition: Tensor) -> QueryKey:
+    query, key = layer.condition_weights
+    return F.conv1d(condition, query), F.conv1d(condition, key)
+
+
 @pytest.mark.parametrize("condition", [0, 3])
 def test_padding(check_padding: Callable[..., None], condition: int) -> None:
     layer = DilatedAttention(4, 5, 8, condition)
 
     def call(x: list[Tensor], mask: Tensor) -> Tensor:
-        return layer(x[0], mask, x[1] if condition else None) * mask[:, None]
+        return layer(x[0], mask, projected(layer, x[1]) if condition else None) * mask[:, None]
 
     check_padding(call, 4, *([condition] if condition else []))
 
@@ -94,4 +99,4 @@ def test_condition_is_part_of_query_and_key() -> None:
     condition = condition[:, :3]
     both = torch.cat([x, condition], 1)
     expected = dilated_attention(layer.query(both), layer.key(both), layer.value(x), mask, 5, 2)
-    torch.testing.assert_close(layer(x, mask, condition), expected)
+    torch.testing.assert_close(layer(x, mask, projected(layer, condition)), expected)

@@ -33,13 +33,14 @@ def test_padding_changes_nothing(small: ActDiff) -> None:
     features, y = data()
     t = torch.tensor([100, 700])
     encoder, condition = small.encoder(features, MASK)
-    decoder = small.decoder(y, t, condition, MASK)
+    decoder = small.decoder(y, t, small.decoder.project(condition), MASK)
     sampled = small.sample(features, MASK, draws_of(MASK, 3))
     for b, length in enumerate(LENGTHS):
         one, mask = slice(b, b + 1), MASK[b : b + 1, :length]
         x = features[one, :, :length]
         alone, its_condition = small.encoder(x, mask)
-        its_decoder = small.decoder(y[one, :, :length], t[one], its_condition, mask)
+        its_projected = small.decoder.project(its_condition)
+        its_decoder = small.decoder(y[one, :, :length], t[one], its_projected, mask)
         its_sample = small.sample(x, mask, draws_of(mask, 3 + b))
         pairs = (encoder, alone), (condition, its_condition), (decoder, its_decoder), (sampled, its_sample)
         for together, single in pairs:

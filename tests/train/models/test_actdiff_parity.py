@@ -70,7 +70,10 @@ def test_encoder(model: ActDiff, released: dict[str, Tensor]) -> None:
 @torch.no_grad()
 def test_decoder(model: ActDiff, released: dict[str, Tensor]) -> None:
     noisy, t, condition = (released[k] for k in ("in/noisy_labels", "in/t", "out/encoder_features"))
-    same(model.decoder(noisy, t, condition, everything(noisy)), released["out/decoder_logits"])
+    same(
+        model.decoder(noisy, t, model.decoder.project(condition), everything(noisy)),
+        released["out/decoder_logits"],
+    )
 
 
 def test_ddim(model: ActDiff, released: dict[str, Tensor]) -> None:
@@ -95,7 +98,7 @@ def test_losses(
     mask = everything(x)
     encoder, condition = model.encoder(x, mask)
     noised = model.diffusion.to_labels(model.diffusion.q_sample(y, given["in/t"], given["in/noise"]))
-    decoder = model.decoder(noised, given["in/t"], condition, mask)
+    decoder = model.decoder(noised, given["in/t"], model.decoder.project(condition), mask)
     target = y if sigma is None else soft_labels(y[0].T, mask[0], sigma).T[None]
     losses = actdiff_losses(encoder, decoder, target, given["in/boundary"], mask, "softmax")
     for name, loss in losses.items():
