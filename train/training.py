@@ -20,6 +20,7 @@ import yaml
 
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
+from train.allocator import keep_freed_memory
 from train.checkpoint import Checkpoints
 from train.config import FREE, TrainConfig, config_from_dict, differences, plain, read_yaml, setting
 from train.data import Dataset, load_dataset
@@ -56,6 +57,8 @@ def train(
     if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
         expected = "a label in the validation split, to choose checkpoints and τ by"
         raise InputError(Problem(features, expected))
+    if device == "cpu":
+        keep_freed_memory()
     data = data_record(features, dataset)
     model = build_for(config, data, dataset.splits["train"]).to(device)
     _check_link(model, config, dataset, features)
@@ -87,6 +90,8 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
     """
     config = _resolved(config, device)
     dataset = load_dataset(features, config.data, config.targets)
+    if device == "cpu":
+        keep_freed_memory()
     data = data_record(features, dataset)
     ranks.gathered("waits for the folder")
     model = build_for(config, data, dataset.splits["train"]).to(device)

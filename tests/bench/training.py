@@ -59,11 +59,13 @@ def _trainer(name: str) -> tuple[Any, Callable[[Any], object]]:
     """A model with fresh weights, and what trains it for one step on a batch, Adam's included."""
     import torch
 
+    from train.allocator import keep_freed_memory
     from train.config import TrainConfig
     from train.loop import train_step
     from train.models.registry import build_model
 
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     torch.manual_seed(0)
     config = TrainConfig(model=name, precision="float32")
     model = build_model(name, FEATURES, CLASSES, {"diffusion": {"sampling_steps": STEPS}})
