@@ -14,9 +14,11 @@ class FrameStatus(IntEnum):
     MISSING = 3  # the frame was looked at and the person was not found; holistic features only
     UNDECODABLE = 4  # the film gave no frame here; no features
     FAILED = 5  # the window could not be processed; no features
+    IMPORTED = 6  # features that others computed, from what box they don't say; both features
 
 
-WRITTEN = (FrameStatus.DETECTED, FrameStatus.CARRIED)
+WRITTEN = (FrameStatus.DETECTED, FrameStatus.CARRIED, FrameStatus.IMPORTED)
 LOST = (FrameStatus.UNDECODABLE, FrameStatus.FAILED)
-HAS_HOLISTIC = (FrameStatus.DETECTED, FrameStatus.CARRIED, FrameStatus.MISSING)
+HAS_HOLISTIC = (*WRITTEN, FrameStatus.MISSING)
 HAS_PARTIAL = WRITTEN
+HAS_BOX = (FrameStatus.DETECTED, FrameStatus.CARRIED)

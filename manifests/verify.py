@@ -22,14 +22,14 @@ from manifests.identity import movie_identity, window_id
 from manifests.layout import FeaturesFolder
 from manifests.manifest import Movie, Person, load_manifest
 from manifests.reader import Shard, reading
-from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
+from manifests.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from manifests.tally import Tally
 
 CONFIG_KEYS = ("extraction", "format_version", "config", "models")
 _PROMISING = {
     "holistic": HAS_HOLISTIC,
     "partial": HAS_PARTIAL,
-    "box": HAS_PARTIAL,
+    "box": HAS_BOX,
     "score": (FrameStatus.DETECTED,),
 }
 

@@ -1,11 +1,17 @@
-"""`rhas import`: other annotations to a manifest and labels on disk."""
+"""`rhas import`: data of others to a manifest and labels, or to a whole features folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from manifests.ava import import_ava
+from manifests.errors import InputError, Problem
+from manifests.imports.ava import import_ava
+from manifests.imports.dataset import ImportedSet, write_dataset
+from manifests.imports.mstcn import read_mstcn
+from manifests.imports.rhas133 import Rhas133Options, read_rhas133
 from manifests.labels import write_labels
+from manifests.layout import FeaturesFolder
 from manifests.manifest import write_manifest
 from manifests.vocabulary import load_vocabulary
 
@@ -26,3 +32,42 @@ def import_ava_files(
     )
     films, persons = len(found.manifest.movies), len(found.manifest.persons)
     return f"{out}: {films} films, {persons} persons, {intervals} intervals{skipped}"
+
+
+def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:
+    """Writes the features folder OUT; returns one line that says what is in it."""
+    return _write(read_mstcn(directory, fps, tolerance), out)
+
+
+def import_rhas133_folder(
+    directory: Path, out: Path, split_names: Sequence[str], actions: Path | None, **options: object
+) -> str:
+    """Writes the features folder OUT; returns one line that says what is in it. `options`: `Rhas133Options`."""
+    splits = {name: side or name for name, _, side in (text.partition("=") for text in split_names)}
+    chosen = Rhas133Options(splits, **options)  # type: ignore[arg-type]
+    return _write(read_rhas133(directory, chosen, load_vocabulary(actions)), out)
+
+
+def _write(imported: ImportedSet, out: Path) -> str:
+    from rich.progress import Progress
+
+    from extract.lock import locked
+    from pipeline.display import make_console
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(Problem(out, f"a folder that can be written ({error.strerror})")) from error
+    with locked(FeaturesFolder(out).lock), Progress(console=make_console(), transient=True) as progress:
+        task = progress.add_task(f"writing {out}", total=len(imported.films))
+        written = write_dataset(
+            FeaturesFolder(out), imported, lambda n, _: progress.update(task, completed=n)
+        )
+    parts = [
+        f"{written.films} films ({written.skipped} were there already)",
+        f"{written.intervals} intervals",
+        *([f"{len(imported.folds)} folds"] if imported.folds else []),
+        *([f"{written.cut} films cut to the shorter of their files"] if written.cut else []),
+        *([f"{written.without_partial} without partial features"] if written.without_partial else []),
+    ]
+    return f"{out}: {', '.join(parts)}"

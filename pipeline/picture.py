@@ -27,6 +27,7 @@ STATUS_COLOURS = {
     FrameStatus.MISSING: "#e8a33d",
     FrameStatus.UNDECODABLE: "#c0392b",
     FrameStatus.FAILED: "#6c1d45",
+    FrameStatus.IMPORTED: "#5b8fb9",
 }
 
 

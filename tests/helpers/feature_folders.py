@@ -34,7 +34,7 @@ from manifests.shard import (
     write_shard,
 )
 from manifests.snapshot import write_snapshot
-from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, LOST, FrameStatus
+from manifests.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, LOST, FrameStatus
 from manifests.vocabulary import Vocabulary
 
 FPS = 10.0
@@ -97,7 +97,7 @@ def make_rows(
     known = [s for s in FrameStatus if s != FrameStatus.OUTSIDE and (lossy or s not in LOST)]
     rows = empty_rows(inside, feature_shape, FrameStatus.MISSING)
     rows.status[inside] = rng.choice(known, inside.sum())
-    for name, having in (("holistic", HAS_HOLISTIC), ("partial", HAS_PARTIAL), ("box", HAS_PARTIAL)):
+    for name, having in (("holistic", HAS_HOLISTIC), ("partial", HAS_PARTIAL), ("box", HAS_BOX)):
         there = np.isin(rows.status, having)
         series = getattr(rows, name)
         series[there] = rng.random((there.sum(), *series.shape[1:]))

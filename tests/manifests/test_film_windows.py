@@ -70,7 +70,8 @@ def test_promised_is_written_and_missing_and_lost(persons: list[list[FrameStatus
     every = [status for statuses in persons for status in statuses]
     promised = [status for status in every if status != FrameStatus.OUTSIDE]
     assert total.promised == total.written + total.missing + total.lost == len(promised)
-    assert total.written == every.count(FrameStatus.DETECTED) + every.count(FrameStatus.CARRIED)
+    written = (FrameStatus.DETECTED, FrameStatus.CARRIED, FrameStatus.IMPORTED)
+    assert total.written == sum(map(every.count, written))
     assert total.missing == every.count(FrameStatus.MISSING)
     assert total.lost == every.count(FrameStatus.UNDECODABLE) + every.count(FrameStatus.FAILED)
     assert all(total[status] == promised.count(status) for status in FrameStatus)
