@@ -221,7 +221,7 @@ def train(
     shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
     out: Annotated[Path, typer.Option("--out", help="Run folder; a rerun continues what is there")],
     config: Annotated[str, typer.Option("--config", help="paper, small or a YAML file")] = "paper",
-    model: Annotated[str | None, typer.Option("--model", help="hopadiff or actdiff")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="hopadiff, actdiff or ltcontext")] = None,
     split: Annotated[str | None, typer.Option("--split", help="random, cross-movie or manifest")] = None,
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
     gpus: Annotated[

@@ -58,7 +58,9 @@ def _write(imported: ImportedSet, out: Path) -> str:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(Problem(out, f"a folder that can be written ({error.strerror})")) from error
-    with locked(FeaturesFolder(out).lock), Progress(console=make_console(), transient=True) as progress:
+    console = make_console()
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with locked(FeaturesFolder(out).lock), bar as progress:
         task = progress.add_task(f"writing {out}", total=len(imported.films))
         written = write_dataset(
             FeaturesFolder(out), imported, lambda n, _: progress.update(task, completed=n)

@@ -79,7 +79,7 @@ def _labels(folder: FeaturesFolder) -> dict:
 def _draw_frames(axes: list[Axes], shard: Shard, series: PersonSeries) -> None:
     """Frames at even distances, with the person's box where there is one."""
     source = shard.json("source")
-    size = (source["decoded_height"], source["decoded_width"])
+    size = (max(1, source["decoded_height"]), max(1, source["decoded_width"]))  # 0: imported, nobody saw it
     samples = np.linspace(0, len(series) - 1, THUMBNAILS).round().astype(int)
     numbers, back = np.unique(series.source_frame[samples], return_inverse=True)
     try:

@@ -1,0 +1,154 @@
+"""A features folder made of features that others computed: written film by film, taken up where it stopped.
+
+In: an `ImportedSet`, whose files were found to be laid out as they should be. Out: what `rhas extract` would
+leave: config.json, manifest, labels, vocabulary, shards; folds too where there are any. A file whose numbers
+can't be used is a problem of its film; the other films are written all the same. Locking is left to the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from manifests.atomic import write_text_atomically
+from manifests.errors import InputError, Problem
+from manifests.failures import write_failures
+from manifests.folds import write_folds
+from manifests.identity import content_id
+from manifests.imports.film import WINDOW_FRAMES, ImportedFilm, write_film
+from manifests.inputs import Inputs
+from manifests.labels import Labels
+from manifests.layout import FeaturesFolder
+from manifests.manifest import Manifest
+from manifests.shard import FORMAT_VERSION
+from manifests.snapshot import write_snapshot
+from manifests.verify import read_config
+from manifests.vocabulary import Vocabulary
+
+Listener = Callable[[int, int], None]  # films done, of how many
+
+
+@dataclass(frozen=True)
+class ImportedSet:
+    """Films of one layout, with features of one shape."""
+
+    layout: str  # mstcn, rhas133
+    source: Path
+    settings: dict[str, Any]  # of the import, as JSON holds them
+    fps: float
+    films: tuple[ImportedFilm, ...]
+    vocabulary: Vocabulary
+    folds: Mapping[int, Mapping[str, str]] | None = None
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        return self.films[0].holistic.shape
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of an import."""
+
+    films: int
+    skipped: int  # whole already
+    intervals: int
+    cut: int  # films of which some file had more frames than others
+    without_partial: int
+
+
+def check_shapes(films: list[ImportedFilm]) -> Iterator[Problem]:
+    """Files whose frames are not of the shape of the first film's."""
+    for film in films:
+        for file in filter(None, (film.holistic, film.partial)):
+            first = films[0].holistic
+            if file.shape != first.shape:
+                expected = f"frames of {_times(first.shape)} numbers, as in {first.path}"
+                yield Problem(file.path, expected, value=_times(file.shape))
+
+
+def write_dataset(folder: FeaturesFolder, imported: ImportedSet, listener: Listener | None = None) -> Written:
+    """Writes all films that are not there yet. Raises one InputError for the files that could not be used.
+
+    A folder that was made with other settings, or holds other films, is refused before anything is changed.
+    """
+    record = _record(imported)
+    _refuse_other(folder, record, imported)
+    problems: list[Problem] = []
+    skipped = 0
+    try:
+        _write_tables(folder, record, imported)
+        for done, film in enumerate(imported.films):
+            if listener is not None:
+                listener(done, len(imported.films))
+            try:
+                skipped += not write_film(folder, record, imported.fps, film)
+            except InputError as error:
+                problems += error.problems
+    except OSError as error:
+        message = f"a folder that can be written ({error.strerror or error})"
+        raise InputError(Problem(folder.root, message)) from error
+    if problems:
+        raise InputError(problems)
+    return Written(
+        films=len(imported.films),
+        skipped=skipped,
+        intervals=sum(len(film.intervals) for film in imported.films),
+        cut=sum(film.cut > 0 for film in imported.films),
+        without_partial=sum(film.partial is None for film in imported.films),
+    )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _record(imported: ImportedSet) -> dict[str, Any]:
+    """config.json. Which weights made the features is not known, so the models say where they come from."""
+    identity = {
+        "format_version": FORMAT_VERSION,
+        "config": {
+            "import": {"layout": imported.layout, **imported.settings},
+            "decode": {"fps": imported.fps, "window_frames": WINDOW_FRAMES},
+            "precision": "imported",
+        },
+        "models": {"features": {"name": f"imported ({imported.layout})", "hash": "unknown"}},
+        "feature_shape": list(imported.feature_shape),
+    }
+    versions = {"h5py": h5py.__version__, "numpy": np.__version__}
+    return {"extraction": content_id(identity), **identity, "versions": versions}
+
+
+def _refuse_other(folder: FeaturesFolder, record: dict[str, Any], imported: ImportedSet) -> None:
+    if folder.config.exists():
+        old = read_config(folder)
+        if old["extraction"] != record["extraction"]:
+            expected = (
+                f"the settings that the folder was begun with, {json.dumps(old['config'])} (or another --out)"
+            )
+            raise InputError(Problem(folder.config, expected, value=json.dumps(record["config"])))
+    known = {film.movie.movie_id for film in imported.films}
+    others = sorted(path.stem for path in folder.shards.glob("[!.]*.h5") if path.stem not in known)
+    if others:
+        expected = f"only shards of films in {imported.source} (or another --out)"
+        raise InputError(Problem(folder.shards, expected, value=", ".join(others[:20])))
+
+
+def _write_tables(folder: FeaturesFolder, record: dict[str, Any], imported: ImportedSet) -> None:
+    """Everything beside the shards."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    for left_by_a_killed_run in folder.shards.glob(".*.tmp"):
+        left_by_a_killed_run.unlink(missing_ok=True)
+    write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
+    manifest = Manifest(imported.source, tuple(film.movie for film in imported.films))
+    intervals = {film.movie.persons[0].key: film.intervals for film in imported.films}
+    labels = Labels(imported.source, intervals)
+    write_snapshot(folder, Inputs(manifest, labels, imported.vocabulary))
+    if imported.folds is not None:
+        write_folds(imported.folds, folder.folds)
+    write_failures(folder.failures, [])

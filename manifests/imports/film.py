@@ -1,0 +1,142 @@
+"""One film of a features folder, made of features that others computed.
+
+In: an `ImportedFilm` and the folder's config.json. Out: its shard, unless that is there already, whole and made
+from the same files. Memory is that of one window. Numbers that float16 can't hold are an InputError, and leave
+no shard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import InputError, Problem
+from manifests.finished import FinishedWindows
+from manifests.identity import movie_identity, video_fingerprint
+from manifests.imports.arrays import FeatureFile
+from manifests.imports.frames import frame_times
+from manifests.labels import Interval
+from manifests.layout import FeaturesFolder
+from manifests.manifest import Movie
+from manifests.reader import Shard, reading
+from manifests.shard import Film, PersonRows, Window, empty_rows, write_shard
+from manifests.status import FrameStatus
+
+WINDOW_FRAMES = 512
+MOST = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class ImportedFilm:
+    """One film with one person: the first `frames` frames of its files, in labels and features."""
+
+    movie: Movie
+    frames: int  # T
+    holistic: FeatureFile
+    partial: FeatureFile | None  # None: there is no such file, which the frames' status says
+    source_frame: NDArray[np.int64]  # [T]
+    intervals: tuple[Interval, ...]
+    cut: int = 0  # frames beyond the first T, in the file that has most
+
+
+def write_film(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedFilm) -> bool:
+    """Whether the film's shard had to be written."""
+    film = _film(record, fps, imported)
+    if _whole(folder, film):
+        return False
+    write_shard(folder, film, lambda index: _window(film, imported, index))
+    return True
+
+
+def _film(record: dict[str, Any], fps: float, imported: ImportedFilm) -> Film:
+    """What the shard says of the film. Its identity is that of its files: the holistic one stands for the film.
+
+    The frames and the partial file are part of it too, so that windows of other files are never taken over.
+    """
+    movie = imported.movie
+    with reading(imported.holistic.path, "features"):
+        identity = movie_identity(
+            record["extraction"], video_fingerprint(imported.holistic.path), movie.persons
+        )
+    partial = imported.partial
+    identity["frames"] = imported.frames
+    if partial is not None:
+        with reading(partial.path, "features"):
+            identity["partial"] = video_fingerprint(partial.path)
+    return Film(
+        movie_id=movie.movie_id,
+        video=str(movie.video),
+        identity=identity,
+        config=record["config"],
+        models=record["models"],
+        versions=record["versions"],
+        source={
+            "frames": imported.frames + imported.cut, "cut": imported.cut,
+            "height": 0, "width": 0, "decoded_height": 0, "decoded_width": 0,  # nobody saw the film
+        },
+        fps=fps,
+        window_frames=WINDOW_FRAMES,
+        time_s=frame_times(imported.frames, fps),
+        source_frame=imported.source_frame,
+        persons=movie.persons,
+        feature_shape=imported.holistic.shape,
+    )  # fmt: skip
+
+
+def _whole(folder: FeaturesFolder, film: Film) -> bool:
+    """Whether the film's shard is there, from the same files, says the same and has every window undamaged."""
+    path = folder.shard(film.movie_id)
+    if not path.exists():
+        return False
+    try:
+        with Shard(path) as shard, reading(path, "a feature shard"):
+            person = shard.person(film.persons[0].person_id)
+            same = (
+                shard.json("identity") == film.identity
+                and shard.json("source") == film.source
+                and (str(shard.video), shard.fps, person.split)
+                == (film.video, film.fps, film.persons[0].split)
+                and np.array_equal(person.time_s, film.time_s)
+                and np.array_equal(person.source_frame, film.source_frame)
+            )
+    except InputError:  # damaged: written again
+        return False
+    return same and FinishedWindows(folder, film).indices() == set(film.planned())
+
+
+def _window(film: Film, imported: ImportedFilm, index: int) -> Window:
+    """Raises InputError, naming the file, for numbers that are not finite or too large."""
+    start, stop = film.bound(index)
+    (person,) = film.persons
+    rows = empty_rows(film.inside(person, start, stop), film.feature_shape, FrameStatus.MISSING)
+    holistic = _halves(imported.holistic, start, stop)
+    _refuse_unusable(imported.holistic.path, holistic, start)
+    status, partial = rows.status, rows.partial
+    if imported.partial is not None:
+        partial = _halves(imported.partial, start, stop)
+        missing = np.isnan(partial.reshape(len(partial), -1)).all(
+            axis=1
+        )  # no crop of the person in this frame
+        _refuse_unusable(imported.partial.path, partial, start, missing)
+        status = np.where(missing, status, FrameStatus.IMPORTED).astype(np.uint8)
+    own = PersonRows(holistic, partial, rows.box, rows.score, rows.candidates, status)
+    return Window(film.movie_id, index, start, stop, film.window_id(index), {person.person_id: own})
+
+
+def _halves(file: FeatureFile, start: int, stop: int) -> NDArray[np.float16]:
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        return np.ascontiguousarray(file.rows(start, stop).astype(np.float16))
+
+
+def _refuse_unusable(path: Path, rows: NDArray[np.float16], start: int, missing: Any = None) -> None:
+    bad = ~np.isfinite(rows.reshape(len(rows), -1))
+    if missing is not None:
+        bad[missing] = False
+    if bad.any():
+        frame = start + int(bad.any(axis=1).argmax())
+        expected = f"finite features from -{MOST:g} to {MOST:g}, as float16 holds them"
+        raise InputError(Problem(path, expected, value=f"others in frame {frame}, counted from 0"))

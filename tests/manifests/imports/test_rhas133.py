@@ -1,0 +1,350 @@
+"""RHAS133 as its authors hand it out, to a features folder: proven on a made data set in that layout."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_datasets import write_pickles, write_rhas133
+
+from manifests.errors import InputError
+from manifests.imports.dataset import ImportedSet, Written, write_dataset
+from manifests.imports.rhas133 import Rhas133Options, read_rhas133
+from manifests.labels import load_labels
+from manifests.layout import FeaturesFolder
+from manifests.manifest import load_manifest
+from manifests.reader import FeaturesReader
+from manifests.status import FrameStatus
+from manifests.verify import verify
+from manifests.vocabulary import load_vocabulary
+from train.data import DataConfig, load_dataset, rasterise
+
+VOCABULARY = load_vocabulary()
+TRAIN = [[[0], [0, 5], ["136"]], [[np.int64(3)], [], 7, ("8",), {9, 2}], [[1], [1]]]
+VAL = [[[4, 4], [4]]]
+TEST = [[np.array([1, 2]), [np.str_("3")]], [[6]] * 600]
+
+
+def make(root: Path) -> dict[str, dict[str, list[np.ndarray | None]]]:
+    """Three splits; no partial file for the second training sample."""
+    return {
+        "train": write_rhas133(root, "train", TRAIN, without_partial=[1]),
+        "val": write_rhas133(root, "val", VAL),
+        "test": write_rhas133(root, "test", TEST),
+    }
+
+
+def read(root: Path, **options: Any) -> ImportedSet:
+    return read_rhas133(root, Rhas133Options(**options), VOCABULARY)
+
+
+def imported(root: Path, out: Path, **options: Any) -> Written:
+    return write_dataset(FeaturesFolder(out), read(root, **options))
+
+
+def problem_of(root: Path, **options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        read(root, **options)
+    (problem,) = caught.value.problems
+    return str(problem).replace(f"{root}/", "")
+
+
+def rastered(out: Path, movie_id: str) -> list[set[int]]:
+    intervals = load_labels(FeaturesFolder(out).labels, VOCABULARY, None).intervals
+    series = FeaturesReader(out).person(movie_id, "person")
+    labels_TC, _ = rasterise(intervals[movie_id, "person"], series.time_s, VOCABULARY)
+    return [set(np.flatnonzero(row).tolist()) for row in labels_TC]
+
+
+def test_everything_comes_through(tmp_path: Path) -> None:
+    features = make(tmp_path / "in")
+    out = tmp_path / "out"
+    written = imported(tmp_path / "in", out)
+    assert (written.films, written.cut, written.without_partial) == (6, 0, 1)
+    checks = {check.movie_id: check for check in verify(out)}
+    assert not any(check.problems or check.failures for check in checks.values())
+    assert checks["train_0"].tally is not None and checks["train_0"].tally[FrameStatus.IMPORTED] == 3
+
+    for split, streams in features.items():
+        for i in range(len(streams["holistic"])):
+            series = FeaturesReader(out).person(f"{split}_{i}", "person")
+            assert (series.split, series.reference) == (split, f"the person {i}")
+            for stream in ("holistic", "partial"):
+                stored, made = getattr(series, stream)[...], streams[stream][i]
+                if made is None:
+                    assert np.isnan(stored).all() and (series.status == FrameStatus.MISSING).all()
+                else:
+                    np.testing.assert_array_equal(stored, made.mean(axis=1, dtype=np.float32).astype("f2"))
+            assert np.isnan(series.box[...]).all() and np.isnan(series.score[...]).all()
+    assert rastered(out, "train_0") == [{0}, {0, 5}, {136}]
+    assert rastered(out, "train_1") == [{3}, set(), {7}, {8}, {9, 2}]
+    assert rastered(out, "test_0") == [{1, 2}, {3}]
+
+
+def test_training_reads_the_folder(tmp_path: Path) -> None:
+    features = make(tmp_path / "in")
+    imported(tmp_path / "in", tmp_path / "out")
+    dataset = load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
+    assert {side: [sample.split("/")[0] for sample in (s.name for s in own.spans)]
+            for side, own in dataset.splits.items()} == {
+        "train": ["train_0", "train_1", "train_2"], "val": ["val_0"], "test": ["test_0", "test_1"],
+    }  # fmt: skip
+    sample = dataset.splits["train"][1]
+    assert sample.has_holistic.all() and not sample.has_partial.any() and sample.valid.all()
+    made = features["train"]["holistic"][1]
+    assert made is not None
+    np.testing.assert_allclose(sample.holistic, made.mean(axis=1), atol=1e-3)
+    assert dataset.feature_size == 6
+
+
+def test_all_tokens_are_kept_on_request(tmp_path: Path) -> None:
+    features = make(tmp_path / "in")
+    imported(tmp_path / "in", tmp_path / "out", tokens="all")
+    assert not any(check.problems for check in verify(tmp_path / "out"))
+    series = FeaturesReader(tmp_path / "out").person("test_1", "person")
+    made = features["test"]["partial"][1]
+    assert made is not None
+    np.testing.assert_array_equal(series.partial[...], made.astype(np.float16))
+    assert load_dataset(tmp_path / "out", DataConfig(split="manifest")).feature_size == 6
+    with pytest.raises(InputError, match="the settings that the folder was begun with"):
+        imported(tmp_path / "in", tmp_path / "out")
+
+
+def test_features_without_tokens(tmp_path: Path) -> None:
+    features = write_rhas133(tmp_path, "train", [[[1], [2]]], tokens=None)["holistic"][0]
+    assert features is not None
+    film = read(tmp_path).films[0]
+    np.testing.assert_array_equal(film.holistic.rows(0, 2), features)
+    assert "features T×N×F" in problem_of_each(tmp_path, tokens="all")[0]
+
+
+def problem_of_each(root: Path, **options: Any) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read(root, **options)
+    return [str(problem).replace(f"{root}/", "") for problem in caught.value.problems]
+
+
+def test_frames_of_a_partial_file_without_a_crop_are_missing(tmp_path: Path) -> None:
+    features = write_rhas133(tmp_path, "train", [[[1]] * 4])["partial"][0]
+    assert features is not None
+    features[2] = np.nan
+    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", features)
+    imported(tmp_path, tmp_path / "out")
+    found, missing = FrameStatus.IMPORTED, FrameStatus.MISSING
+    assert FeaturesReader(tmp_path / "out").person("train_0", "person").status.tolist() == [
+        found, found, missing, found,
+    ]  # fmt: skip
+    assert not any(check.problems for check in verify(tmp_path / "out"))
+    features[1, :, 3] = np.nan
+    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", features)
+    with pytest.raises(InputError, match=r"partial/train/0_blip_feat.npy: got 'others in frame 1"):
+        imported(tmp_path, tmp_path / "out")
+
+
+def test_a_partial_file_that_comes_later_is_taken_up(tmp_path: Path) -> None:
+    features = make(tmp_path / "in")
+    imported(tmp_path / "in", tmp_path / "out")
+    late = features["train"]["holistic"][1]
+    assert late is not None
+    np.save(tmp_path / "in" / "partial" / "train" / "1_blip_feat.npy", late)
+    assert imported(tmp_path / "in", tmp_path / "out").skipped == 5
+    status = FeaturesReader(tmp_path / "out").person("train_1", "person").status
+    assert (status == FrameStatus.IMPORTED).all()
+
+
+labels = st.lists(
+    st.lists(st.sets(st.integers(0, 136), max_size=4), min_size=1, max_size=30), min_size=1, max_size=3
+)
+written_as = st.sampled_from(
+    [list, tuple, set, lambda s: [str(i) for i in s], lambda s: np.array(sorted(s), int)]
+)
+
+
+@settings(deadline=None, max_examples=15)
+@given(samples=labels, form=written_as, fps=st.sampled_from([15.0, 29.97]), protocol=st.integers(0, 5))
+def test_rasterising_gives_back_every_frame(
+    tmp_path_factory: pytest.TempPathFactory,
+    samples: list[list[set[int]]],
+    form: Any,
+    fps: float,
+    protocol: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("made")
+    actions = [[form(own) for own in sample] for sample in samples]
+    write_rhas133(folder, "val", actions, tokens=None)
+    path = folder / "actions_val_rhas.pkl"
+    path.write_bytes(pickle.dumps(actions, protocol))
+    imported(folder, folder / "out", fps=fps)
+    assert not any(check.problems for check in verify(folder / "out"))
+    known = load_labels_or_none(folder / "out", samples)
+    for i, sample in enumerate(samples):
+        if any(sample):
+            assert rastered(folder / "out", f"val_{i}") == sample
+        else:
+            assert (f"val_{i}", "person") not in known
+
+
+def load_labels_or_none(out: Path, samples: list[list[set[int]]]) -> Any:
+    """A labels file without rows is none that can be loaded."""
+    some = any(own for sample in samples for own in sample)
+    return load_labels(FeaturesFolder(out).labels, VOCABULARY, None).intervals if some else {}
+
+
+def test_frame_ids_name_films_and_their_frames(tmp_path: Path) -> None:
+    ids = [
+        ["Heat/f_0012.jpg", "Heat/f_0013.jpg"],
+        [4, np.int64(9)],
+        ["Up/a", "Up/b"],
+        ["x_1", "x_2"],
+        ["Heat/5"],
+    ]
+    write_rhas133(tmp_path, "train", [[[1]] * len(own) for own in ids], ids)
+    films = read(tmp_path).films
+    assert [film.movie.video.relative_to(tmp_path).as_posix() for film in films] == [
+        "Heat", "holistic/train/1_blip_feat.npy", "Up", "holistic/train/3_blip_feat.npy", "Heat",
+    ]  # fmt: skip
+    assert [film.source_frame.tolist() for film in films] == [[12, 13], [4, 9], [0, 1], [0, 1], [5]]
+    own = read(tmp_path, film_pattern=r"(?P<film>\w+?)(/|_).*").films
+    assert [film.movie.video.name for film in own] == ["Heat", "1_blip_feat.npy", "Up", "x", "Heat"]
+
+
+def test_samples_of_one_film_on_two_sides_are_found(tmp_path: Path) -> None:
+    write_rhas133(tmp_path, "train", [[[1]]], [["Heat/1"]])
+    write_rhas133(tmp_path, "val", [[[1]]], [["Up/1"]])
+    write_rhas133(tmp_path, "test", [[[2]]], [["Heat/7"]])
+    imported(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match="one split for all persons of film"):
+        load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
+
+
+def test_the_same_features_on_two_sides_are_found(tmp_path: Path) -> None:
+    make(tmp_path / "in")
+    twin = (tmp_path / "in" / "holistic" / "train" / "2_blip_feat.npy").read_bytes()
+    (tmp_path / "in" / "holistic" / "test" / "0_blip_feat.npy").write_bytes(twin)
+    imported(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(InputError, match="one split for all persons of film"):
+        load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
+
+
+def test_splits_of_other_names_in_other_folders(tmp_path: Path) -> None:
+    write_rhas133(tmp_path, "cross_a", [[[1]], [[2]]], folder="")
+    write_rhas133(tmp_path, "cross_b", [[[3]]], folder="", first=2)
+    options = {
+        "splits": {"cross_a": "train", "cross_b": "test"},
+        "holistic": "holistic",
+        "partial": "partial",
+    }
+    found = read(tmp_path, **options, numbering="through")
+    assert [(f.movie.movie_id, f.movie.persons[0].split) for f in found.films] == [
+        ("cross_a_0", "train"), ("cross_a_1", "train"), ("cross_b_2", "test"),
+    ]  # fmt: skip
+    assert [film.intervals[0].action for film in found.films] == list(VOCABULARY.actions[1:4])
+    assert "folders of its own for split cross_b" in problem_of(tmp_path, **options)
+    only = {**options, "splits": {"cross_a": "train"}}
+    assert "got '2_blip_feat.npy'" in problem_of_each(tmp_path, **only)[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "expected"),
+    [
+        ("actions", {"a": 1}, "actions_train_rhas.pkl: got 'dict of 1': expected a list of samples"),
+        ("actions", [], "got 'list of 0': expected a list of samples"),
+        ("actions", [[[1], [2]], 3], "got '3': expected a list of frames for sample 1"),
+        ("actions", [[[1], [2]], []], "expected a list of frames for sample 1"),
+        ("actions", [[[1], [137]], [[1]]], "got '137': expected class indices from 0 to 136 for frame 1 of sample 0"),
+        ("actions", [[[1], [-1]], [[1]]], "got '-1'"),
+        ("actions", [[[1], ["walk"]], [[1]]], "got 'walk'"),
+        ("actions", [[[1], [1.0]], [[1]]], "got '1.0'"),
+        ("actions", [[[1], [True]], [[1]]], "got 'True'"),
+        ("actions", [[[1], [None]], [[1]]], "got 'NoneType'"),
+        ("actions", [[[1], [[1]]], [[1]]], "got 'list of 1'"),
+        ("actions", [[[1], [10**5000]], [[1]]], "got 'int'"),
+        ("actions", [[[1], [0] * 138], [[1]]], "got 'list of 138'"),
+        ("actions", [[[1], "٣"], [[1]]], "got '٣'"),
+        ("frame_ids", [[0, 1]], "frame_ids_train_rhas.pkl: got 1: expected 2 samples"),
+        ("frame_ids", [[0, 1], [0, 1]], "got 2: expected 1 frames of sample 1"),
+        ("frame_ids", [[1, 0], [0]], "got '0': expected frame numbers of sample 0 that don't fall"),
+        ("frame_ids", [["a/1", "b/2"], [0]], "got 'a (frame 0), b (frame 1)': expected one film for all frames"),
+        ("frame_ids", [["a/1", 2], [0]], "got 'a (frame 0), none (frame 1)'"),
+        ("frame_ids", [[0, 1.5], [0]], "got '1.5': expected a number or a short text for frame 1 of sample 0"),
+        ("frame_ids", [[0, " \n"], [0]], "for frame 1 of sample 0"),
+        ("person_ref", ["a", ""], "person_ref_train_rhas.pkl: got '': expected one sentence"),
+        ("person_ref", ["a", 5], "got '5': expected one sentence of 1 to 2000 characters for sample 1"),
+        ("person_ref", ["a", ["x", "y"]], "expected one sentence"),
+        ("person_ref", ["a", "x" * 2001], "expected one sentence"),
+        ("person_ref", [Path("a"), "b"], "global pathlib"),
+    ],
+)  # fmt: skip
+def test_what_pickles_must_not_say(tmp_path: Path, what: str, value: Any, expected: str) -> None:
+    write_rhas133(tmp_path, "train", [[[1], [2]], [[3]]], tokens=None)
+    (tmp_path / f"{what}_train_rhas.pkl").write_bytes(pickle.dumps(value, 4))
+    assert expected in problem_of(tmp_path)
+
+
+def test_sentences_are_one_line_and_may_be_said_for_every_frame(tmp_path: Path) -> None:
+    write_rhas133(tmp_path, "train", [[[1], [2]], [[3]]])
+    write_pickles(
+        tmp_path, "train", [[[1], [2]], [[3]]], [[0, 1], [0]], [["the man"] * 2, " the\nwömán  here "]
+    )
+    assert [film.movie.persons[0].reference for film in read(tmp_path).films] == ["the man", "the wömán here"]
+
+
+def test_files_of_a_sample_have_to_agree(tmp_path: Path) -> None:
+    write_rhas133(tmp_path, "train", [[[1], [2], [3]]])
+    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", np.zeros((2, 32, 6), np.float32))
+    assert "partial/train/0_blip_feat.npy: got 2: expected 3 frames" in problem_of(tmp_path)
+    assert "(sample 0)" in problem_of(tmp_path)
+    (film,) = read(tmp_path, tolerance=1).films
+    assert (film.frames, film.cut, len(film.intervals), len(film.source_frame)) == (2, 1, 2, 2)
+    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", np.zeros((3, 32, 5), np.float32))
+    assert "got '5': expected frames of 6 numbers" in problem_of(tmp_path)
+    (tmp_path / "partial" / "train" / "0_blip_feat.npy").write_bytes(b"damaged")  # not the same as missing
+    assert "partial/train/0_blip_feat.npy: expected an array file" in problem_of(tmp_path)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    assert "actions_<split>_rhas.pkl" in problem_of(tmp_path)
+    make(tmp_path)
+    (tmp_path / "holistic" / "val" / "0_blip_feat.npy").unlink()
+    assert "holistic/val/0_blip_feat.npy: expected an array file" in problem_of(tmp_path)
+    (tmp_path / "person_ref_val_rhas.pkl").unlink()
+    assert "person_ref_val_rhas.pkl: expected a readable file" in problem_of(tmp_path)
+    assert "actions_dev_rhas.pkl: expected a readable file" in problem_of(tmp_path, splits={"dev": "val"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"splits": {"dev": "dev"}},
+        {"tokens": "first"},
+        {"numbering": "odd"},
+        {"tolerance": -1},
+        {"fps": 0.0},
+        {"film_pattern": "("},
+        {"film_pattern": "(.*)/"},
+    ],
+)
+def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Rhas133Options(**options)
+
+
+def test_a_split_named_like_a_path(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an id of 1 to 128"):
+        read(tmp_path, splits={"../up": "train"})
+
+
+def test_the_manifest_is_as_the_loaders_want_it(tmp_path: Path) -> None:
+    make(tmp_path / "in")
+    imported(tmp_path / "in", tmp_path / "out")
+    manifest = load_manifest(FeaturesFolder(tmp_path / "out").manifest)
+    assert [(p.key, p.split) for p in manifest.persons][:2] == [
+        (("train_0", "person"), "train"),
+        (("train_1", "person"), "train"),
+    ]
+    assert not FeaturesFolder(tmp_path / "out").folds.exists()
