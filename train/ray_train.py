@@ -3,8 +3,8 @@
 In: what `train.training.train` takes, and how many workers. Out: the same run folder. Each worker runs the same
 loop on its own part of each batch; gradients are summed over the workers, each weighted by its samples, so
 `config.batch` is what one worker has in memory and N workers step as one with N · batch would, up to the order
-of sums. What a batch draws (noise, dropout) depends on which worker has it: with draws, the losses are those of
-one worker that accumulates the same parts. Rank 0 validates and writes. Both folders must be open to all nodes.
+of sums: what a sample draws (noise, dropout) is its own, whichever worker has it. Rank 0 validates and writes.
+Both folders must be open to all nodes.
 """
 
 from __future__ import annotations

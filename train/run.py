@@ -31,9 +31,8 @@ from train.checkpoint import Checkpoints, Purpose
 from train.config import TrainConfig, config_from_dict, differences, read_yaml, setting
 from train.data import Dataset, SampleSet, load_dataset
 from train.loop import Validation
-from train.models.actdiff_segmenter import DiffusionSegmenter
 from train.models.registry import build_model
-from train.models.segmenter import Segmenter
+from train.models.segmenter import Segmenter, SupervisedSegmenter
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
         torch.manual_seed(config.seed)
         model = build_model(config.model, data["feature_size"], len(data["actions"]), config.settings)
     if config.balance_classes and training is not None:  # later, they come with the checkpoint
-        if not isinstance(model, DiffusionSegmenter):
+        if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"
             raise InputError(Problem("training config", expected, column="balance_classes", value=True))
         model.weight_classes(training.class_weights(model.link))

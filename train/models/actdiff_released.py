@@ -1,21 +1,15 @@
 """Released ActDiff checkpoints: state dicts with the names of the authors' code, loaded into an `ActDiff`.
 
-Such a file also holds the tables of the noise schedule, which ours computes; they are left out. Sizes are not
-guessed from the file: the model is built from its config first, and what doesn't fit it is an error.
+Such a file also holds the tables of the noise schedule, which ours computes; they are left out.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from manifests.errors import InputError, Problem
 from train.models.actdiff import ActDiff
+from train.models.released import load_renamed, read_state
 
 _STACKS = {"encoder.layers.": "encoder.encoder.layers.", "decoder.layers.": "decoder.module.layers."}
 _IN_A_LAYER = {
@@ -45,31 +39,5 @@ def released_name(ours: str) -> str:
 
 
 def load_released(model: ActDiff, path: Path) -> None:
-    """Loads a released checkpoint (a state dict saved by torch) into `model`.
-
-    Raises `InputError` if the file can't be read as tensors alone, or if parameters are missing, unknown or of
-    another shape than the model's config asks for.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(Problem(path, f"a checkpoint that torch.load can read: {error}")) from error
-    if not isinstance(state, Mapping) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise InputError(Problem(path, "a state dict, names to tensors", value=type(state).__name__))
-    load_released_state(model, state, path)
-
-
-def load_released_state(model: ActDiff, state: Mapping[str, Tensor], path: Path) -> None:
-    """Loads parameters under their released names; `path` is named in the `InputError` if they don't fit."""
-    expected = {released_name(ours): (ours, x.shape) for ours, x in model.state_dict().items()}
-    unknown = [name for name in state if name not in expected and not _TABLE.fullmatch(name)]
-    problems = [Problem(path, "a parameter that the config's model has", column=name) for name in unknown]
-    for name, (_, shape) in expected.items():
-        if name not in state:
-            problems.append(Problem(path, f"shape {tuple(shape)}", column=name, value="no such parameter"))
-        elif state[name].shape != shape:
-            found = tuple(state[name].shape)
-            problems.append(Problem(path, f"shape {tuple(shape)}", column=name, value=found))
-    if problems:
-        raise InputError(problems)
-    model.load_state_dict({ours: state[name] for name, (ours, _) in expected.items()})
+    """Loads a released checkpoint (a state dict saved by torch) into `model`; see `train.models.released`."""
+    load_renamed(model, read_state(path), path, released_name, _TABLE.fullmatch)

@@ -1,9 +1,7 @@
-"""ActDiff as a `Segmenter`, and what it shares with HopaDIFF: how a batch's streams and labels are used.
+"""ActDiff as a `Segmenter`, and what it shares with HopaDIFF: how a batch's labels are used.
 
-- A frame without a feature gets a learned embedding in its place, one for each stream: it is told apart from
-  any real feature, and never filled in from the other stream. Such frames are supervised like any others.
-- Only valid frames are supervised. To the diffusion an invalid frame is one without actions, whatever its
-  labels say, so they reach neither the losses nor the decoder's input.
+Only valid frames are supervised, with features or without. To the diffusion an invalid frame is one without actions,
+whatever its labels say, so they reach neither the losses nor the decoder's input.
 
 Shapes: B batch, F feature size, C classes, T frames.
 """
@@ -11,10 +9,10 @@ Shapes: B batch, F feature size, C classes, T frames.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from manifests.checks import one_of, require
 from manifests.errors import InputError, Problem
@@ -22,13 +20,12 @@ from train.diffusion.labels import Link
 from train.models.actdiff import ActDiff
 from train.models.actdiff_config import ActDiffConfig
 from train.models.actdiff_losses import LossConfig, actdiff_losses, weighted
-from train.models.segmenter import Segmenter
+from train.models.segmenter import SupervisedSegmenter
+from train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
     from train.data import Batch
     from train.draws import Draws
-
-StreamName = Literal["holistic", "partial"]
 
 
 @dataclass(frozen=True)
@@ -42,36 +39,12 @@ class ActDiffSegmenterConfig(ActDiffConfig):
         require(one_of(self, "stream"))
 
 
-class Stream(nn.Module):
-    """One stream of a batch: its features, and the learned embedding of frames that have none."""
-
-    def __init__(self, name: StreamName, feature_size: int):
-        super().__init__()
-        self.name = name
-        self.absent_F = nn.Parameter(torch.zeros(feature_size))
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Features [B, F, T]; what they are in the padding is left to the encoder's mask."""
-        if self.name == "holistic":
-            features_BFT, has_BT = batch.holistic_BFT, batch.has_holistic_BT
-        else:
-            features_BFT, has_BT = batch.partial_BFT, batch.has_partial_BT
-        return torch.where(has_BT[:, None], features_BFT, self.absent_F[:, None])
-
-
-class DiffusionSegmenter(Segmenter):
-    """Labels, losses and class weights of a segmenter that denoises labels."""
-
-    class_weight_C: Tensor
+class DiffusionSegmenter(SupervisedSegmenter):
+    """Labels and losses of a segmenter that denoises labels."""
 
     def __init__(self, classes: int, link: Link, loss_config: LossConfig):
-        super().__init__()
-        self.classes, self.link, self.loss_config = classes, link, loss_config
-        self.register_buffer("class_weight_C", torch.ones(classes))
-
-    def weight_classes(self, weight_C: Tensor) -> None:
-        """Sets the weights of the classes, all 1 to begin with: see `SampleSet.class_weights`."""
-        self.class_weight_C.copy_(weight_C)
+        super().__init__(classes, link)
+        self.loss_config = loss_config
 
     def targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The labels that are noised [B, C, T], 0 where invalid, and their boundary curve [B, 1, T].

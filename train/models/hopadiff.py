@@ -12,7 +12,7 @@ decoders are supervised. What the paper leaves open:
 - Frames of the condition that ActDiff blanks in training are blanked before the Fourier transform, which
   would otherwise bring them back.
 - A frame without a holistic or partial feature has that stream's learned embedding in the feature's place
-  (`train.models.actdiff_segmenter`); the branch goes on over it, and it is supervised if it is valid.
+  (`train.models.streams`); the branch goes on over it, and it is supervised if it is valid.
 
 Shapes: B batch, F feature size, N channels of z, C classes, T frames. h is holistic, p partial.
 """
@@ -33,8 +33,9 @@ from train.layers.hp_xlstm import MLSTM, HPxLSTM, HPxLSTMConfig
 from train.layers.input_gates import INPUT_GATE_BIAS_STD
 from train.models.actdiff_masks import draw_condition_mask
 from train.models.actdiff_networks import Decoder, Encoder
-from train.models.actdiff_segmenter import DiffusionSegmenter, Stream, StreamName
+from train.models.actdiff_segmenter import DiffusionSegmenter
 from train.models.hopadiff_config import HopaDIFFConfig
+from train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
     from train.data import Batch

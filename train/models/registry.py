@@ -18,6 +18,7 @@ from manifests.errors import InputError, Problem
 from train.models.actdiff_segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from train.models.hopadiff import HopaDIFF
 from train.models.hopadiff_config import HopaDIFFConfig
+from train.models.ltcontext_segmenter import LTContextConfig, LTContextSegmenter
 from train.models.segmenter import Segmenter
 
 C = TypeVar("C")
@@ -71,3 +72,4 @@ def _model(name: str) -> _Model:
 
 register("actdiff", ActDiffSegmenterConfig, ActDiffSegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
+register("ltcontext", LTContextConfig, LTContextSegmenter)

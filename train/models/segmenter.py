@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -31,3 +32,18 @@ class Segmenter(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch, draws: Draws) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding."""
+
+
+class SupervisedSegmenter(Segmenter):
+    """What segmenters share whose classes may be weighted in the loss."""
+
+    class_weight_C: Tensor
+
+    def __init__(self, classes: int, link: Link):
+        super().__init__()
+        self.classes, self.link = classes, link
+        self.register_buffer("class_weight_C", torch.ones(classes))
+
+    def weight_classes(self, weight_C: Tensor) -> None:
+        """Sets the weights of the classes, all 1 to begin with: see `SampleSet.class_weights`."""
+        self.class_weight_C.copy_(weight_C)

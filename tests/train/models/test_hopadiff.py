@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from seeded_draws import draws_of, seeded
+from made_batches import BATCH, LENGTHS, C, F, batch_of, sample
+from seeded_draws import draws_of
 from torch import Tensor
 
 from manifests.errors import InputError
-from train.data import Batch, Sample, collate
-from train.data.targets import boundary_target, soft_labels
+from train.data import Batch, collate
 from train.draws import Draws
 from train.layers.fourier import FourierConfig
 from train.layers.hp_xlstm import HPxLSTM, HPxLSTMConfig
@@ -25,8 +25,6 @@ from train.models.hopadiff import HopaDIFF
 from train.models.hopadiff_config import HopaDIFFConfig
 from train.models.segmenter import Segmenter
 
-F, C = 6, 4
-LENGTHS = (40, 17, 29)
 SMALL: dict[str, Any] = {
     "encoder": EncoderConfig(layers=4, width=8, condition_layers=(1, 3)),
     "decoder": DecoderConfig(layers=3, width=6, time_width=16),
@@ -57,37 +55,6 @@ def hopadiff(**changes: Any) -> HopaDIFF:
         for branch in model.branches().values():
             branch.features.absent_F.normal_()
     return model
-
-
-def sample(number: int, frames: int, softened: bool = False) -> Sample:
-    """Frames without features, frames that don't count, and frames of several actions are among it."""
-    generator = seeded(number)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator)
-
-    labels, valid = (draw(frames // 5 + 1, C) < 0.4).repeat_interleave(5, 0)[:frames], draw(frames) < 0.8
-    has_holistic, has_partial = draw(frames) < 0.9, draw(frames) < 0.7
-    return Sample(
-        name=f"m/p/{number}",
-        holistic=torch.randn(frames, F, generator=generator) * has_holistic[:, None],
-        partial=torch.randn(frames, F, generator=generator) * has_partial[:, None],
-        has_holistic=has_holistic,
-        has_partial=has_partial,
-        labels=labels,
-        valid=valid,
-        reference="the man in the hat",
-        text=None,
-        boundary=boundary_target(labels, valid, 1.0),
-        soft_labels=soft_labels(labels, valid, 2.0) if softened else None,
-    )
-
-
-def batch_of(*numbers: int) -> Batch:
-    return collate([sample(i, LENGTHS[i]) for i in numbers])
-
-
-BATCH = batch_of(0, 1, 2)
 
 
 def draws(batch: Batch, first_seed: int) -> Draws:

@@ -1,0 +1,36 @@
+"""The feature streams of a batch, and what stands for a frame that has no feature.
+
+Such a frame gets a learned embedding, one for each stream: it is told apart from any real feature, and never filled
+in from the other stream.
+
+Shapes: B batch, F feature size, T frames.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from train.data import Batch
+
+StreamName = Literal["holistic", "partial"]
+
+
+class Stream(nn.Module):
+    """One stream of a batch: its features, and the learned embedding of frames that have none."""
+
+    def __init__(self, name: StreamName, feature_size: int):
+        super().__init__()
+        self.name = name
+        self.absent_F = nn.Parameter(torch.zeros(feature_size))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features [B, F, T]; what they are in the padding is left to the model's mask."""
+        if self.name == "holistic":
+            features_BFT, has_BT = batch.holistic_BFT, batch.has_holistic_BT
+        else:
+            features_BFT, has_BT = batch.partial_BFT, batch.has_partial_BT
+        return torch.where(has_BT[:, None], features_BFT, self.absent_F[:, None])
