@@ -33,7 +33,11 @@ def runs_of(mask_T: Bools) -> list[tuple[int, int]]:
 
 
 def draw_timeline(
-    png: Path, series: Series, tau: float | None, actions: tuple[str, ...], truth: tuple[Bools, Bools] | None = None
+    png: Path,
+    series: Series,
+    tau: float | None,
+    actions: tuple[str, ...],
+    truth: tuple[Bools, Bools] | None = None,
 ) -> tuple[str, ...]:
     """Draws the series, the truth (labels [T, C], valid [T]) above the prediction; returns the actions drawn.
 
