@@ -220,9 +220,14 @@ def look(
 def train(
     shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
     out: Annotated[Path, typer.Option("--out", help="Run folder; a rerun continues what is there")],
-    config: Annotated[str, typer.Option("--config", help="paper, small or a YAML file")] = "paper",
+    config: Annotated[
+        str, typer.Option("--config", help="A preset (paper, small, …) or a YAML file")
+    ] = "paper",
     model: Annotated[str | None, typer.Option("--model", help="hopadiff, actdiff or ltcontext")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="random, cross-movie or manifest")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Which fold, with --split fold")] = None,
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
     gpus: Annotated[
         int | None, typer.Option("--gpus", help="Data parallel on so many [default: one, or the CPU]")
@@ -236,7 +241,7 @@ def train(
     """Fit a segmenter to labelled feature shards."""
     from pipeline.training import train_run
 
-    named = {"model": model, "data.split": split, "data.window": window}
+    named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
     train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
 
