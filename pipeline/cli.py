@@ -223,7 +223,9 @@ def train(
     config: Annotated[
         str, typer.Option("--config", help="A preset (paper, small, …) or a YAML file")
     ] = "paper",
-    model: Annotated[str | None, typer.Option("--model", help="hopadiff, actdiff or ltcontext")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="hopadiff, actdiff, actfusion or ltcontext")
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
     ] = None,

@@ -20,24 +20,24 @@ class ActDiffLayer(nn.Module):
     """One dilated convolution and one dilated attention side by side, then a feed-forward network."""
 
     def __init__(
-        self, width: int, kernel: int, dilation: int, dropout: float, condition_channels: int = 0
-    ) -> None:
+        self, width: int, kernel: int, dilation: int, dropout: float, condition_channels: int = 0,
+        position_bias: bool = False,
+    ) -> None:  # fmt: skip
         """`kernel` (odd) is both the size of the convolution and the number of neighbours attended to."""
         super().__init__()
         self.dropout = dropout
         self.conv = DilatedConv(width, kernel, dilation)
-        self.attention = DilatedAttention(width, kernel, dilation, condition_channels)
+        self.attention = DilatedAttention(width, kernel, dilation, condition_channels, position_bias)
         self.ffn = nn.Sequential(Pointwise(width, width), nn.ReLU(), Pointwise(width, width))
 
     def forward(
-        self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None,
-        draws: Draws | None = None, bias_K: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None, draws: Draws | None = None
+    ) -> Tensor:
         """[B, D, T], zero in the padding, as x has to be. The condition is projected: see `DilatedAttention`.
 
         `draws` has the dropout, in training mode only.
         """
         # Zeros behind the end are what the convolution sees before the start as well.
         inner_BDT = drop(x_BDT, self.dropout, draws) if self.training else x_BDT
-        mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition, bias_K)
+        mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition)
         return (x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT))) * factor(mask_BT, x_BDT)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from train.layers.pointwise import Pointwise, pointwise
+from train.layers.position_bias import PositionBias
 from train.layers.shifts import Shift, shifts
 
 QueryKey = tuple[Tensor, Tensor]  # a condition's part of q and of k, each [B, D, T]
@@ -103,26 +104,29 @@ class DilatedAttention(nn.Module):
     that stays the same while x changes, as in sampling, is projected once.
     """
 
-    def __init__(self, width: int, neighbours: int, dilation: int, condition_channels: int = 0):
+    def __init__(
+        self, width: int, neighbours: int, dilation: int, condition_channels: int = 0,
+        position_bias: bool = False,
+    ):  # fmt: skip
         super().__init__()
         self.width, self.neighbours, self.dilation = width, neighbours, dilation
         self.query = Pointwise(width + condition_channels, width)
         self.key = Pointwise(width + condition_channels, width)
         self.value = Pointwise(width, width)
+        self.position_bias = PositionBias(neighbours, dilation) if position_bias else None
 
     @property
     def condition_weights(self) -> tuple[Tensor, Tensor]:
         """What turns a condition into its part of q and of k, each [D, N, 1]."""
         return self.query.weight[:, self.width :], self.key.weight[:, self.width :]
 
-    def forward(
-        self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None, bias_K: Tensor | None = None
-    ) -> Tensor:
-        """[B, D, T]. The condition's parts of q and k are made by `condition_weights`; `bias_K` is as above."""
+    def forward(self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None) -> Tensor:
+        """[B, D, T]. The condition's parts of q and k are made by `condition_weights`."""
         own = [self.query.weight[:, : self.width], self.key.weight[:, : self.width], self.value.weight]
         biases = [layer.bias for layer in (self.query, self.key, self.value) if layer.bias is not None]
         qkv_BXT = pointwise(x_BDT, torch.cat(own), torch.cat(biases))  # one product instead of three
         q_BDT, k_BDT, v_BDT = qkv_BXT.chunk(3, dim=1)
         if condition is not None:
             q_BDT, k_BDT = q_BDT + condition[0], k_BDT + condition[1]
+        bias_K = None if self.position_bias is None else self.position_bias()
         return dilated_attention(q_BDT, k_BDT, v_BDT, mask_BT, self.neighbours, self.dilation, bias_K)

@@ -20,6 +20,7 @@ class EncoderConfig:
     dropout: float = 0.5
     channel_dropout: float = 0.5
     temporal_dropout: float = 0.5
+    position_bias: bool = False  # ActFusion's, in every layer's attention
 
     def __post_init__(self) -> None:
         inside = all(0 <= i < self.layers for i in self.condition_layers)
@@ -48,6 +49,7 @@ class DecoderConfig:
     kernel: int = 5
     dropout: float = 0.1
     time_width: int = 512  # of the embedding of the time step
+    position_bias: bool = False  # as in the encoder
 
     def __post_init__(self) -> None:
         require(

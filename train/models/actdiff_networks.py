@@ -32,7 +32,8 @@ class Encoder(nn.Module):
         self.config = config
         self.conv_in = Pointwise(feature_size, config.width)
         self.layers = nn.ModuleList(
-            ActDiffLayer(config.width, config.kernel, 2**i, config.dropout) for i in range(config.layers)
+            ActDiffLayer(config.width, config.kernel, 2**i, config.dropout, 0, config.position_bias)
+            for i in range(config.layers)
         )
         self.conv_out = Pointwise(config.width, classes)
 
@@ -66,7 +67,7 @@ class Decoder(nn.Module):
         self.time_projection = nn.Linear(time_width, width)
         self.conv_in = Pointwise(classes, width)
         self.layers = nn.ModuleList(
-            ActDiffLayer(width, config.kernel, 2**i, config.dropout, condition_channels)
+            ActDiffLayer(width, config.kernel, 2**i, config.dropout, condition_channels, config.position_bias)
             for i in range(config.layers)
         )
         self.conv_out = Pointwise(width, classes)

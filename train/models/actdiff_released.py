@@ -38,6 +38,11 @@ def released_name(ours: str) -> str:
     return f"{_TIME.get(module, module)}.{kind}"
 
 
+def is_table(name: str) -> bool:
+    """Whether an entry of a released state dict is one of the noise schedule's tables."""
+    return _TABLE.fullmatch(name) is not None
+
+
 def load_released(model: ActDiff, path: Path) -> None:
     """Loads a released checkpoint (a state dict saved by torch) into `model`; see `train.models.released`."""
-    load_renamed(model, read_state(path), path, released_name, _TABLE.fullmatch)
+    load_renamed(model, read_state(path), path, released_name, is_table)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from manifests.configs import from_mapping
 from manifests.errors import InputError, Problem
 from train.models.actdiff_segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
+from train.models.actfusion_segmenter import ActFusionConfig, ActFusionSegmenter
 from train.models.hopadiff import HopaDIFF
 from train.models.hopadiff_config import HopaDIFFConfig
 from train.models.ltcontext_segmenter import LTContextConfig, LTContextSegmenter
@@ -71,5 +72,6 @@ def _model(name: str) -> _Model:
 
 
 register("actdiff", ActDiffSegmenterConfig, ActDiffSegmenter)
+register("actfusion", ActFusionConfig, ActFusionSegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
 register("ltcontext", LTContextConfig, LTContextSegmenter)

@@ -7,6 +7,7 @@ A model is one file that defines a frozen config dataclass and a `Segmenter`, an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +33,17 @@ class Segmenter(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch, draws: Draws) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding."""
+
+
+class Anticipator(Segmenter):
+    """A segmenter that also scores frames that lie ahead of those that it is given."""
+
+    @abstractmethod
+    def anticipate(self, batch: Batch, frames: Sequence[int], draws: Draws) -> Tensor:
+        """Scores in [0, 1] [B, C, U] of `frames` frames of each video, U the most; zero behind them.
+
+        The batch holds the first frames of each, those that are seen. `draws` are of `frames` frames.
+        """
 
 
 class SupervisedSegmenter(Segmenter):
