@@ -252,12 +252,20 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
 ) -> None:
     """Measure a run on a split, beside the baselines."""
+    from train.anticipation import evaluate_anticipation
     from train.evaluation import evaluate_run
 
-    evaluate_run(run, split)
-    typer.echo((run / "results.md").read_text())
+    if task == "anticipation":
+        evaluate_anticipation(run, split)
+        typer.echo((run / "anticipation.md").read_text())
+    elif task == "segmentation":
+        evaluate_run(run, split)
+        typer.echo((run / "results.md").read_text())
+    else:
+        raise typer.BadParameter("segmentation or anticipation", param_hint="--task")
 
 
 @app.command()
@@ -277,11 +285,15 @@ def predict(
         Path | None, typer.Option("--out", help="[default: predictions in the run folder]")
     ] = None,
     gpus: Annotated[int, typer.Option("--gpus", help="With --movie: GPUs for extraction")] = 0,
+    anticipate: Annotated[
+        str | None, typer.Option("--anticipate", help="Also what comes next, e.g. 60s (model actfusion)")
+    ] = None,
 ) -> None:
     """Segments, scores and timelines: of everyone in a features folder, or of one person in a film."""
-    from pipeline.training import predict_movie, predict_shards
+    from pipeline.training import predict_movie, predict_shards, seconds_of
 
     target = out or run / "predictions"
+    ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
     if movie is not None and person is not None and shards is None and split is None:
         count = predict_movie(run, movie, person, target, gpus)
     elif shards is not None and movie is None and person is None:
@@ -289,6 +301,11 @@ def predict(
     else:
         raise typer.BadParameter("give either --shards (and --split), or --movie and --person")
     typer.echo(f"{target}: {count} segments in segments.csv, with scores and timelines")
+    if ahead_s is not None:
+        from train.anticipation import anticipate_run
+
+        count = len(anticipate_run(run, shards or target / "features", target, ahead_s))
+        typer.echo(f"{target}: {count} segments of the next {ahead_s:g} s in anticipated.csv")
 
 
 @import_app.command("ava")

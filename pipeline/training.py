@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -93,3 +94,11 @@ def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -
         reason = "; ".join(failure.reason for failure in summary.failures)
         raise InputError(Problem(video, f"a film that can be decoded ({reason})"))
     return len(predict_run(run, out / "features", out))
+
+
+def seconds_of(text: str, option: str) -> float:
+    """A length of time such as 60s, 1.5min or 90. Raises InputError, naming the option, for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min)?", text.strip())
+    if found is None:
+        raise InputError(Problem(option, "a length of time such as 60s or 1.5min", value=text))
+    return float(found[1]) * (60 if found[2] == "min" else 1)

@@ -103,7 +103,7 @@ def _write_scores(folder: Path, series: Series, tau: float | None, actions: tupl
 
 def _spans(run: Run, features: Path, split: str | None) -> list[Span]:
     """Windows of everyone, none left out for being short, or those that were in a split of the run."""
-    spans, _ = cut(_stretches(run, features), run.config.data.window)
+    spans, _ = cut(read_stretches(run, features), run.config.data.window)
     if split is not None:
         if split not in SPLITS:
             raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
@@ -119,7 +119,7 @@ def _spans(run: Run, features: Path, split: str | None) -> list[Span]:
     return spans
 
 
-def _stretches(run: Run, features: Path) -> list[Stretch]:
+def read_stretches(run: Run, features: Path) -> list[Stretch]:
     """Everyone who is promised in some frame; with labels, if there are any, of actions that the run knows."""
     reader = FeaturesReader(features)
     intervals = _intervals(run, reader.folder)

@@ -51,6 +51,12 @@ class Batch:
         generators = [generator_for(device, *purpose, name) for name in self.names]
         return Draws(self.lengths_B.tolist(), generators)
 
+    def first(self, frames: int) -> Batch:
+        """Only the first frames of each sample."""
+        series = {name: getattr(self, name) for name in (*PER_FRAME, "mask_BT")}
+        changed: dict[str, Any] = {n: None if one is None else one[..., :frames] for n, one in series.items()}
+        return replace(self, lengths_B=self.lengths_B.clamp(max=frames), **changed)
+
     def thinned(self, rate: int, offsets: Sequence[int]) -> Batch:
         """Every `rate`-th frame of each sample, from its own offset on, which is below its length."""
         if rate == 1:

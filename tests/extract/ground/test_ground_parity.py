@@ -15,7 +15,8 @@ from extract.ground.random_weights import random_parts, seeded
 from extract.ground.text import Captioner
 
 SENTENCES = ["The man in the red shirt", "A tall woman, on the left.", "the boy"]
-TOLERANCE = {"atol": 5e-5, "rtol": 0.0}
+# Relative too: scores of random weights reach 30, where float32 rounds at 2e-6.
+TOLERANCE = {"atol": 5e-5, "rtol": 1e-5}
 
 
 @pytest.fixture

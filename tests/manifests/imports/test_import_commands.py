@@ -53,8 +53,8 @@ def test_rhas133(tmp_path: Path) -> None:
         ("a_0", "0_blip_feat.npy", "train"),
         ("b_1", "Heat", "test"),
     ]
-    write_pickles(tmp_path / "in", "a", [[[0], print]], [[0, 1]], ["a"])
+    write_pickles(tmp_path / "in", "a", [[[0], len]], [[0, 1]], ["a"])
     refused = rhas("import", "rhas133", tmp_path / "in", "--out", tmp_path / "new", *options)
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
-    assert "actions_a_rhas.pkl: got 'global builtins.print'" in refused.stderr
+    assert "actions_a_rhas.pkl: got 'global builtins.len'" in refused.stderr
     assert not (tmp_path / "new").exists()
