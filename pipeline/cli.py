@@ -308,6 +308,38 @@ def predict(
         typer.echo(f"{target}: {count} segments of the next {ahead_s:g} s in anticipated.csv")
 
 
+@app.command()
+def benchmark(
+    shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for runs and tables; a rerun continues")],
+    models: Annotated[
+        str, typer.Option("--models", help="Systems as they are, e.g. hopadiff,actdiff,actfusion,ltcontext")
+    ] = "",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Systems of a preset (ablation) or a YAML file")
+    ] = None,
+    config: Annotated[
+        str, typer.Option("--config", help="What all have in common: a preset or YAML")
+    ] = "paper",
+    split: Annotated[
+        str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
+    ] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each system")] = 3,
+    settings: SetOption = None,
+) -> None:
+    """Train and measure several systems under one budget, and write one table."""
+    from pipeline.benchmark import run_benchmark
+
+    names = [name for name in models.split(",") if name]
+    if not names and preset is None:
+        raise typer.BadParameter("give --models or --preset")
+    named = {"data.split": split, "data.window": window}
+    overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds)
+    raise typer.Exit(code)
+
+
 @import_app.command("ava")
 def import_ava(
     annotations: Annotated[

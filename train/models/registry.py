@@ -2,6 +2,8 @@
 
     model = build_model("hopadiff", feature_size=768, classes=137, config={"fourier": {"variant": "bands"}})
 
+Other packages add theirs by an entry point in the group `rhas.models`: a module that calls `register`.
+
 Configs come as plain mappings, as read from YAML: what is left out keeps the model's default, and a key that
 isn't known or a value of another type is an InputError.
 """
@@ -10,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +27,7 @@ from train.models.ltcontext_segmenter import LTContextConfig, LTContextSegmenter
 from train.models.segmenter import Segmenter
 
 C = TypeVar("C")
+GROUP = "rhas.models"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ def register(name: str, config_type: type[C], build: Callable[[int, int, C], Seg
 
 def model_names() -> list[str]:
     """The names of all models, sorted."""
+    _load_others()
     return sorted(_MODELS)
 
 
@@ -65,7 +71,23 @@ def build_model(name: str, feature_size: int, classes: int, config: Any = None) 
     return model.build(feature_size, classes, config)
 
 
+@cache
+def _load_others() -> None:
+    """Models of other packages that are installed. Raises InputError, naming the package, for one that can't be."""
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:
+            package = entry.dist.name if entry.dist else entry.value
+            expected = f"a module that can be imported and calls train.models.registry.register ({error})"
+            raise InputError(
+                Problem(f"entry point {GROUP} of {package}", expected, value=entry.value)
+            ) from error
+
+
 def _model(name: str) -> _Model:
+    if name not in _MODELS:
+        _load_others()
     if name not in _MODELS:
         raise InputError(Problem("model", f"one of {', '.join(model_names())}", column="name", value=name))
     return _MODELS[name]
