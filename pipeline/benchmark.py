@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from extract.accounts import EXIT_SOME_FAILED
@@ -27,14 +28,15 @@ def run_benchmark(
     config: str,
     overrides: list[str],
     seeds: int,
+    folds: Sequence[int] = (),
 ) -> int:
     """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code."""
     systems = [*systems_of(models), *(load_systems(preset) if preset else [])]
-    planned = trials(systems, load_config(config, overrides), seeds, out)
+    planned = trials(systems, load_config(config, overrides), seeds, out, folds)
     console, statuses = make_console(), {}
     out.mkdir(parents=True, exist_ok=True)
     for number, trial in enumerate(planned, start=1):
-        label = f"{number}/{len(planned)} {trial.system.name}, seed {trial.seed}"
+        label = f"{number}/{len(planned)} {trial.folder.name}"
         if trial.done:
             console.print(f"{label}: done before", highlight=False)
             continue

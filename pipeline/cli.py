@@ -326,6 +326,9 @@ def benchmark(
     ] = None,
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of each system")] = 3,
+    folds: Annotated[
+        str, typer.Option("--folds", help="Cross-validation over these, e.g. 1,2,3,4 (split fold)")
+    ] = "",
     settings: SetOption = None,
 ) -> None:
     """Train and measure several systems under one budget, and write one table."""
@@ -336,7 +339,11 @@ def benchmark(
         raise typer.BadParameter("give --models or --preset")
     named = {"data.split": split, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
-    code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds)
+    try:
+        chosen = [int(fold) for fold in folds.split(",") if fold]
+    except ValueError:
+        raise typer.BadParameter("numbers with commas between", param_hint="--folds") from None
+    code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds, chosen)
     raise typer.Exit(code)
 
 

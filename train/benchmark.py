@@ -9,7 +9,8 @@ bench/
 
 In: systems, a base config, seeds. Out: the config of each run, and the tables of those that are done. Training and
 what happens when one fails are left to `pipeline.benchmark`. A seed is that of weights, order and noise; the split
-stays that of `data.seed`, so that systems and seeds are compared on the same films.
+stays that of `data.seed`, so that systems and seeds are compared on the same films. With folds, each is a run for
+every seed (SYSTEM-seedK-foldN), and means go over folds as well: cross-validation.
 """
 
 from __future__ import annotations
@@ -89,13 +90,17 @@ def load_systems(preset: str) -> list[System]:
     return systems
 
 
-def trials(systems: Sequence[System], base: TrainConfig, seeds: int, out: Path) -> list[Trial]:
-    """Every system with every seed 0 … seeds − 1, seed by seed, so that an early table has all systems.
+def trials(
+    systems: Sequence[System], base: TrainConfig, seeds: int, out: Path, folds: Sequence[int] = ()
+) -> list[Trial]:
+    """Every system with every seed 0 … seeds − 1 and fold, so ordered that an early table has all systems.
 
     The base's model settings go to each system that knows them. Raises InputError for what a system's model can't be.
     """
     if seeds < 1:
         raise InputError(Problem("--seeds", "at least 1", value=seeds))
+    if folds:
+        base = dataclasses.replace(base, data=dataclasses.replace(base.data, split="fold"))
     configs = {}
     for system in systems:
         if system.name in configs:
@@ -105,14 +110,17 @@ def trials(systems: Sequence[System], base: TrainConfig, seeds: int, out: Path) 
         values = base.to_dict() | {"model": system.model, "settings": settings}
         configs[system.name] = with_overrides(config_from_dict(values), system.overrides)
         model_config(system.model, configs[system.name].settings, f"settings of {system.name}")
-    return [
-        Trial(
-            system, seed, out / "runs" / f"{system.name}-seed{seed}",
-            dataclasses.replace(configs[system.name], seed=seed),
-        )
-        for seed in range(seeds)
-        for system in systems
-    ]  # fmt: skip
+    planned = []
+    for seed in range(seeds):
+        for fold in folds or (None,):
+            for system in systems:
+                config = dataclasses.replace(configs[system.name], seed=seed)
+                name = f"{system.name}-seed{seed}"
+                if fold is not None:
+                    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
+                    name += f"-fold{fold}"
+                planned.append(Trial(system, seed, out / "runs" / name, config))
+    return planned
 
 
 def gather(done: Sequence[Trial], statuses: Mapping[Path, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -122,6 +130,7 @@ def gather(done: Sequence[Trial], statuses: Mapping[Path, str]) -> tuple[pd.Data
         row: dict[str, Any] = {
             "system": trial.system.name, "model": trial.system.model, "seed": trial.seed,
             "split": trial.config.data.split, "split seed": trial.config.data.seed,
+            "fold": trial.config.data.fold if trial.config.data.split == "fold" else None,
             "config": str(trial.folder / "config.yaml"), "status": statuses.get(trial.folder, "done"),
         }  # fmt: skip
         if trial.done:

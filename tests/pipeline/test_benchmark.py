@@ -11,7 +11,7 @@ from toy_segmenter import toy_features
 
 from manifests.errors import InputError
 from pipeline.benchmark import run_benchmark
-from train.benchmark import METRICS, load_systems, systems_of, trials
+from train.benchmark import METRICS, gather, load_systems, systems_of, trials
 from train.config import load_config
 
 SMALL = [
@@ -60,6 +60,20 @@ def test_systems_and_seeds_make_one_table(tmp_path: Path, capfd: pytest.CaptureF
     capfd.readouterr()
     assert benchmark() == 3  # what is done stays, what failed is tried again
     assert capfd.readouterr().out.count("done before") == 4 and (out / "table.csv").read_text() == before
+
+
+def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
+    planned = trials(systems_of(["actdiff", "ltcontext"]), load_config("small"), 2, tmp_path, (1, 3))
+    assert [trial.folder.name for trial in planned[:4]] == [
+        "actdiff-seed0-fold1", "ltcontext-seed0-fold1", "actdiff-seed0-fold3", "ltcontext-seed0-fold3",
+    ]  # fmt: skip
+    assert len({trial.folder for trial in planned}) == 8
+    assert {(trial.config.data.split, trial.config.data.fold) for trial in planned} == {
+        ("fold", 1),
+        ("fold", 3),
+    }
+    runs, table = gather(planned, {})
+    assert runs["fold"].tolist() == [1, 1, 3, 3] * 2 and list(table.index) == ["actdiff", "ltcontext"]
 
 
 def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
