@@ -95,7 +95,8 @@ def trials(
 ) -> list[Trial]:
     """Every system with every seed 0 … seeds − 1 and fold, so ordered that an early table has all systems.
 
-    The base's model settings go to each system that knows them. Raises InputError for what a system's model can't be.
+    The base's model settings go to each system that knows them, but for the losses of another model. Raises
+    InputError for what a system's model can't be.
     """
     if seeds < 1:
         raise InputError(Problem("--seeds", "at least 1", value=seeds))
@@ -106,7 +107,11 @@ def trials(
         if system.name in configs:
             raise InputError(Problem("--models", "each system once", value=system.name))
         known = {field.name for field in dataclasses.fields(model_config(system.model))}
+        if system.model != base.model:
+            known -= {"losses"}  # their weights belong to a model
         settings = {name: value for name, value in base.settings.items() if name in known}
+        if "link" in known:  # which a diffusion has among its own settings
+            settings.setdefault("link", base.settings.get("diffusion", {}).get("link", "sigmoid"))
         values = base.to_dict() | {"model": system.model, "settings": settings}
         configs[system.name] = with_overrides(config_from_dict(values), system.overrides)
         model_config(system.model, configs[system.name].settings, f"settings of {system.name}")
@@ -147,7 +152,7 @@ def gather(done: Sequence[Trial], statuses: Mapping[Path, str]) -> tuple[pd.Data
     every = pd.concat([runs.reindex(columns=["system", *columns]), pd.DataFrame(baselines)])
     groups = every.groupby("system", sort=False)
     table = groups[columns].agg(["mean", "std"])
-    table.insert(0, ("seeds", ""), groups[HEADLINE].count())
+    table.insert(0, ("runs", ""), groups[HEADLINE].count())
     return runs, table
 
 

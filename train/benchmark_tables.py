@@ -32,9 +32,9 @@ def write_tables(out: Path, runs: pd.DataFrame, table: pd.DataFrame) -> None:
 
 def _cells(table: pd.DataFrame) -> list[list[str]]:
     """A header and a row for each system, as text."""
-    rows = [["system", "seeds", *METRICS, *COST]]
+    rows = [["system", "runs", *METRICS, *COST]]
     for system, row in table.iterrows():
-        cells = [str(system), str(int(row["seeds", ""]))]
+        cells = [str(system), str(int(row["runs", ""]))]
         for title in (*METRICS, *COST):
             digits = 1 if title in METRICS else 0
             cells.append(_cell(row[title, "mean"], row[title, "std"], digits))

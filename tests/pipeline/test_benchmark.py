@@ -46,7 +46,7 @@ def test_systems_and_seeds_make_one_table(tmp_path: Path, capfd: pytest.CaptureF
         assert run["macro F1@50"] == pytest.approx(measured["model"]["chosen"]["f1_macro@50"])
         assert run["parameters"] > 0 and run["peak MiB"] > 100 and run["training s"] > 0
     table = pd.read_csv(out / "table.csv", index_col="system")
-    assert table.loc["holistic", "seeds"] == 2 and "constant" in table.index and "prior" in table.index
+    assert table.loc["holistic", "runs"] == 2 and "constant" in table.index and "prior" in table.index
     own = runs[runs["system"] == "holistic"]["ACC"]
     assert table.loc["holistic", "ACC mean"] == pytest.approx(own.mean())
     assert table.loc["holistic", "ACC std"] == pytest.approx(own.std())
@@ -73,6 +73,8 @@ def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
         ("fold", 3),
     }
     runs, table = gather(planned, {})
+    (other,) = trials(systems_of(["ltcontext"]), load_config("actdiff-gtea"), 1, tmp_path)
+    assert other.config.settings == {"link": "softmax"} and other.config.targets.soft_sigma == 1.4
     assert runs["fold"].tolist() == [1, 1, 3, 3] * 2 and list(table.index) == ["actdiff", "ltcontext"]
 
 
