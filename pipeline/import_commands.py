@@ -1,0 +1,91 @@
+"""The commands `rhas import …`: data of others to a manifest and labels, or to a whole features folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ActionsOption = Annotated[
+    Path | None,
+    typer.Option("--actions", help="Your own actions, a CSV with a column action [default: RHAS133's]"),
+]
+
+import_app = typer.Typer(
+    help="Turn the data of others into manifests or features folders.", no_args_is_help=True
+)
+
+
+@import_app.command("ava")
+def import_ava(
+    annotations: Annotated[
+        Path, typer.Argument(help="AVA-style CSV: video_id,timestamp,x1,y1,x2,y2,action_id,person_id")
+    ],
+    references: Annotated[Path, typer.Option(help="CSV: video_id,person_id,reference")],
+    videos: Annotated[Path, typer.Option(help="Folder with the films, named by video_id")],
+    out: Annotated[Path, typer.Option(help="Folder for manifest.csv and labels.csv")],
+    actions: ActionsOption = None,
+) -> None:
+    """Turn AVA-style key-frame annotations and a CSV of sentences into a manifest and labels."""
+    from pipeline.importing import import_ava_files
+
+    typer.echo(import_ava_files(annotations, references, videos, out, actions))
+
+
+@import_app.command("mstcn")
+def import_mstcn(
+    directory: Annotated[Path, typer.Argument(help="Folder with features, groundTruth, splits, mapping.txt")],
+    out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
+    fps: Annotated[float, typer.Option(help="Frames per second of the features; 50Salads has 30")] = 15.0,
+    tolerance: Annotated[
+        int, typer.Option(min=0, help="Frames that features and truth may differ by; cut to the shorter")
+    ] = 15,
+) -> None:
+    """Turn 50Salads, Breakfast, GTEA, or data of your own laid out like them, into a features folder."""
+    from pipeline.importing import import_mstcn_folder
+
+    typer.echo(import_mstcn_folder(directory, out, fps, tolerance))
+
+
+@import_app.command("rhas133")
+def import_rhas133(
+    directory: Annotated[Path, typer.Argument(help="Folder with the pickles actions_<split>_rhas.pkl, …")],
+    out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
+    split_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="<split> in file names, or NAME=train|val|test; may be repeated [default: train, val, test]"
+        ),
+    ] = None,
+    holistic: Annotated[
+        str, typer.Option(help="Folder of <i>_blip_feat.npy, below DIRECTORY")
+    ] = "holistic/{split}",
+    partial: Annotated[str, typer.Option(help="The same for the person's crop")] = "partial/{split}",
+    numbering: Annotated[
+        str, typer.Option(help="per-split: <i> counts from 0 in each; through: on from the split before")
+    ] = "per-split",
+    tokens: Annotated[
+        str, typer.Option(help="mean of the 32 query tokens, or all (32 times as large)")
+    ] = "mean",
+    fps: Annotated[float, typer.Option(help="Frames per second of the features")] = 15.0,
+    tolerance: Annotated[
+        int, typer.Option(min=0, help="Frames that the files of a sample may differ by; cut to the shortest")
+    ] = 0,
+    film_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression with (?P<film>…), maybe (?P<frame>…), for frame ids [default: film/frame]"
+        ),
+    ] = None,
+    actions: ActionsOption = None,
+) -> None:
+    """Turn RHAS133's features and pickles, as its authors hand them out, into a features folder."""
+    from pipeline.importing import import_rhas133_folder
+
+    named = {} if film_pattern is None else {"film_pattern": film_pattern}
+    line = import_rhas133_folder(
+        directory, out, split_name or [], actions, holistic=holistic, partial=partial, numbering=numbering,
+        tokens=tokens, fps=fps, tolerance=tolerance, **named,
+    )  # fmt: skip
+    typer.echo(line)
