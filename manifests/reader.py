@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import InputError, Problem
+from manifests.identity import content_id
 from manifests.layout import FeaturesFolder
 from manifests.shard import (
     FORMAT,
@@ -238,6 +239,16 @@ class FeaturesReader:
 
     def person(self, movie_id: str, person_id: str) -> PersonSeries:
         return self.shard(movie_id).person(person_id)
+
+    def digest(self) -> str:
+        """What identifies all that can be learned here: manifest, labels, folds, and every window's checksum."""
+        files = (self.folder.manifest, self.folder.labels, self.folder.actions, self.folder.folds)
+        texts = {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}
+        windows = {}
+        for movie_id in self.movie_ids:
+            with self.shard(movie_id) as shard:
+                windows[movie_id] = [row["digest"] for row in shard.windows()]
+        return content_id([texts, windows])
 
     def persons(self) -> Iterator[PersonSeries]:
         """The series of everyone, film by film; who keeps them all keeps as many files open as there are films."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -54,6 +55,7 @@ def train_run(
     gpus: int | None = None,
     workers: int | None = None,
     address: str | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> None:
     """Trains, showing how it goes: in this process, or through Ray on several GPUs or CPU processes."""
     config = load_config(preset, overrides)
@@ -61,13 +63,13 @@ def train_run(
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        listeners = [LiveTraining(progress)]
+        told = [LiveTraining(progress), *listeners]
         if gpus is None and workers is None:
-            best = train(shards, out, config, listeners=listeners)
+            best = train(shards, out, config, listeners=told)
         else:
             from train.ray_train import train_distributed  # Ray starts slowly
 
-            best = train_distributed(shards, out, config, gpus or 0, workers, address, listeners)
+            best = train_distributed(shards, out, config, gpus or 0, workers, address, told)
     console.print(
         f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}; "
         "`rhas eval` measures the test split",

@@ -20,7 +20,6 @@ import yaml
 
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
-from train.allocator import keep_freed_memory
 from train.checkpoint import Checkpoints
 from train.config import FREE, TrainConfig, config_from_dict, differences, plain, read_yaml, setting
 from train.data import Dataset, load_dataset
@@ -28,6 +27,7 @@ from train.evaluation import evaluate_run
 from train.inference import score, stitch
 from train.logs import TensorBoardLog
 from train.loop import Listener, Ranks, Step, Validation, fit
+from train.memory import keep_freed_memory
 from train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
 from train.models.registry import model_config
 from train.models.segmenter import Segmenter

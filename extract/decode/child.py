@@ -9,7 +9,6 @@ parent.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import mmap
 import resource
@@ -22,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.decode import salvage
+from manifests.processes import die_with_parent
 
 BATCH = 16  # frames decoded between two reports
-PR_SET_PDEATHSIG = 1
 
 
 def _reason(error: Exception) -> str:
@@ -126,7 +125,7 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
 
 def main() -> None:
     requests_fd, events_fd, buffer_fd, memory_bytes = (int(a) for a in sys.argv[1:5])
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes:

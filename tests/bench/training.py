@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 FEATURES, CLASSES, FRAMES = 768, 137, 3000
@@ -59,9 +58,9 @@ def _trainer(name: str) -> tuple[Any, Callable[[Any], object]]:
     """A model with fresh weights, and what trains it for one step on a batch, Adam's included."""
     import torch
 
-    from train.allocator import keep_freed_memory
     from train.config import TrainConfig
     from train.loop import train_step
+    from train.memory import keep_freed_memory
     from train.models.registry import build_model
 
     torch.set_num_threads(1)
@@ -196,12 +195,14 @@ def _measure_step(frames: int) -> dict[str, float]:
     """Seconds and peak memory of one HopaDIFF's training step; BCA's share, timed apart. In a fresh process."""
     import torch
 
+    from train.memory import peak_bytes
+
     model, step = _trainer("hopadiff")
     step(_batch(200))  # warm-up: Adam's state is there
     batch = _batch(frames)
     times = 2  # the first step also pays for memory that later ones have
     seconds = _fastest(lambda: step(batch), times)
-    peak = _peak_bytes()
+    peak = peak_bytes()
     gates = model.exchange.input_gates
     width = gates.embed_holistic.in_features
     streams = [torch.randn(1, width, frames, requires_grad=True) for _ in range(2)]
@@ -210,12 +211,6 @@ def _measure_step(frames: int) -> dict[str, float]:
         sum(part.square().sum() for part in gates(*streams, batch.mask_BT)).backward()
 
     return {"step_s": seconds, "bca_s": _fastest(attend, times), "peak_bytes": peak}
-
-
-def _peak_bytes() -> int:
-    """The highest resident memory of this process; `ru_maxrss` would count that of the one that started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 TRAINING_BENCHES: dict[str, Callable[[], list[dict]]] = {

@@ -1,105 +1,181 @@
-"""`rhas benchmark`: tables of several systems and seeds, failures recorded, and going on where it was."""
+"""`rhas benchmark`: one table of systems and seeds, failures recorded, going on after a kill, and what it refuses."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from outside_package import install
+from process_tree import process_tree
 from toy_segmenter import toy_features
 
 from manifests.errors import InputError
 from pipeline.benchmark import run_benchmark
-from train.benchmark import METRICS, gather, load_systems, systems_of, trials
-from train.config import load_config
+from train.benchmark.results import COST, METRICS, TOP1
 
-SMALL = [
-    "data.window=10", "data.split=random", "epochs=1", "settings.encoder.layers=2", "settings.encoder.width=8",
-    "settings.encoder.condition_layers=[0, 1]", "settings.decoder.layers=1", "settings.diffusion.sampling_steps=1",
-]  # fmt: skip
+SETTINGS = ["data.window=10", "data.split=random", "data.proportions=[6, 2, 2]", "batch=3", "epochs=3",
+            "validate_every=1", "checkpoint_every=1"]  # fmt: skip
 SYSTEMS = """
-holistic: {model: actdiff, set: [settings.stream=holistic]}
-windows: {model: ltcontext, set: [settings.network.layers=1, settings.network.stages=2]}
-broken: {model: actdiff, set: [optimiser.lr=1.0e+30, optimiser.clip_norm=null]}
+toy: {model: toy}
+broken_one: {model: toy, set: [optimiser.lr=1.0e+30]}
 """
 
 
-def test_systems_and_seeds_make_one_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    features, out, preset = toy_features(tmp_path / "features"), tmp_path / "bench", tmp_path / "systems.yaml"
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A features folder, a preset, and what one undisturbed benchmark made of them."""
+
+    features: Path
+    preset: Path
+    out: Path
+    code: int
+
+    def run(self, out: Path, *overrides: str) -> int:
+        return run_benchmark(self.features, out, [], str(self.preset), "small", [*SETTINGS, *overrides], 2)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    root = tmp_path_factory.mktemp("benchmark")
+    preset = root / "systems.yaml"
     preset.write_text(SYSTEMS)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in install(root / "site", "toy_segmenter").items():
+            patch.setenv(name, value)
+        made = Bench(toy_features(root / "features"), preset, root / "bench", 0)
+        yield dataclasses.replace(made, code=made.run(made.out))
 
-    def benchmark() -> int:
-        return run_benchmark(features, out, [], str(preset), "small", SMALL, 2)
 
-    assert benchmark() == 3
-    runs = pd.read_csv(out / "runs.csv")
-    assert list(zip(runs["system"], runs["seed"], strict=True)) == [
-        (name, seed) for seed in (0, 1) for name in ("holistic", "windows", "broken")
+def test_systems_and_seeds_make_one_table(bench: Bench) -> None:
+    out = bench.out
+    runs, table = pd.read_csv(out / "runs.csv"), pd.read_csv(out / "table.csv", index_col="system")
+    assert bench.code == 3
+    own = runs[runs["model"] != "baseline"]
+    assert list(zip(own["system"], own["seed"], strict=True)) == [
+        (name, seed) for seed in (0, 1) for name in ("toy", "broken_one")
     ]
-    assert (runs["status"] == "done").tolist() == [True, True, False] * 2
-    assert runs["status"][2].startswith("failed: ")
-    for _, run in runs[runs["status"] == "done"].iterrows():
-        folder = out / "runs" / f"{run['system']}-seed{run['seed']}"
+    for _, run in own[own["system"] == "toy"].iterrows():
+        folder = out / "runs" / f"toy-seed{run['seed']}"
         measured = json.loads((folder / "metrics.json").read_text())["test"]
         assert measured["evaluations"] == 1 and Path(run["config"]) == folder / "config.yaml"
         assert run["macro F1@50"] == pytest.approx(measured["model"]["chosen"]["f1_macro@50"])
-        assert run["parameters"] > 0 and run["peak MiB"] > 100 and run["training s"] > 0
-    table = pd.read_csv(out / "table.csv", index_col="system")
-    assert table.loc["holistic", "runs"] == 2 and "constant" in table.index and "prior" in table.index
-    own = runs[runs["system"] == "holistic"]["ACC"]
-    assert table.loc["holistic", "ACC mean"] == pytest.approx(own.mean())
-    assert table.loc["holistic", "ACC std"] == pytest.approx(own.std())
+        assert run["top-1 F1@10"] == pytest.approx(measured["model"]["top1"]["f1@10"])
+        assert (run["epoch"], str(run["τ"])) == (
+            measured["checkpoint"]["epoch"],
+            f"{measured['checkpoint']['tau']:g}",
+        )
+        assert run["status"] == "done" and run["device"] == "cpu"
+        assert run["parameters"] == 6 * 2 + 2 and run["peak MiB"] > 100 and run["training s"] > 0
+    acc = own[own["system"] == "toy"]["ACC"]
+    assert table.loc["toy", "runs"] == 2
+    assert table.loc["toy", "ACC mean"] == pytest.approx(acc.mean())
+    assert table.loc["toy", "ACC std"] == pytest.approx(acc.std())
     markdown, latex = (out / "table.md").read_text(), (out / "table.tex").read_text()
-    assert all(title in markdown for title in METRICS) and f"{own.mean():.1f} ± {own.std():.1f}" in markdown
-    assert (
-        "broken, seed 0: failed" in markdown and r"$\pm$" in latex and (out / "table.png").stat().st_size > 0
+    assert all(title in markdown for title in (*METRICS, *COST, *TOP1))
+    assert f"{acc.mean():.1f} ± {acc.std():.1f}" in markdown
+    assert rf"{acc.mean():.1f} $\pm$ {acc.std():.1f}" in latex and r"broken\_one" in latex
+    assert (out / "table.png").stat().st_size > 0
+
+
+def test_a_failed_run_says_why_and_keeps_its_log(bench: Bench) -> None:
+    runs = pd.read_csv(bench.out / "runs.csv")
+    status = runs[runs["system"] == "broken_one"]["status"].iloc[0]
+    log = bench.out / "runs" / "broken_one-seed0" / "log.txt"
+    assert status.startswith("failed: ") and str(log) in status
+    assert log.read_text().strip().splitlines()[-1] in status
+    for table in ("table.md", "table.tex"):
+        assert "broken_one, seed 1: failed" in (bench.out / table).read_text()
+
+
+def test_baselines_count_once_for_each_seed(bench: Bench) -> None:
+    runs, table = (
+        pd.read_csv(bench.out / "runs.csv"),
+        pd.read_csv(bench.out / "table.csv", index_col="system"),
     )
-    before = (out / "table.csv").read_text()
-    (out / "table.csv").unlink()
-    capfd.readouterr()
-    assert benchmark() == 3  # what is done stays, what failed is tried again
-    assert capfd.readouterr().out.count("done before") == 4 and (out / "table.csv").read_text() == before
+    prior = runs[runs["system"] == "prior"]
+    assert prior["seed"].tolist() == [0, 1] and (prior["model"] == "baseline").all()
+    assert table.loc["prior", "runs"] == 2
+    assert table.loc["prior", "ACC std"] == pytest.approx(prior["ACC"].std())
 
 
-def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
-    planned = trials(systems_of(["actdiff", "ltcontext"]), load_config("small"), 2, tmp_path, (1, 3))
-    assert [trial.folder.name for trial in planned[:4]] == [
-        "actdiff-seed0-fold1", "ltcontext-seed0-fold1", "actdiff-seed0-fold3", "ltcontext-seed0-fold3",
-    ]  # fmt: skip
-    assert len({trial.folder for trial in planned}) == 8
-    assert {(trial.config.data.split, trial.config.data.fold) for trial in planned} == {
-        ("fold", 1),
-        ("fold", 3),
+def test_a_killed_benchmark_goes_on_and_ends_with_the_same_table(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    command = [str(Path(sys.executable).with_name("rhas")), "benchmark", "--shards", str(bench.features), "--out",
+               str(out), "--models", "toy", "--config", "small", "--seeds", "1"]  # fmt: skip
+    command += [part for setting in SETTINGS for part in ("--set", setting)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    steps = out / "runs" / "toy-seed0" / "steps.csv"
+    while not (steps.is_file() and steps.read_text().count("\n") >= 2):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    children = [pid for pid in process_tree(process.pid) if pid != process.pid]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in children):
+        assert time.monotonic() < deadline, "its training went on without it"
+        time.sleep(0.01)
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+    before, after = pd.read_csv(bench.out / "runs.csv"), pd.read_csv(out / "runs.csv")
+    undisturbed = before[(before["seed"] == 0) & (before["system"] != "broken_one")].reset_index(drop=True)
+    apart = ["config", "training s", "peak MiB"]
+    pd.testing.assert_frame_equal(after.drop(columns=apart), undisturbed.drop(columns=apart))
+    assert after["training s"][0] > 0 and after["peak MiB"][0] > 100
+
+
+def _alive(pid: int) -> bool:
+    """Not gone, and not a zombie that waits for init."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_rerun_skips_what_is_done(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    before = (bench.out / "table.csv").read_text()
+    (bench.out / "table.csv").unlink()
+    assert bench.run(bench.out) == 3
+    assert (
+        capfd.readouterr().out.count("done before") == 2 and (bench.out / "table.csv").read_text() == before
+    )
+
+
+def test_another_budget_or_other_data_is_refused(bench: Bench) -> None:
+    planned = bench.out / "runs" / "toy-seed0" / "planned.yaml"
+    before = planned.read_text()
+    with pytest.raises(InputError) as caught:
+        bench.run(bench.out, "epochs=4", "settings.noise=0.5")
+    assert {(p.column, str(p.value)) for p in caught.value.problems} == {
+        ("epochs", "4"),
+        ("settings.noise", "0.5"),
     }
-    runs, table = gather(planned, {})
-    (other,) = trials(systems_of(["ltcontext"]), load_config("actdiff-gtea"), 1, tmp_path)
-    assert other.config.settings == {"link": "softmax"} and other.config.targets.soft_sigma == 1.4
-    assert runs["fold"].tolist() == [1, 1, 3, 3] * 2 and list(table.index) == ["actdiff", "ltcontext"]
+    labels = bench.features / "labels.csv"
+    text = labels.read_text()
+    labels.write_text("\n".join(text.splitlines()[:-1]) + "\n")
+    try:
+        with pytest.raises(InputError, match=r"the features and labels that .* was begun with"):
+            bench.run(bench.out)
+    finally:
+        labels.write_text(text)
+    assert planned.read_text() == before
 
 
-def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
-    planned = {t.system.name: t for t in trials(load_systems("ablation"), load_config("small"), 1, tmp_path)}
-    base = planned["hopadiff"].config.settings
-    assert len(planned) == 8
-    assert planned["without-hp-xlstm"].config.settings["hp_xlstm"] is None
-    assert planned["without-bca"].config.settings["hp_xlstm"] == {**base["hp_xlstm"], "cross_gates": False}
-    assert planned["actdiff-partial"].config.settings["encoder"] == base["encoder"]
-    assert "hp_xlstm" not in planned["actdiff-partial"].config.settings
-
-
-def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
-    preset = tmp_path / "mine.yaml"
-    preset.write_text("a: {model: actdiff, seeds: 3}\n../b: {model: actdiff}\n")
-    with pytest.raises(
-        InputError, match=r"column a(.|\n)*column \.\./b: expected a name that a folder can have"
-    ):
-        load_systems(str(preset))
-    with pytest.raises(InputError, match="one of ablation or a YAML file"):
-        load_systems("everything")
-    with pytest.raises(InputError, match="--seeds"):
-        trials(systems_of(["actdiff"]), load_config(), 0, tmp_path)
-    with pytest.raises(InputError, match="each system once"):
-        trials(systems_of(["actdiff", "actdiff"]), load_config(), 1, tmp_path)
-    with pytest.raises(InputError, match="model"):
-        trials(systems_of(["other"]), load_config(), 1, tmp_path)
+def test_two_benchmarks_never_share_a_folder(bench: Bench, tmp_path: Path) -> None:
+    holder = "import sys, fcntl; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(1, flush=True); input()"
+    (tmp_path / "lock").write_text("host a, process 1\n")
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(InputError, match="host a, process 1"):
+            bench.run(tmp_path)
+        other.send_signal(signal.SIGKILL)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]

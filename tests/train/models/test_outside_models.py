@@ -7,25 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from outside_package import install
 from toy_segmenter import toy_features
 
-HELPERS = Path(__file__).parents[2] / "helpers"
 MODEL = """
 from toy_segmenter import Toy, ToyConfig
 from train.models.registry import register
 
 register("outside", ToyConfig, Toy)
 """
-
-
-def install(root: Path, module: str) -> dict[str, str]:
-    """A package with an entry point, as an installer leaves it; the environment in which it is seen."""
-    info = root / "elsewhere-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[rhas.models]\noutside = outside_model\n")
-    (root / "outside_model.py").write_text(module)
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{HELPERS}"}
 
 
 def train(features: Path, run: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -44,7 +34,7 @@ def train(features: Path, run: Path, environment: dict[str, str]) -> subprocess.
 
 def test_a_model_of_another_package_is_trained_by_the_command(tmp_path: Path) -> None:
     features = toy_features(tmp_path / "features")
-    done = train(features, tmp_path / "run", install(tmp_path / "site", MODEL))
+    done = train(features, tmp_path / "run", install(tmp_path / "site", "outside_model", MODEL))
     assert done.returncode == 0, done.stderr
     assert "model: outside" in (tmp_path / "run" / "config.yaml").read_text()
     refused = train(features, tmp_path / "other", dict(os.environ))
@@ -52,6 +42,8 @@ def test_a_model_of_another_package_is_trained_by_the_command(tmp_path: Path) ->
 
 
 def test_a_package_that_can_not_be_imported_is_named(tmp_path: Path) -> None:
-    done = train(tmp_path, tmp_path / "run", install(tmp_path / "site", "import nothing_of_this_name"))
+    done = train(
+        tmp_path, tmp_path / "run", install(tmp_path / "site", "outside_model", "import nothing_of_this_name")
+    )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "entry point rhas.models of elsewhere: got 'outside_model'" in done.stderr

@@ -1,6 +1,6 @@
-"""The tables and the plot of a benchmark, from what `train.benchmark.gather` found.
+"""The tables and the plot of a benchmark.
 
-In: data frames. Out: runs.csv, table.csv, table.md, table.tex and table.png in the benchmark's folder.
+In: the data frames of `train.benchmark.results`. Out: runs.csv, table.csv, table.md, table.tex and table.png.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from manifests.atomic import write_text_atomically
-from train.benchmark import COST, HEADLINE, METRICS
-
-_TEX = {"±": r"$\pm$", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#"}
+from train.benchmark.results import BASELINE, COST, DONE, HEADLINE, METRICS
 
 
 def write_tables(out: Path, runs: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -25,8 +23,9 @@ def write_tables(out: Path, runs: pd.DataFrame, table: pd.DataFrame) -> None:
     write_text_atomically(out / "runs.csv", runs.to_csv(index=False))
     write_text_atomically(out / "table.csv", flat.to_csv())
     cells = _cells(table)
-    write_text_atomically(out / "table.md", "\n".join(_markdown(cells, runs)))
-    write_text_atomically(out / "table.tex", "\n".join(_latex(cells)))
+    failures = [f"{_named(run)}: {run['status']}" for _, run in runs[runs["status"] != DONE].iterrows()]
+    write_text_atomically(out / "table.md", "\n".join(_markdown(cells, failures)))
+    write_text_atomically(out / "table.tex", _latex(cells, failures))
     _plot(out / "table.png", runs)
 
 
@@ -49,33 +48,30 @@ def _cell(mean: float, std: float, digits: int) -> str:
     return f"{mean:,.{digits}f}{spread}"
 
 
-def _markdown(cells: list[list[str]], runs: pd.DataFrame) -> Iterator[str]:
+def _named(run: pd.Series) -> str:
+    fold = "" if pd.isna(run["fold"]) else f", fold {run['fold']:.0f}"
+    return f"{run['system']}, seed {run['seed']}{fold}"
+
+
+def _markdown(cells: list[list[str]], failures: list[str]) -> Iterator[str]:
     yield "# Benchmark\n"
     yield (
-        "Test split, percent, mean ± standard deviation over seeds; τ and checkpoints were chosen on the validation "
-        "split. Every run with its seed and config is in runs.csv.\n"
+        "Test split, percent, mean ± standard deviation over runs; τ and checkpoints were chosen on the validation "
+        "split. Every run with its seed and config is in runs.csv. Seconds are those of training and its "
+        "validations, without what an interruption lost; memory is the training process's peak.\n"
     )
     yield f"| {' | '.join(cells[0])} |"
     yield f"|---|{'---:|' * (len(cells[0]) - 1)}"
     for row in cells[1:]:
         yield f"| {' | '.join(row)} |"
-    failed = runs[runs["status"] != "done"]
-    for _, run in failed.iterrows():
-        yield f"\n{run['system']}, seed {run['seed']}: {run['status']}"
+    yield from (f"\n{failure}" for failure in failures)
     yield ""
 
 
-def _latex(cells: list[list[str]]) -> Iterator[str]:
-    def escaped(text: str) -> str:
-        return "".join(_TEX.get(sign, sign) for sign in text)
-
-    yield rf"\begin{{tabular}}{{l{'r' * (len(cells[0]) - 1)}}}"
-    yield r"\hline"
-    for number, row in enumerate(cells):
-        yield " & ".join(map(escaped, row)) + r" \\" + (r" \hline" if number == 0 else "")
-    yield r"\hline"
-    yield r"\end{tabular}"
-    yield ""
+def _latex(cells: list[list[str]], failures: list[str]) -> str:
+    table = pd.DataFrame(cells[1:], columns=cells[0])
+    text: str = table.to_latex(index=False, escape=True, column_format="l" + "r" * (len(cells[0]) - 1))
+    return text.replace("±", r"$\pm$") + "".join(f"% {failure}\n" for failure in failures)
 
 
 def interval(values: pd.Series) -> float:
@@ -89,14 +85,15 @@ def _plot(png: Path, runs: pd.DataFrame) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    measured = runs[runs["status"] == "done"]
+    measured = runs[runs["status"] == DONE]
     names = list(dict.fromkeys(runs["system"]))
     figure = Figure(figsize=(7, 1 + 0.4 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     for y, name in enumerate(names):
         values = measured[measured["system"] == name].get(HEADLINE, pd.Series(dtype=float)).dropna()
         if len(values):
-            axes.plot(values, [y] * len(values), "o", color="#5b7db1", alpha=0.5)
+            baseline = (runs[runs["system"] == name]["model"] == BASELINE).all()
+            axes.plot(values, [y] * len(values), "o", color="#999999" if baseline else "#5b7db1", alpha=0.5)
             half = interval(values)
             axes.errorbar(
                 values.mean(), y, xerr=None if math.isnan(half) else half, fmt="|", color="black", capsize=4

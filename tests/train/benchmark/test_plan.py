@@ -1,0 +1,87 @@
+"""Systems, seeds and folds of a benchmark, and what can't be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from manifests.errors import InputError
+from train.benchmark.plan import load_systems, systems_of, trials
+from train.benchmark.results import gather
+from train.config import load_config
+
+
+def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
+    planned = trials(systems_of(["actdiff", "ltcontext"]), load_config("small"), [], 2, tmp_path, (1, 3))
+    assert [trial.folder.name for trial in planned[:4]] == [
+        "actdiff-seed0-fold1", "ltcontext-seed0-fold1", "actdiff-seed0-fold3", "ltcontext-seed0-fold3",
+    ]  # fmt: skip
+    assert len({trial.folder for trial in planned}) == 8
+    assert {(trial.config.data.split, trial.config.data.fold) for trial in planned} == {
+        ("fold", 1),
+        ("fold", 3),
+    }
+    runs, table = gather(planned, {})
+    assert runs["fold"].tolist() == [1, 1, 3, 3] * 2 and list(table.index) == ["actdiff", "ltcontext"]
+
+
+def test_systems_share_the_link_and_keep_their_own_losses(tmp_path: Path) -> None:
+    (other,) = trials(systems_of(["ltcontext"]), load_config("actdiff-gtea"), [], 1, tmp_path)
+    assert other.config.settings["link"] == "softmax" and other.config.settings["losses"]["smoothing"] == 0.17
+    assert other.config.targets.soft_sigma == 1.4
+
+
+def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
+    planned = {
+        t.system.name: t for t in trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
+    }
+    base = planned["hopadiff"].config.settings
+    assert len(planned) == 8
+    assert planned["without-hp-xlstm"].config.settings["hp_xlstm"] is None
+    assert planned["without-bca"].config.settings["hp_xlstm"] == {**base["hp_xlstm"], "cross_gates": False}
+    assert planned["actdiff-partial"].config.settings["encoder"] == base["encoder"]
+    assert "hp_xlstm" not in planned["actdiff-partial"].config.settings
+
+
+def test_settings_go_to_the_systems_that_know_them(tmp_path: Path) -> None:
+    given = [
+        "settings.network.layers=2",
+        "settings.encoder.layers=3",
+        "settings.encoder.condition_layers=[0]",
+    ]
+    one, other = trials(systems_of(["actdiff", "ltcontext"]), load_config("paper"), given, 1, tmp_path)
+    assert one.config.settings["encoder"]["layers"] == 3 and "network" not in one.config.settings
+    assert other.config.settings["network"]["layers"] == 2 and "encoder" not in other.config.settings
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("settings.encodr.layers=3", "a setting of one of the systems: .*encoder"),
+        ("settings.encoder.layer=3", "one of layers, width"),
+        ("seed=4", "a setting that runs have in common"),
+        ("model=actdiff", "a setting that runs have in common"),
+        ("optimizer.lr=1", "section.key=value"),
+    ],
+)
+def test_an_override_without_effect_is_refused(tmp_path: Path, override: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        trials(systems_of(["actdiff", "ltcontext"]), load_config(), [override], 1, tmp_path)
+
+
+def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("a: {model: actdiff, seeds: 3}\n../b: {model: actdiff}\n")
+    with pytest.raises(
+        InputError, match=r"column a(.|\n)*column \.\./b: expected a name that a folder can have"
+    ):
+        load_systems(str(preset))
+    with pytest.raises(InputError, match="one of ablation or a YAML file"):
+        load_systems("everything")
+    with pytest.raises(InputError, match="--seeds"):
+        trials(systems_of(["actdiff"]), load_config(), [], 0, tmp_path)
+    with pytest.raises(InputError, match="each system once"):
+        trials(systems_of(["actdiff", "actdiff"]), load_config(), [], 1, tmp_path)
+    with pytest.raises(InputError, match="model"):
+        trials(systems_of(["other"]), load_config(), [], 1, tmp_path)

@@ -1,0 +1,16 @@
+"""A benchmark: several systems, each with several seeds, trained under one budget and measured on one split.
+
+bench/
+  data.json            the features folder, and a digest of what it held
+  runs/SYSTEM-seedK/   a run each (see `train.run`), and in it planned.yaml: its config; log.txt: what its processes
+                       said; steps.csv and cost.json: see `train.benchmark.cost`
+  runs.csv             a row for each: seed, config, status, every metric; and for each seed those of the baselines
+  table.csv, table.md, table.tex   mean ± standard deviation over seeds, beside the baselines
+  table.png            macro F1@50: a dot for each seed, the mean with its 95 % interval
+
+- `plan`: systems, base config, seeds and folds to the config of each run, checked against what is there already
+- `cost`: seconds and memory of a run, over interruptions
+- `results`: what was measured, as data frames; `tables`: these as files
+
+Training, and what happens when one fails, are left to `pipeline.benchmark`.
+"""

@@ -1,0 +1,191 @@
+"""What a benchmark is to run: systems, a base config, seeds and folds to the config of each run.
+
+A seed is that of weights, order and noise; the split stays that of `data.seed`, so that systems and seeds are
+compared on the same films. With folds, each is a run for every seed (SYSTEM-seedK-foldN), and means go over folds
+as well: cross-validation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from manifests.atomic import write_text_atomically
+from manifests.configs import preset_path, read_yaml
+from manifests.errors import InputError, Problem
+from manifests.reader import FeaturesReader
+from train.config import PRESETS, TrainConfig, config_from_dict, differences, plain, setting, with_overrides
+from train.evaluation import read_metrics
+from train.models.registry import model_config
+from train.run import RunFolder, read_json
+
+GROUPS = PRESETS / "benchmarks"
+# How a run is carried out; nothing that its numbers depend on.
+FREE = ("workers", "checkpoint_every", "keep_checkpoints")
+
+
+@dataclass(frozen=True)
+class System:
+    """A model with settings of its own: `overrides` as after `--set`."""
+
+    name: str
+    model: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A system with a seed, and a fold if there are any."""
+
+    system: System
+    seed: int
+    folder: Path
+    config: TrainConfig  # with all settings of the model
+
+    @property
+    def planned(self) -> Path:
+        return self.folder / "planned.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def done(self) -> bool:
+        """Trained, and measured on the test split."""
+        return (self.folder / "cost.json").is_file() and "test" in read_metrics(RunFolder(self.folder))
+
+
+def systems_of(models: Sequence[str]) -> list[System]:
+    """A system for each model, with its settings as they are."""
+    return [System(name, name) for name in models]
+
+
+def load_systems(preset: str) -> list[System]:
+    """The systems of a shipped preset, or of a YAML file: names to `{model: …, set: [key=value, …]}`."""
+    path = preset_path(preset, GROUPS, "--preset")
+    values = read_yaml(path)
+    if not isinstance(values, Mapping) or not values:
+        raise InputError(Problem(path, "a mapping of systems to model and settings"))
+    systems, problems = [], []
+    for name, entry in values.items():
+        known = isinstance(entry, Mapping) and isinstance(entry.get("model"), str)
+        overrides = entry.get("set", []) if known else []
+        if not known or set(entry) - {"model", "set"} or not isinstance(overrides, list):
+            expected = "{model: NAME, set: [key=value, …]}"
+            problems.append(Problem(path, expected, column=str(name), value=entry))
+        elif str(name) != Path(str(name)).name or str(name).startswith("."):
+            problems.append(Problem(path, "a name that a folder can have", column=str(name)))
+        else:
+            systems.append(System(str(name), entry["model"], tuple(map(str, overrides))))
+    if problems:
+        raise InputError(problems)
+    return systems
+
+
+def trials(
+    systems: Sequence[System],
+    base: TrainConfig,
+    overrides: Sequence[str],
+    seeds: int,
+    out: Path,
+    folds: Sequence[int] = (),
+) -> list[Trial]:
+    """Every system with every seed 0 … seeds − 1 and fold, so ordered that an early table has all systems.
+
+    `overrides`, as after `--set`, go on top of the base. Both's model settings go to each system that knows them,
+    but for the losses of another model than the base's. Raises InputError for what a system's model can't be, and
+    for overrides that no system knows or that the benchmark sets itself.
+    """
+    if seeds < 1:
+        raise InputError(Problem("--seeds", "at least 1", value=seeds))
+    _check_overrides(systems, overrides)
+    base = with_overrides(base, overrides)
+    if folds:
+        base = dataclasses.replace(base, data=dataclasses.replace(base.data, split="fold"))
+    configs = {}
+    for system in systems:
+        if system.name in configs:
+            raise InputError(Problem("--models", "each system once", value=system.name))
+        configs[system.name] = _config(system, base)
+    planned = []
+    for seed in range(seeds):
+        for fold in folds or (None,):
+            for system in systems:
+                config = dataclasses.replace(configs[system.name], seed=seed)
+                name = f"{system.name}-seed{seed}"
+                if fold is not None:
+                    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
+                    name += f"-fold{fold}"
+                planned.append(Trial(system, seed, out / "runs" / name, config))
+    return planned
+
+
+def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
+    """Writes what is to be run with what, for a rerun to be checked against.
+
+    Raises InputError, before anything is changed, if the folder holds runs with other settings, or on other data.
+    """
+    data = {"features": str(features.absolute()), "digest": FeaturesReader(features).digest()}
+    record, problems = out / "data.json", []
+    if record.exists() and read_json(record).get("digest") != data["digest"]:
+        expected = f"the features and labels that {out} was begun with (other data needs another --out)"
+        problems.append(Problem(features, expected))
+    for trial in planned:
+        before = read_yaml(trial.planned) if trial.planned.exists() else None
+        if not isinstance(before, Mapping):
+            continue
+        now = trial.config.to_dict()
+        problems += [
+            Problem(
+                trial.planned,
+                f"{setting(before, name)}, as the run was begun (another config needs another --out)",
+                column=name,
+                value=setting(now, name),
+            )
+            for name in differences(before, now)
+            if name not in FREE
+        ]
+    if problems:
+        raise InputError(problems)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(record, json.dumps(data, indent=1))
+    for trial in planned:
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(trial.planned, yaml.safe_dump(trial.config.to_dict(), sort_keys=False))
+
+
+def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> None:
+    """Raises InputError for those that would have no effect."""
+    known = {field.name for system in systems for field in dataclasses.fields(model_config(system.model))}
+    problems = []
+    for given in (*overrides, *(override for system in systems for override in system.overrides)):
+        key = given.partition("=")[0].strip()
+        section, _, name = key.partition(".")
+        if key in ("seed", "model", "settings"):
+            expected = "a setting that runs have in common (--models, --preset and --seeds say these)"
+            problems.append(Problem("--set", expected, column=key, value=given))
+        elif section == "settings" and name.split(".")[0] not in known:
+            expected = f"a setting of one of the systems: {', '.join(sorted(known))}"
+            problems.append(Problem("--set", expected, column=key, value=given))
+    if problems:
+        raise InputError(problems)
+
+
+def _config(system: System, base: TrainConfig) -> TrainConfig:
+    """A system's own, with nothing of the model left to defaults."""
+    known = {field.name for field in dataclasses.fields(model_config(system.model))}
+    if system.model != base.model:
+        known -= {"losses"}  # their weights belong to a model
+    settings = {name: value for name, value in base.settings.items() if name in known}
+    if "link" in known:  # which a diffusion has among its own settings
+        settings.setdefault("link", base.settings.get("diffusion", {}).get("link", "sigmoid"))
+    values = base.to_dict() | {"model": system.model, "settings": settings}
+    config = with_overrides(config_from_dict(values), system.overrides)
+    resolved = model_config(system.model, config.settings, f"settings of {system.name}")
+    return dataclasses.replace(config, settings=plain(dataclasses.asdict(resolved)))

@@ -1,0 +1,65 @@
+"""What a benchmark measured, as data frames: a row for each run, and means over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from train.benchmark.plan import Trial
+from train.evaluation import read_metrics
+from train.results import COLUMNS, NAMES, tau_text
+from train.run import RunFolder, read_json
+
+TOP1 = {
+    "top-1 MoF": "mof", "top-1 edit": "edit",
+    "top-1 F1@10": "f1@10", "top-1 F1@25": "f1@25", "top-1 F1@50": "f1@50",
+}  # fmt: skip
+COST = {"parameters": "parameters", "training s": "seconds", "peak MiB": "peak_mib"}
+METRICS = [*COLUMNS, *TOP1]
+HEADLINE = "macro F1@50"
+DONE, BASELINE = "done", "baseline"
+
+
+def gather(reached: Sequence[Trial], failed: Mapping[Path, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(runs, table): a row for each trial, then for the baselines of each seed and fold; and mean and standard
+    deviation for each system and baseline. `failed`: why, by the run's folder.
+    """
+    rows, baselines = [], []
+    for trial in reached:
+        at = {
+            "seed": trial.seed, "split": trial.config.data.split, "split seed": trial.config.data.seed,
+            "fold": trial.config.data.fold if trial.config.data.split == "fold" else None,
+        }  # fmt: skip
+        row: dict[str, Any] = {"system": trial.system.name, "model": trial.system.model, **at}
+        row |= {"config": str(trial.folder / "config.yaml"), "status": failed.get(trial.folder, DONE)}
+        if trial.done:
+            measured, cost = (
+                read_metrics(RunFolder(trial.folder))["test"],
+                read_json(trial.folder / "cost.json"),
+            )
+            chosen = measured["checkpoint"]
+            row |= {"τ": tau_text(chosen["tau"]), "epoch": chosen["epoch"], "device": cost["device"]}
+            row |= _values(measured["model"]) | {title: cost[key] for title, key in COST.items()}
+            for name, report in measured["baselines"].items():
+                named = {"system": NAMES.get(name, name), "model": BASELINE, **at, "status": DONE}
+                baselines.append(named | _values(report))
+        rows.append(row)
+    # All systems of a seed stand beside the same baselines: they count once.
+    once = {tuple(baseline.items()): baseline for baseline in baselines}
+    runs = pd.DataFrame([*rows, *once.values()])
+    columns = [*METRICS, *COST]
+    numbers = runs.reindex(columns=["system", *columns]).astype(dict.fromkeys(columns, float))
+    groups = numbers.groupby("system", sort=False)
+    table = groups[columns].agg(["mean", "std"])
+    table.insert(0, ("runs", ""), groups[HEADLINE].count())
+    return runs, table
+
+
+def _values(report: Mapping[str, Any]) -> dict[str, float | None]:
+    """The metrics of a report of metrics.json by their titles; at the chosen τ."""
+    flat = {**report, **report["chosen"]}
+    own = {title: flat[key] for title, key in COLUMNS.items()}
+    return own | {title: report["top1"][key] for title, key in TOP1.items()}
