@@ -193,4 +193,6 @@ class LongTermAttention(_Attention):
 def _attend(q_BNQE: Tensor, k_BNKE: Tensor, v_BNKE: Tensor, seen_BN1K: Tensor) -> Tensor:
     """Attention within each group. A group of padding alone sees itself: no NaN is to come of it."""
     seen_BN1K = seen_BN1K | ~seen_BN1K.any(-1, keepdim=True)
+    # Rows have to lie together, the mask's too: else Q × K numbers are held after all.
+    q_BNQE, k_BNKE, v_BNKE, seen_BN1K = (x.contiguous() for x in (q_BNQE, k_BNKE, v_BNKE, seen_BN1K))
     return F.scaled_dot_product_attention(q_BNQE, k_BNKE, v_BNKE, attn_mask=seen_BN1K)

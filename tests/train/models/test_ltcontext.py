@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,22 @@ def test_windows_and_steps_see_what_they_name() -> None:
     strided = {4, 9, 14, 19}
     through = set().union(*(range(t // 4 * 4 - 2, t // 4 * 4 + 6) for t in strided)) & set(range(23))
     assert local | strided <= seen <= local | strided | through and 0 not in seen and 1 not in seen
+
+
+def test_no_attention_holds_a_weight_for_each_pair_of_frames() -> None:
+    """In a process of its own, whose peak nothing else has set: T² / G weights would take 275 MiB."""
+    code = """
+import torch
+from train.memory import peak_bytes
+from train.models.ltcontext import LongTermAttention
+x_BDT = torch.randn(1, 64, 24000, requires_grad=True)
+attention = LongTermAttention(64, 8, 0.0)
+before = peak_bytes()
+attention(x_BDT, None, torch.ones(1, 24000, dtype=torch.bool), None).square().sum().backward()
+print((peak_bytes() - before) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200
 
 
 def test_it_learns_videos_by_heart() -> None:
