@@ -252,7 +252,10 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
             check_window(film, window)
             for person_id, rows in window.persons.items():
                 for name in SERIES:
-                    persons[person_id][name][window.start : window.stop] = getattr(rows, name)
+                    series, values = persons[person_id][name], getattr(rows, name)
+                    # What is never written takes no room, and reads as the fill value: NaN.
+                    if values.tobytes() != np.full_like(values, series.fillvalue).tobytes():
+                        series[window.start : window.stop] = values
             table.append(window.row())
         _create_table(file.create_group("windows"), table)
 

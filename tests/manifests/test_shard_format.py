@@ -141,6 +141,28 @@ def test_a_failing_load_leaves_the_old_shard(folder: FeaturesFolder) -> None:
     assert files(folder) == ["shards/m1.h5"] and folder.shard("m1").read_bytes() == old
 
 
+def test_features_that_are_not_there_take_no_room(folder: FeaturesFolder) -> None:
+    film = make_film(samples=4000, window_frames=256, feature_shape=(768,))
+    whole = make_windows(film)
+    blank = {
+        index: replace(
+            window,
+            persons={
+                person_id: replace(rows, partial=np.full_like(rows.partial, np.nan))
+                for person_id, rows in window.persons.items()
+            },
+        )
+        for index, window in whole.items()
+    }
+    sizes = []
+    for windows in (whole, blank):
+        write_shard(folder, film, windows.__getitem__)
+        sizes.append(folder.shard("m1").stat().st_size)
+    assert sizes[1] < 0.6 * sizes[0]
+    with Shard(folder.shard("m1")) as shard:
+        assert all(same_window(shard.window(row), blank[row["index"]]) for row in shard.windows())
+
+
 def test_load_is_asked_for_planned_windows_in_turn(folder: FeaturesFolder) -> None:
     film = make_film(samples=40, persons=(Person("m1", "p", "x", 1.0, 2.4), Person("m1", "q", "y", 3.9)))
     asked: list[int] = []
