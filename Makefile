@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench faults clean
 
 setup: $(READY)
 
@@ -26,6 +26,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+
+# 200 kills at random moments, over both stages; the tests have a few of them.
+faults: $(READY)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers $(BIN)/python -m tests.faults --kills 200
 
 clean:
 	rm -rf .venv demo bench

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from extractions import assert_same, problems, series
 from numbered_films import regular, write_film
 
 from extract.accounts import EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED, Summary
@@ -21,14 +22,10 @@ from manifests.errors import InputError
 from manifests.failures import read_failures
 from manifests.inputs import load_inputs
 from manifests.reader import FeaturesReader
-from manifests.shard import SERIES
 from manifests.status import FrameStatus
-from manifests.verify import verify
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-# Two workers may batch and thread differently: rounding in float32, stored as float16.
-TOLERANCE = 2e-3
 SMALL = ["decode.window_frames=16", "detector.carry_frames=4"]
 
 
@@ -39,27 +36,6 @@ def config(*settings: str) -> ExtractConfig:
 def run(manifest: Path, out: Path, *settings: str, **options: object) -> Summary:
     values = {"batch": 8, "max_failure_rate": 0.9} | options
     return extract(load_inputs(manifest), out, config(*settings), RunOptions(**values))  # type: ignore[arg-type]
-
-
-def problems(out: Path) -> list[str]:
-    return [problem for check in verify(out) for problem in check.problems]
-
-
-def series(out: Path) -> dict[tuple[str, str, str], np.ndarray]:
-    """Everything that the shards hold, by film, person and name."""
-    found = {}
-    for person in FeaturesReader(out).persons():
-        for name in (*SERIES, "time_s", "source_frame"):
-            found[person.movie_id, person.person_id, name] = np.array(
-                getattr(person, name)[...], dtype=np.float64
-            )
-    return found
-
-
-def assert_same(a: dict, b: dict, tolerance: float = TOLERANCE) -> None:
-    assert a.keys() == b.keys()
-    for key in a:
-        np.testing.assert_allclose(a[key], b[key], atol=tolerance, equal_nan=True, err_msg=str(key))
 
 
 def write_manifest(folder: Path, rows: list[str]) -> Path:

@@ -1,8 +1,9 @@
-"""The processes that a process has started, directly or not."""
+"""The processes that a process has started, directly or not: which there are, and whether they have ended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -16,3 +17,22 @@ def process_tree(pid: int) -> Iterator[int]:
             continue
         for child in found:
             yield from process_tree(int(child))
+
+
+def alive(pid: int) -> bool:
+    """Neither gone nor a zombie, which waits for nothing but its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def assert_ended(pids: Iterable[int], within_s: float = 30) -> None:
+    """Waits for all of them to end; an AssertionError names those that don't."""
+    deadline = time.monotonic() + within_s
+    left = list(pids)
+    while left := [pid for pid in left if alive(pid)]:
+        assert time.monotonic() < deadline, [
+            Path(f"/proc/{p}/cmdline").read_text().replace("\0", " ") for p in left
+        ]
+        time.sleep(0.02)

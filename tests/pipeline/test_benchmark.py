@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from outside_package import install
-from process_tree import process_tree
+from process_tree import assert_ended, process_tree
 from toy_segmenter import toy_features
 
 from manifests.errors import InputError
@@ -119,24 +119,13 @@ def test_a_killed_benchmark_goes_on_and_ends_with_the_same_table(bench: Bench, t
     children = [pid for pid in process_tree(process.pid) if pid != process.pid]
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
-    while any(_alive(pid) for pid in children):
-        assert time.monotonic() < deadline, "its training went on without it"
-        time.sleep(0.01)
+    assert_ended(children, within_s=10)  # its training does not go on without it
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
     before, after = pd.read_csv(bench.out / "runs.csv"), pd.read_csv(out / "runs.csv")
     undisturbed = before[(before["seed"] == 0) & (before["system"] != "broken_one")].reset_index(drop=True)
     apart = ["config", "training s", "peak MiB"]
     pd.testing.assert_frame_equal(after.drop(columns=apart), undisturbed.drop(columns=apart))
     assert after["training s"][0] > 0 and after["peak MiB"][0] > 100
-
-
-def _alive(pid: int) -> bool:
-    """Not gone, and not a zombie that waits for init."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_rerun_skips_what_is_done(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,44 @@
+"""Many kills, over both stages, in one table: `make faults`.
+
+python -m tests.faults --kills 200 [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_films
+from tests.faults.kill_training import kill_training
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    workers, drivers = options.kills * 2 // 5, options.kills // 5
+    training = options.kills - workers - drivers
+    with tempfile.TemporaryDirectory(prefix="rhas-faults-") as name:
+        folder, clock = Path(name), time.monotonic()
+        print(f"training: {kill_training(folder / 'training', training, options.seed)}", flush=True)
+        manifest = write_films(folder / "films")
+        undisturbed = extract_alone(manifest, folder / "alone")
+        print(
+            f"driver: {dict(kill_drivers(manifest, undisturbed, folder, drivers, options.seed))}", flush=True
+        )
+        import ray
+
+        import extract.ray_stage  # noqa: F401  sets Ray's environment before Ray starts
+
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        print(
+            f"workers: {dict(kill_workers(manifest, undisturbed, folder, workers, options.seed))}", flush=True
+        )
+        print(f"{options.kills} kills in {time.monotonic() - clock:.0f} s: nothing lost, nothing left behind")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Extractions whose processes are killed at random moments, taken up again, and compared with an undisturbed one.
+
+Draws are seeded; what a kill meets is up to the machine. In: a folder to work in. Out: how many kills of what.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from extractions import assert_same, problems, series
+from numbered_films import regular, write_film
+from process_tree import assert_ended, process_tree
+
+from extract.accounts import EXIT_DONE
+from extract.config import RunOptions, load_config
+from extract.run import extract
+from manifests.inputs import load_inputs
+from manifests.layout import FeaturesFolder
+
+SETTINGS = ["decode.window_frames=8", "detector.carry_frames=2"]
+FRAMES = {"a": 240, "b": 90}
+SAMPLES = sum(frames // 2 for frames in FRAMES.values())  # at 15/s of 30/s
+VICTIMS = {
+    "model worker": "ray::ModelWorker", "decoder": "ray::DecodeWorker", "writer": "ray::WriteWorker",
+    "decoder's child": "extract.decode.child",
+}  # fmt: skip
+
+# Of a Ray that was started for a run: they hold nothing, and take a minute to notice that it is gone.
+RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+
+
+def write_films(folder: Path) -> Path:
+    """Two films of three referred persons in all; returns the manifest."""
+    folder.mkdir(parents=True)
+    for name, frames in FRAMES.items():
+        write_film(folder / f"{name}.mp4", regular(frames))
+    manifest = folder / "manifest.csv"
+    manifest.write_text(
+        "movie_id,video,person_id,reference\na,a.mp4,p,the tall person\na,a.mp4,q,the person on the left\n"
+        "b,b.mp4,p,the person in the red shirt\n"
+    )
+    return manifest
+
+
+def extract_alone(manifest: Path, out: Path) -> dict:
+    """What nobody disturbs."""
+    summary = extract(load_inputs(manifest), out, load_config("tiny-random", SETTINGS), RunOptions(batch=8))
+    assert summary.exit_code == EXIT_DONE
+    return series(out)
+
+
+def kill_workers(manifest: Path, undisturbed: dict, folder: Path, kills: int, seed: int) -> Counter[str]:
+    """Kills workers of running extractions, of any kind; each extraction still does all of its work in one go."""
+    drawn, met, rounds = random.Random(seed), Counter[str](), 0
+    while sum(met.values()) < kills:
+        out = folder / f"workers-{rounds}"
+        rounds += 1
+        options = RunOptions(batch=8, deadline_s=30, attempts=1000)  # of a window, since kills never end
+        with _killing(drawn, met, kills):
+            summary = extract(load_inputs(manifest), out, load_config("tiny-random", SETTINGS), options)
+        assert summary.exit_code == EXIT_DONE, summary.failures
+        assert summary.report["frames"] == SAMPLES, "a window was finished twice"
+        _assert_whole(out, undisturbed)
+    met["extractions"] = rounds
+    return met
+
+
+def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, seed: int) -> Counter[str]:
+    """Kills `rhas extract` itself, and starts it again; nothing that was stored is computed again."""
+    drawn, met, rounds, agents = random.Random(seed), Counter[str](), 0, list[int]()
+    seconds = 12.0  # about what one needs; the last one's, later
+    while met["driver"] < kills:
+        out = folder / f"drivers-{rounds}"
+        rounds += 1
+        while True:
+            before = _stored(out)
+            process, clock = _start(manifest, out), time.monotonic()
+            last = met["driver"] >= kills
+            if _ended_within(process, 600 if last else drawn.uniform(1, seconds)):
+                assert process.returncode == EXIT_DONE
+                seconds = time.monotonic() - clock
+                break
+            others = list(process_tree(process.pid))
+            agents += [pid for pid in others if _command(pid).startswith(RAY_AGENTS)]
+            process.kill()
+            process.wait()
+            assert_ended(pid for pid in others if pid not in agents)
+            met["driver"] += 1
+            met["driver, with windows stored" if _stored(out) else "driver, before any"] += 1
+            assert before <= _stored(out), "a stored window was lost"
+        _assert_whole(out, undisturbed)
+    assert_ended(agents, within_s=90)
+    met["extractions"] = rounds
+    return met
+
+
+def _start(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
+    settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
+    command = [sys.executable, "-m", "pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
+               "--preset", "tiny-random", "--batch", "8", *settings]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _stored(out: Path) -> set[tuple[str, int]]:
+    """Films and windows that are safe: in parts, or in a shard that took their place."""
+    parts = {(path.parent.name, int(path.name.split("-")[0])) for path in out.glob("parts/*/[0-9]*.h5")}
+    whole = {film for film in FRAMES if FeaturesFolder(out).shard(film).exists()}
+    return parts | {(film, index) for film in whole for index in range(FRAMES[film])}
+
+
+@contextmanager
+def _killing(drawn: random.Random, met: Counter[str], kills: int) -> Iterator[None]:
+    """Within it, workers below this process are killed, one after the other, until there were so many kills."""
+    over = threading.Event()
+
+    def kill_on() -> None:
+        while sum(met.values()) < kills and not over.wait(drawn.uniform(0.1, 2.5)):
+            kind = drawn.choice(list(VICTIMS))
+            found = [pid for pid in process_tree(os.getpid()) if VICTIMS[kind] in _command(pid)]
+            if found:
+                os.kill(drawn.choice(sorted(found)), signal.SIGKILL)
+                met[kind] += 1
+
+    thread = threading.Thread(target=kill_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _assert_whole(out: Path, undisturbed: dict) -> None:
+    """Exactly the frames, times, boxes and features of the undisturbed, and nothing besides."""
+    assert problems(out) == []
+    assert_same(undisturbed, series(out))
+    assert not list(out.rglob("*.tmp")) and not (out / "parts").exists()

@@ -1,0 +1,47 @@
+"""Whatever is killed, a rerun ends as if nothing had been; `make faults` kills more."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_films
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "helpers")}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> tuple[Path, dict]:
+    """A manifest, and what an undisturbed extraction makes of it."""
+    folder = tmp_path_factory.mktemp("kills")
+    manifest = write_films(folder / "films")
+    return manifest, extract_alone(manifest, folder / "alone")
+
+
+def shared_memory() -> set[str]:
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_killed_workers_change_nothing(films: tuple[Path, dict], tmp_path: Path) -> None:
+    met = kill_workers(*films, tmp_path, kills=14, seed=0)
+    assert sum(met.values()) - met["extractions"] == 14
+
+
+def test_killed_drivers_lose_nothing_and_leave_nothing(films: tuple[Path, dict], tmp_path: Path) -> None:
+    before = shared_memory()
+    met = kill_drivers(*films, tmp_path, kills=4, seed=1)
+    assert met["driver"] == 4 and shared_memory() <= before
+
+
+def test_killed_trainings_end_with_the_same_weights(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.faults.kill_training", str(tmp_path), "14", "2"]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["kills"] == 14

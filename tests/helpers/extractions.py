@@ -1,0 +1,35 @@
+"""What an extraction left: everything in its shards, compared with another's, and what verification says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from manifests.reader import FeaturesReader
+from manifests.shard import SERIES
+from manifests.verify import verify
+
+# Workers may batch and thread differently: rounding in float32, stored as float16.
+TOLERANCE = 2e-3
+
+
+def problems(out: Path) -> list[str]:
+    return [problem for check in verify(out) for problem in check.problems]
+
+
+def series(out: Path) -> dict[tuple[str, str, str], np.ndarray]:
+    """Everything that the shards hold, by film, person and name."""
+    found = {}
+    for person in FeaturesReader(out).persons():
+        for name in (*SERIES, "time_s", "source_frame"):
+            found[person.movie_id, person.person_id, name] = np.array(
+                getattr(person, name)[...], dtype=np.float64
+            )
+    return found
+
+
+def assert_same(a: dict, b: dict, tolerance: float = TOLERANCE) -> None:
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_allclose(a[key], b[key], atol=tolerance, equal_nan=True, err_msg=str(key))
