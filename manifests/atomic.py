@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -20,15 +22,26 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write `data`; on failure raises `OSError` and leaves `path` as it was."""
     # Not `tempfile`: it makes files that only their owner may read, and the rename would keep that.
     temporary = path.with_name(f".rhas-{secrets.token_hex(8)}.tmp")
+    with naming(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)  # else the new name may be lost
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError within it says which file could not be written: that of a full disk doesn't."""
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)  # else the new name may be lost
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, reason, str(path)) from error
 
 
 def sync(path: Path) -> None:

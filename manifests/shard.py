@@ -27,6 +27,7 @@ its shard is built from them; both are written under a temporary name, flushed t
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.atomic import sync
+from manifests.atomic import naming, sync
 from manifests.identity import window_id
 from manifests.layout import FeaturesFolder
 from manifests.manifest import Person
@@ -199,19 +200,49 @@ def _outline(window: Window) -> tuple[Any, ...]:
     return window.window_id, window.start, window.stop, forms
 
 
+class _Disk(io.FileIO):
+    """A file for HDF5 to write to that seems never full: HDF5 crashes where a write fails. `check` tells."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        while len(left) and self.error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.error = error
+        return len(memoryview(data).cast("B"))
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raises the OSError that HDF5 wasn't told of."""
+        if self.error is not None:
+            raise self.error
+
+
 @contextmanager
-def _written_atomically(path: Path) -> Iterator[h5py.File]:
+def _written_atomically(path: Path) -> Iterator[tuple[h5py.File, _Disk]]:
     """An HDF5 file that appears under `path` complete and on disk, or not at all."""
-    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w", libver=("v110", "v110"), locking=False) as file:
-            yield file
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming(path):
+        _make_folder(path.parent)
+        try:
+            with _Disk(temporary, "w+") as disk:
+                with h5py.File(disk, "w", libver=("v110", "v110")) as file:
+                    yield file, disk
+                disk.check()
+                os.fsync(disk.fileno())
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _make_folder(path: Path) -> None:
@@ -224,7 +255,7 @@ def _make_folder(path: Path) -> None:
 
 def write_part(folder: FeaturesFolder, window: Window) -> None:
     """Stores a finished window. Writing the same window twice leaves one."""
-    with _written_atomically(folder.part(window.movie_id, window.index, window.window_id)) as file:
+    with _written_atomically(folder.part(window.movie_id, window.index, window.window_id)) as (file, _):
         _describe(file, movie_id=window.movie_id, **window.row())
         persons = file.create_group("persons")
         for person_id, rows in window.persons.items():
@@ -238,7 +269,7 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
 
     `load` returns `failed_window(…)` where nothing could be computed. A window of another film is a ValueError.
     """
-    with _written_atomically(folder.shard(film.movie_id)) as file:
+    with _written_atomically(folder.shard(film.movie_id)) as (file, disk):
         _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=film.movie_id)
         _describe(file, video=film.video, fps=film.fps or 0.0)
         _describe(file, **{name: json.dumps(getattr(film, name)) for name in STRUCTURED})
@@ -256,6 +287,7 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
                     # What is never written takes no room, and reads as the fill value: NaN.
                     if values.tobytes() != np.full_like(values, series.fillvalue).tobytes():
                         series[window.start : window.stop] = values
+            disk.check()
             table.append(window.row())
         _create_table(file.create_group("windows"), table)
 

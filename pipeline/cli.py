@@ -367,6 +367,12 @@ def main() -> None:
         if len(lines) > SHOWN_PROBLEMS:
             typer.echo(f"error: and {len(lines) - SHOWN_PROBLEMS} more problems", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Such as a full disk, or one that is gone: what is finished is whole, and stays.
+        typer.echo(f"error: {error.filename}: {error.strerror}; a rerun goes on from what is there", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

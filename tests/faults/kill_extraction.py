@@ -35,9 +35,6 @@ VICTIMS = {
     "decoder's child": "extract.decode.child",
 }  # fmt: skip
 
-# Of a Ray that was started for a run: they hold nothing, and take a minute to notice that it is gone.
-RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-
 
 def write_films(folder: Path) -> Path:
     """Two films of three referred persons in all; returns the manifest."""
@@ -77,7 +74,7 @@ def kill_workers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
 
 def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, seed: int) -> Counter[str]:
     """Kills `rhas extract` itself, and starts it again; nothing that was stored is computed again."""
-    drawn, met, rounds, agents = random.Random(seed), Counter[str](), 0, list[int]()
+    drawn, met, rounds, everyone = random.Random(seed), Counter[str](), 0, list[int]()
     seconds = 12.0  # about what one needs; the last one's, later
     while met["driver"] < kills:
         out = folder / f"drivers-{rounds}"
@@ -91,15 +88,17 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
                 seconds = time.monotonic() - clock
                 break
             others = list(process_tree(process.pid))
-            agents += [pid for pid in others if _command(pid).startswith(RAY_AGENTS)]
+            workers = [pid for pid in others if any(name in _command(pid) for name in VICTIMS.values())]
             process.kill()
             process.wait()
-            assert_ended(pid for pid in others if pid not in agents)
+            assert_ended(workers)
+            everyone += others
             met["driver"] += 1
             met["driver, with windows stored" if _stored(out) else "driver, before any"] += 1
             assert before <= _stored(out), "a stored window was lost"
         _assert_whole(out, undisturbed)
-    assert_ended(agents, within_s=90)
+    # Ray's own agents hold nothing, and take a minute to notice that their Ray is gone.
+    assert_ended(everyone, within_s=90)
     met["extractions"] = rounds
     return met
 
