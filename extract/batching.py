@@ -26,7 +26,9 @@ class Batches:
             items = slice(first, min(first + self.size, count))
             try:
                 result = call(items)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
                 tried = items.stop - first
                 if tried == 1:
                     raise
@@ -37,3 +39,8 @@ class Batches:
                 continue
             # Only now: the error's traceback held on to the tensors of the failed call.
             torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Libraries that take memory past torch (cuBLAS, cuDNN) fail with errors of their own."""
+    return isinstance(error, torch.OutOfMemoryError) or "_ALLOC_FAILED" in str(error)

@@ -18,57 +18,58 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from extract.decode import salvage
+from extract.decode import packets
 from manifests.processes import die_with_parent
 
 BATCH = 16  # frames decoded between two reports
 
 
 def _reason(error: Exception) -> str:
-    """decord's message without its C++ stack trace and source paths."""
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first.rsplit(': ', 1)[-1] if 'Check failed' not in first else first[-160:]}"
+    """The message without file names, C++ stack trace and source paths."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    if getattr(error, "strerror", None):  # of OSError, and of FFmpeg's errors that are none
+        text = error.strerror  # type: ignore[attr-defined]
+    else:
+        text = lines[0][-160:] if "Check failed" in lines[0] else lines[0].rsplit(": ", 1)[-1]
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 class Film:
     """An open film. `size` (height, width) resizes in the decoder; None keeps the film's own.
 
-    A film that decord doesn't open is read by `salvage` instead, if that can read anything.
+    decord reads what it can be trusted with; what it doesn't open, and all else, is read packet by packet.
     """
 
     def __init__(self, path: str, size: tuple[int, int] | None):
-        import decord
-
-        height, width = size or (-1, -1)
         self.path = path
         self.size = size
         self.reader: Any = None
-        try:
-            self.reader = decord.VideoReader(path, width=width, height=height, num_threads=1)
-            self.info, self.start_s = self._index()
-        except Exception as error:  # noqa: BLE001  decord raises several unrelated classes
-            self.reader = None
+        self.packets: packets.Film | None = None
+        if packets.exact(path):
             try:
-                self.info, self.start_s = salvage.index(path)
-            except (OSError, ValueError, StopIteration):  # FFmpegError is an OSError or a ValueError
-                raise error from None
+                self._open_with_decord()
+            except Exception:  # noqa: BLE001  decord raises several unrelated classes
+                self.reader = None
+        if self.reader is None:
+            self.packets = film = packets.Film(path)
+            self.start_s, self.end_s, self.shape = film.start_s, film.end_s, size or film.shape
 
-    def _index(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
-        """Frame count, shape as displayed (rotation applied), end; and start times [N], 0 at the first frame."""
-        count = len(self.reader)
-        if count == 0:
-            raise ValueError("the film has no video frames")
-        spans_s = np.asarray(self.reader.get_frame_timestamp(np.arange(count)), dtype=np.float64)
-        height, width = self.size or self.reader[0].shape[:2]
-        info = {
-            "frames": count,
-            "height": height,
-            "width": width,
-            "end_s": float(spans_s[-1, 1] - spans_s[0, 0]),
-        }
-        return info, spans_s[:, 0] - spans_s[0, 0]
+    def _open_with_decord(self) -> None:
+        """Start times [N], 0 at the first frame; end; shape as displayed (rotation applied)."""
+        import decord
+
+        height, width = self.size or (-1, -1)
+        self.reader = decord.VideoReader(self.path, width=width, height=height, num_threads=1)
+        spans_s = np.asarray(self.reader.get_frame_timestamp(np.arange(len(self.reader))), dtype=np.float64)
+        if not (np.isfinite(spans_s).all() and (np.diff(spans_s[:, 0]) >= 0).all()):
+            raise ValueError("time stamps that do not ascend")
+        self.start_s, self.end_s = spans_s[:, 0] - spans_s[0, 0], float(spans_s[-1, 1] - spans_s[0, 0])
+        self.shape = self.size or self.reader[0].shape[:2]
+
+    def info(self) -> dict[str, Any]:
+        height, width = self.shape
+        return {"frames": len(self.start_s), "height": height, "width": width, "end_s": self.end_s}
 
     def read(self, indices: list[int], out: np.ndarray, events: Connection) -> None:
         """Decodes `indices` (ascending) into `out` [n,H,W,3]; reports which arrived and why others did not."""
@@ -83,7 +84,9 @@ class Film:
                 _send(events, {"failing": _reason(error)})
         # The whole request again, so that its frames all come from one decoder, wherever the first one failed.
         assert self.size is not None
-        for at, pixels, reason in salvage.salvage(self.path, self.start_s, indices, self.size):
+        if self.packets is None:
+            self.packets = packets.Film(self.path)
+        for at, pixels, reason in self.packets.read(self.start_s, indices, self.size):
             if pixels is None:
                 _send(events, {"failed": at, "reason": reason})
             else:
@@ -109,18 +112,21 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
                 film = None  # closes the old film before the new one takes memory
                 film = Film(request["path"], size)
             if request["op"] == "probe":
-                _send(events, {"probed": film.info})
+                _send(events, {"probed": film.info()})
                 events.send_bytes(film.start_s.tobytes())
                 continue
-            indices = request["indices"]
-            shape = (len(indices), *film.size, 3) if film.size else ()
-            with mmap.mmap(buffer_fd, int(np.prod(shape))) as shared:
-                out = np.frombuffer(shared, dtype=np.uint8).reshape(shape)
-                film.read(indices, out, events)
-                del out  # an exported buffer would keep the map open
+            _read(film, request["indices"], buffer_fd, events)
             _send(events, {"end": True})
         except Exception as error:  # noqa: BLE001  everything goes to the parent, which decides
             _send(events, {"error": _reason(error)})
+
+
+def _read(film: Film, indices: list[int], buffer_fd: int, events: Connection) -> None:
+    assert film.size is not None
+    shape = (len(indices), *film.size, 3)
+    # The map closes with the last array that shows it: closed by hand after an error it would hide that error.
+    shared = mmap.mmap(buffer_fd, int(np.prod(shape)))
+    film.read(indices, np.frombuffer(shared, dtype=np.uint8).reshape(shape), events)
 
 
 def main() -> None:

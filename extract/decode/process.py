@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
+
 CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a film that needs more fails alone
+LONGEST_STRIP = 16  # longer side of a decoded frame over `short_side`
 POLL_S = 0.5
 
 
@@ -58,8 +62,11 @@ class Frames:
 
 
 def fit_short_side(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width shrunk to `short_side`, proportions kept, never enlarged, never zero."""
-    scale = min(1.0, short_side / min(height, width))
+    """Height and width shrunk to `short_side`, proportions kept, never enlarged, never zero.
+
+    A strip is shrunk further: its longer side would fill the memory.
+    """
+    scale = min(1.0, short_side / min(height, width), LONGEST_STRIP * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -97,7 +104,7 @@ class DecoderProcess:
                 if "error" in answer:
                     raise DecodeError(answer["error"])
                 start_s = np.frombuffer(self._receive(), dtype=np.float64)
-                return Probe(start_s=start_s, **answer["probed"])
+                return _believable(Probe(start_s=start_s, **answer["probed"]))
             except _ChildLost as lost:
                 reason = str(lost)
         raise DecodeError(reason)
@@ -169,7 +176,6 @@ class DecoderProcess:
         os.close(event_write)
         self._requests = Connection(request_write, readable=False)
         self._events = Connection(event_read, writable=False)
-        self._messages_seen = 0
         return child
 
     def _command(self, request_fd: int, event_fd: int) -> list[str]:
@@ -231,20 +237,38 @@ class DecoderProcess:
         return int(counters.split("rchar: ")[1].split()[0])
 
     def _messages(self) -> int:
-        """Lines on the child's stderr since the last call."""
+        """Lines on the child's stderr since the last call. Forgets them: a run has thousands of windows."""
         self._stderr.seek(0)
-        total = sum(1 for _ in self._stderr)
-        new, self._messages_seen = total - self._messages_seen, total
-        return new
+        lines = sum(1 for _ in self._stderr)
+        self._stderr.seek(0)  # for the child too, which shares the position
+        self._stderr.truncate()
+        return lines
 
 
 def _check_file(video: Path) -> None:
     """Refuses what would block or mislead the decoder. Raises DecodeError."""
-    if not video.exists():
-        raise DecodeError("no such file")
-    if not video.is_file():
+    try:
+        status = video.stat()
+    except FileNotFoundError:
+        raise DecodeError("no such file") from None
+    except OSError as error:  # links in a circle, a name that is too long, a folder that is closed
+        raise DecodeError(error.strerror or str(error)) from error
+    if not stat.S_ISREG(status.st_mode):
         raise DecodeError("not a regular file")
     if not os.access(video, os.R_OK):
         raise DecodeError("no permission to read the file")
-    if video.stat().st_size == 0:
+    if status.st_size == 0:
         raise DecodeError("the file is empty")
+
+
+def _believable(probe: Probe) -> Probe:
+    """Refuses time stamps from which no samples can be planned. Raises DecodeError."""
+    start_s, end_s = probe.start_s, probe.end_s
+    if not (np.isfinite(start_s).all() and (np.diff(start_s) >= 0).all() and start_s[-1] <= end_s < np.inf):
+        raise DecodeError("the film's time stamps do not ascend")
+    if end_s > MAX_FILM_S or len(start_s) > MAX_FRAMES:
+        raise DecodeError(
+            f"the film claims {len(start_s)} frames in {end_s:.0f} s; "
+            f"at most {MAX_FRAMES} in {MAX_FILM_S:.0f} s are believed"
+        )
+    return probe

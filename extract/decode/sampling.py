@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_FILM_S = 48 * 3600.0  # time stamps or claims beyond it are damaged: nothing is planned from them
+MAX_FRAMES = int(MAX_FILM_S) * 60
 # Containers such as Matroska round time stamps to a millisecond, and decord hands them out as float32.
 ROUNDING_S = 1e-3
 

@@ -54,31 +54,39 @@ def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
     return features(out)
 
 
-def run(manifest: Path, out: Path, victim: str | None) -> int:
-    """Extracts; after the first finished window, kills the processes of one kind of worker, once."""
+def run(manifest: Path, out: Path, victim: str | None, sign: int = signal.SIGKILL) -> int:
+    """Extracts; after the first finished window, sends the processes of one kind of worker a signal, once."""
     config = load_config("tiny-random", ["decode.window_frames=8", "detector.carry_frames=2"])
     killed: list[int] = []
+    successors: set[int] = set()
 
     def listen(now: Snapshot) -> None:
         if victim and now.windows_done and not killed:
             killed.extend(processes(victim))
             for pid in killed:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, sign)
+        successors.update(set(processes(victim or "nobody")) - set(killed) if killed else ())
 
-    summary = extract(load_inputs(manifest), out, config, RunOptions(batch=8, deadline_s=30), listen)
+    # What is killed is noticed at once; what is stopped, when it has given nothing for this long.
+    deadline_s = 3 if sign == signal.SIGSTOP else 30
+    summary = extract(load_inputs(manifest), out, config, RunOptions(batch=8, deadline_s=deadline_s), listen)
     assert summary.exit_code == EXIT_DONE, summary.failures
     assert bool(killed) == bool(victim)
+    assert sign != signal.SIGSTOP or successors, "nobody took the place of the stopped process"
     return summary.report["frames"]
 
 
 VICTIMS = ["ray::ModelWorker", "ray::DecodeWorker", "ray::WriteWorker", "extract.decode.child"]
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_a_killed_worker_is_replaced(
-    manifest: Path, undisturbed: list[np.ndarray], tmp_path: Path, victim: str
+# A stopped decoder is one that never answers again, as when it spins for ever.
+@pytest.mark.parametrize(
+    ("victim", "sign"), [*((v, signal.SIGKILL) for v in VICTIMS), (VICTIMS[3], signal.SIGSTOP)]
+)
+def test_a_worker_that_is_killed_or_stuck_is_replaced(
+    manifest: Path, undisturbed: list[np.ndarray], tmp_path: Path, victim: str, sign: int
 ) -> None:
-    frames = run(manifest, tmp_path, victim)
+    frames = run(manifest, tmp_path, victim, sign)
     assert frames == 120  # every window was finished once
     assert [problem for check in verify(tmp_path) for problem in check.problems] == []
     for ours, expected in zip(features(tmp_path), undisturbed, strict=True):

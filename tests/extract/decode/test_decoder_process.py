@@ -192,7 +192,8 @@ def test_windows_read_in_a_row_equal_windows_read_alone(film: Path) -> None:
         ((1080, 1920), 480, (480, 853)),
         ((1920, 1080), 480, (853, 480)),
         ((240, 426), 480, (240, 426)),
-        ((1, 4000), 16, (1, 4000)),
+        ((100, 100), 480, (100, 100)),
+        ((2, 4000), 16, (1, 256)),  # a strip
     ],
 )
 def test_frames_are_shrunk_and_never_enlarged(

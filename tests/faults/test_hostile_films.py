@@ -1,0 +1,174 @@
+"""Hundreds of damaged and odd films at the decoder: frames for what is intact, a reason for the rest, no hang."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import odd_films
+import pytest
+from hostile_films import BASES, FPS, FRAMES, GROUP, HEIGHT, Base, Case, bases, damaged
+from numbered_films import number_of
+
+from extract.decode.process import DecodeError, DecoderProcess, Frames, Probe, fit_short_side
+from extract.decode.sampling import MAX_FILM_S, MAX_FRAMES, sample
+
+DEADLINE_S = 5.0
+MEMORY_BYTES = 2 << 30
+READ_AT_MOST = 10 * FRAMES  # of films that claim more frames than they have
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[DecoderProcess]:
+    """One for all films, as in an extraction."""
+    with DecoderProcess(DEADLINE_S, memory_bytes=MEMORY_BYTES) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Base, Path]]:
+    folder = tmp_path_factory.mktemp("bases")
+    return {base.name: (base, folder / f"{base.name}_spoilt") for base in bases(folder)}
+
+
+def decode(decoder: DecoderProcess, film: Path) -> tuple[Probe, Frames] | str:
+    """Probe and frames, or why there are none. Asserts what must hold for every file."""
+    clock = time.monotonic()
+    try:
+        probe = decoder.probe(film)
+    except DecodeError as error:
+        assert str(error).strip()
+        result: tuple[Probe, Frames] | str = str(error)
+    else:
+        assert len(probe.start_s) == probe.frames <= MAX_FRAMES and probe.end_s <= MAX_FILM_S
+        assert len(sample(probe.start_s, probe.end_s, 15.0)) <= MAX_FILM_S * 15 + 1
+        size = fit_short_side(probe.height, probe.width, HEIGHT)
+        frames = decoder.read(film, np.arange(min(probe.frames, READ_AT_MOST)), size)
+        assert frames.ok.all() or frames.reason.strip()
+        assert not frames.pixels[~frames.ok].any()
+        result = probe, frames
+    # Two requests, each tried twice, each with as much again for the children's start.
+    assert time.monotonic() - clock < 8 * DEADLINE_S
+    return result
+
+
+def numbers(probe: Probe, frames: Frames) -> dict[int, int]:
+    """The numbers that the decoded pictures show, by the numbers that their times say they have."""
+    times = np.round(probe.start_s[: len(frames.ok)] * FPS).astype(int)
+    return {int(times[i]): number_of(frames.pixels[i]) for i in np.flatnonzero(frames.ok)}
+
+
+@pytest.mark.parametrize("name", [base[0] for base in BASES])
+@pytest.mark.parametrize("seed", range(2))
+def test_damage_costs_only_what_it_hits(
+    decoder: DecoderProcess, spoilt: dict[str, tuple[Base, Path]], name: str, seed: int
+) -> None:
+    base, folder = spoilt[name]
+    outcomes: dict[str, list[bool]] = {}
+    wrong = {}
+    for case in damaged(base, folder.with_name(f"{folder.name}_{seed}"), seed):
+        result = decode(decoder, case.path)
+        outcomes.setdefault(case.kind, []).append(not isinstance(result, str))
+        if problem := misplaced(case, result):
+            wrong[case.name] = problem
+    assert not wrong
+    # The cases are what they are meant to be: some films open and some don't.
+    assert sum(map(len, outcomes.values())) == 51
+    assert all(outcomes["wrong extension"])
+    assert any(outcomes["cut off"]) == (name not in ("behind.mp4", "mpeg4.mov"))  # their index is at the end
+
+
+def misplaced(case: Case, result: tuple[Probe, Frames] | str) -> str:
+    """What is wrong with the frames that the damage didn't touch."""
+    if not case.intact:
+        return ""
+    if isinstance(result, str):
+        return f"refused: {result}"
+    shown = numbers(*result)
+    # Where the first frames are lost, time 0 is the first that is left.
+    shifts = [0] if case.begins else range(GROUP + 1)
+    wrong = [{n: shown.get(n - by) for n in case.intact if shown.get(n - by) != n} for by in shifts]
+    return str(min(wrong, key=len) or "")
+
+
+def test_odd_films_decode_to_their_last_frame(decoder: DecoderProcess, tmp_path: Path) -> None:
+    for name, (film, count) in odd_films.healthy(tmp_path).items():
+        result = decode(decoder, film)
+        assert not isinstance(result, str), f"{name}: {result}"
+        probe, frames = result
+        assert [number_of(image) for image in frames.pixels[:count]] == list(range(count)), name
+        assert frames.ok[:count].all() and not frames.ok[count:].any(), name
+        # One frame stands for a claim that can't be true; the time it is shown is that of a frame.
+        assert probe.frames <= count + 1 and (
+            count == 1 or probe.end_s < 1.1 * probe.start_s[count - 1] + 0.2
+        )
+
+
+def test_frames_asked_for_in_any_order_are_those_frames(decoder: DecoderProcess, tmp_path: Path) -> None:
+    films = [film for film, count in odd_films.healthy(tmp_path).values() if count == FRAMES]
+    for base in bases(tmp_path):
+        films.append(tmp_path / base.name)
+    for film in films:
+        probe = decoder.probe(film)
+        size = fit_short_side(probe.height, probe.width, HEIGHT)
+        for first, step in ((35, 1), (7, 13), (20, 3), (0, 7), (11, 1), (12, 1), (39, 1)):
+            wanted = np.arange(first, FRAMES if step > 1 else first + 1, step)
+            frames = decoder.read(film, wanted, size)
+            assert [number_of(image) for image in frames.pixels] == wanted.tolist(), film.name
+
+
+def test_no_film_is_refused_at_once_and_stops_nothing(decoder: DecoderProcess, tmp_path: Path) -> None:
+    reasons = {}
+    for name, film in odd_films.refused(tmp_path).items():
+        result = decode(decoder, film)
+        assert isinstance(result, str), f"{name} gave frames"
+        assert str(tmp_path) not in result, "a reason names no folder"
+        reasons[name] = result
+    assert reasons["fifo"] == reasons["link to a device"] == reasons["directory"] == "not a regular file"
+    assert reasons["links in a circle"] == "Too many levels of symbolic links"
+    assert reasons["name too long"] == "File name too long"
+    # A decoder that really hangs: it waits for a writer of the FIFO, and is killed.
+    assert (
+        reasons["playlist naming a fifo"] == f"decoder made no progress for {DEADLINE_S:g} s and was killed"
+    )
+    assert not any(isinstance(decode(decoder, tmp_path / "whole.mkv"), str) for _ in range(2))
+
+
+def test_huge_pictures_decode_or_are_recorded(decoder: DecoderProcess, tmp_path: Path) -> None:
+    films = odd_films.bombs(tmp_path)
+    decoded = set()
+    for name, (film, side) in films.items():
+        result = decode(decoder, film)
+        if not isinstance(result, str):
+            probe, frames = result
+            assert (probe.height, probe.width, frames.ok.sum()) == (side, side, 1)
+            decoded.add(name)
+    assert decoded == {"png 16000, 1 bit", "png 16000, 8 bit"}
+    healthy = odd_films.write(tmp_path / "film.mp4", "libx264")
+    with DecoderProcess(DEADLINE_S, memory_bytes=400 << 20) as small:  # too little for 256 million pixels
+        result = decode(small, films["png 16000, 8 bit"][0])
+        assert isinstance(result, str) or not result[1].ok.any()
+        result = decode(small, healthy)
+        assert not isinstance(result, str) and result[1].ok.all()
+
+
+def test_a_strip_takes_no_more_memory_than_a_film() -> None:
+    height, width = fit_short_side(40, 65_000, 480)
+    assert height * width <= 16 * 480 * 480 and (height, width) == (5, 7680)
+
+
+def test_a_damaged_time_stamp_does_not_stretch_the_film(decoder: DecoderProcess, tmp_path: Path) -> None:
+    film = odd_films.write(tmp_path / "film.ts", "libx264")
+    data = bytearray(film.read_bytes())
+    # The seventh picture's PES header (ISO/IEC 13818-1): its time stamp's highest bit is 13 hours.
+    at = [i for i in range(len(data)) if data[i : i + 4] == b"\x00\x00\x01\xe0"][20] + 9
+    data[at] ^= 0b1000
+    film.write_bytes(data)
+    result = decode(decoder, film)
+    assert not isinstance(result, str)
+    probe, frames = result
+    assert probe.end_s < 2
+    shown = numbers(probe, frames)
+    assert len(shown) >= FRAMES - 1 and all(number == time for time, number in shown.items())
