@@ -16,7 +16,6 @@ from extract.accounts import Accounts, Summary
 from extract.config import ExtractConfig, RunOptions
 from extract.decode.process import Probe, fit_short_side
 from extract.decode.sampling import Grid
-from extract.lock import locked
 from extract.pool import Pool, ask_all
 from extract.progress import Progress, Snapshot
 from extract.report import speed_report
@@ -27,6 +26,7 @@ from manifests.finished import FinishedWindows
 from manifests.identity import content_id, movie_identity, video_fingerprint
 from manifests.inputs import Inputs
 from manifests.layout import FeaturesFolder
+from manifests.lock import locked
 from manifests.manifest import Manifest, Movie, load_manifest
 from manifests.reader import Shard
 from manifests.shard import FORMAT_VERSION, Film
@@ -46,10 +46,6 @@ def extract(
 
     folder = FeaturesFolder(out)
     config = config.resolved(on_gpu=options.gpus > 0)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(Problem(out, f"a folder that can be written ({error.strerror})")) from error
     with locked(folder.lock):
         _refuse_other_config(folder, config.to_dict())
         _refuse_dropped_films(folder, inputs.manifest)

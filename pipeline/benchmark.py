@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extract.accounts import EXIT_SOME_FAILED
-from extract.lock import locked
+from manifests.lock import locked
 from manifests.processes import die_with_parent
 from pipeline.display import make_console
 from train.benchmark.plan import Trial, begin, load_systems, systems_of, trials
@@ -34,7 +34,6 @@ def run_benchmark(
     """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code."""
     systems = [*systems_of(models), *(load_systems(preset) if preset else [])]
     planned = trials(systems, load_config(config), overrides, seeds, out, folds)
-    out.mkdir(parents=True, exist_ok=True)
     with locked(out / "lock"):
         begin(planned, shards, out)
         return _run_all(shards, out, planned)

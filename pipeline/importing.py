@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from manifests.errors import InputError, Problem
 from manifests.imports.ava import import_ava
 from manifests.imports.dataset import ImportedSet, write_dataset
 from manifests.imports.mstcn import read_mstcn
 from manifests.imports.rhas133 import Rhas133Options, read_rhas133
 from manifests.labels import write_labels
 from manifests.layout import FeaturesFolder
+from manifests.lock import locked
 from manifests.manifest import write_manifest
 from manifests.vocabulary import load_vocabulary
 
@@ -51,13 +51,8 @@ def import_rhas133_folder(
 def _write(imported: ImportedSet, out: Path) -> str:
     from rich.progress import Progress
 
-    from extract.lock import locked
     from pipeline.display import make_console
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(Problem(out, f"a folder that can be written ({error.strerror})")) from error
     console = make_console()
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
     with locked(FeaturesFolder(out).lock), bar as progress:

@@ -61,6 +61,10 @@ class RunFolder:
     def timelines(self) -> Path:
         return self.root / "timelines"
 
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
 
 @dataclass(frozen=True)
 class Run:

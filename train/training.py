@@ -7,10 +7,8 @@ The test split is never read here: that is left to `train.evaluation`, once, whe
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import yaml
 
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
+from manifests.lock import locked
 from train.checkpoint import Checkpoints
 from train.config import FREE, TrainConfig, config_from_dict, differences, plain, read_yaml, setting
 from train.data import Dataset, load_dataset
@@ -63,8 +62,7 @@ def train(
     model = build_for(config, data, dataset.splits["train"]).to(device)
     _check_link(model, config, dataset, features)
     folder = RunFolder(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with _locked(out / "lock"):
+    with locked(folder.lock):
         _begin(folder, config, data)
         ranks.gathered("the folder is ours")  # the others open it no sooner
 
@@ -169,18 +167,6 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
         check_data(folder, data, read_json(folder.data))
     write_text_atomically(folder.data, json.dumps(data, indent=1))
     write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keeps a second process out of a run's folder; the lock goes with the process."""
-    with path.open("w") as file:
-        try:
-            # Not `flock`: processes that read samples ahead would inherit it, and outlive a killed run by seconds.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(Problem(path, "a folder that no other process trains in")) from error
-        yield
 
 
 class _Several(Listener):

@@ -196,7 +196,9 @@ def test_another_config_or_other_data_is_refused(features: Path, tmp_path: Path)
 def test_two_processes_do_not_train_in_one_folder(features: Path, tmp_path: Path) -> None:
     with started(features, tmp_path) as process:
         assert process.stdout is not None and process.stdout.readline()
-        with pytest.raises(InputError, match="no other process"):
+        with pytest.raises(
+            InputError, match=f"process {process.pid}': expected no other run to be writing here"
+        ):
             train(features, tmp_path, toy_config(), "cpu")
         process.kill()
     train(features, tmp_path, toy_config(), "cpu")
