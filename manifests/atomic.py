@@ -34,6 +34,12 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
         sync(path.parent)  # else the new name may be lost
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Clears what a killed process was writing, in a folder and below it; for who holds the folder's lock."""
+    for temporary in folder.rglob(".rhas-*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """An OSError within it says which file could not be written: that of a full disk doesn't."""

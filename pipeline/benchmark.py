@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extract.accounts import EXIT_SOME_FAILED
+from manifests.atomic import remove_leftovers
 from manifests.lock import locked
 from manifests.processes import die_with_parent
 from pipeline.display import make_console
@@ -35,6 +36,7 @@ def run_benchmark(
     systems = [*systems_of(models), *(load_systems(preset) if preset else [])]
     planned = trials(systems, load_config(config), overrides, seeds, out, folds)
     with locked(out / "lock"):
+        remove_leftovers(out)
         begin(planned, shards, out)
         return _run_all(shards, out, planned)
 

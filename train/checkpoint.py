@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from manifests.atomic import write_bytes_atomically
+from manifests.atomic import remove_leftovers, write_bytes_atomically
 from manifests.errors import InputError, Problem
 from train.config import differences, setting
 
@@ -70,8 +70,7 @@ class Checkpoints:
     def prepare(self) -> None:
         """Makes the folder, and clears what a killed run was just writing."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left_over in self.folder.glob(".rhas-*.tmp"):
-            left_over.unlink(missing_ok=True)
+        remove_leftovers(self.folder)
 
     def save(
         self, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, record: Mapping[str, Any]

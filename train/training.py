@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import yaml
 
-from manifests.atomic import write_text_atomically
+from manifests.atomic import remove_leftovers, write_text_atomically
 from manifests.errors import InputError, Problem
 from manifests.lock import locked
 from train.checkpoint import Checkpoints
@@ -63,6 +63,7 @@ def train(
     _check_link(model, config, dataset, features)
     folder = RunFolder(out)
     with locked(folder.lock):
+        remove_leftovers(out)
         _begin(folder, config, data)
         ranks.gathered("the folder is ours")  # the others open it no sooner
 
