@@ -179,7 +179,7 @@ def test_a_damaged_time_stamp_does_not_stretch_the_film(decoder: DecoderProcess,
 
 def test_time_stamps_of_years_are_refused(decoder: DecoderProcess, tmp_path: Path) -> None:
     film = odd_films.write(tmp_path / "film.mp4", "libx264", options={"bf": "0"})
-    data = bytearray(film.read_bytes())
+    data = bytearray(film.read_bytes().replace(b"edts", b"free"))  # no edit list, which would cut it
     at = data.index(b"stts") + 16  # how long each frame lasts (ISO/IEC 14496-12)
     data[at : at + 4] = b"\x7f" * 4
     film.write_bytes(data)
