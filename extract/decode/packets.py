@@ -21,6 +21,10 @@ from numpy.typing import NDArray
 
 from extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
 
+# FFmpeg's warnings to stderr, where they are counted: damage that decodes anyway leaves only this trace.
+av.logging.restore_default_callback()
+av.logging.set_libav_level(av.logging.WARNING)
+
 # Where decord finds each frame again; elsewhere (MPEG-TS, AVI, MPEG-4 part 2 …) it is off by up to a group.
 EXACT = ("mov,mp4", "matroska"), ("h264", "hevc", "vp8", "vp9")
 UNSEEKABLE = ("mpeg", "mpegvideo")  # few frames have a time stamp: after a seek they are guessed wrongly
@@ -47,7 +51,7 @@ class Film:
             stream = _video(container)
             # Time stamps only: packets hold their data, and all of them would hold the film in memory.
             stamps = [
-                (p.pts, p.dts or p.pts, p.duration or 0, p.is_keyframe)
+                (p.pts, p.pts if p.dts is None else p.dts, p.duration or 0, p.is_keyframe)
                 for p in _packets(container, stream)
                 if p.pts is not None
             ]
@@ -74,7 +78,7 @@ class Film:
         self.shape = _tried(path)
         self._frames: Iterator[av.VideoFrame | None] = iter(())
         self._next: av.VideoFrame | None = None  # came out of the decoder for a later read
-        self._read_s = np.inf  # the time up to which `_frames` have come out
+        self._read_s = -np.inf  # the time up to which `_frames` have come out
 
     def read(
         self, start_s: NDArray[np.float64], indices: list[int], size: tuple[int, int]
@@ -86,10 +90,10 @@ class Film:
         """
         wanted = {index: at for at, index in enumerate(indices)}
         last_s = start_s[indices[-1]]
-        reason = ENDED
+        damaged = False
         for frame in self._from(start_s[indices[0]]):
             if frame is None:
-                reason = DAMAGED
+                damaged = True
                 continue
             time_s = frame.time - self.origin_s
             slack_s = TOLERANCE_S + abs(time_s) * np.finfo(np.float32).eps
@@ -97,8 +101,7 @@ class Film:
             if number < 0 or abs(start_s[number] - time_s) > slack_s:
                 continue  # a damaged time stamp
             if time_s > last_s + slack_s:
-                self._next = frame
-                reason = DAMAGED
+                self._next, damaged = frame, True  # what is missing came before
                 break
             self._read_s = time_s + slack_s
             if number in wanted:
@@ -106,12 +109,13 @@ class Film:
             if not wanted:
                 return
         for number, at in sorted(wanted.items()):
+            reason = DAMAGED if damaged or start_s[number] < self._read_s else ENDED
             yield at, None, f"frame {number}: {reason}"
 
     def _from(self, first_s: float) -> Iterator[av.VideoFrame | None]:
         """Intact frames from a key frame at or before `first_s` on; None where data are damaged."""
         if not self._read_s < first_s <= self._read_s + self._forward_s:
-            self._next, self._frames = None, self._opened_at(first_s)
+            self._next, self._frames, self._read_s = None, self._opened_at(first_s), -np.inf
         waiting = [] if self._next is None else [self._next]
         self._next = None
         return chain(waiting, self._frames)

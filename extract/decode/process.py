@@ -163,7 +163,7 @@ class DecoderProcess:
         request_read, request_write = os.pipe()
         event_read, event_write = os.pipe()
         passed = (request_read, event_write, self._buffer_fd)
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child
+        self._stderr = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  lives as long as the child
         child = subprocess.Popen(
             self._command(request_read, event_write),
             pass_fds=passed,
@@ -239,7 +239,7 @@ class DecoderProcess:
     def _messages(self) -> int:
         """Lines on the child's stderr since the last call. Forgets them: a run has thousands of windows."""
         self._stderr.seek(0)
-        lines = sum(1 for _ in self._stderr)
+        lines = self._stderr.read().count(b"\n")
         self._stderr.seek(0)  # for the child too, which shares the position
         self._stderr.truncate()
         return lines

@@ -63,6 +63,24 @@ def test_other_errors_pass():
     assert batches.size == 8
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_memory_that_libraries_lack_halves_the_batch_too(message):
+    def call(items):
+        if items.stop - items.start > 2:
+            raise RuntimeError(message)
+        return items.start
+
+    batches = Batches(8)
+    assert [result for _, result in batches.run(8, call)] == [0, 2, 4, 6]
+    assert batches.size == 2
+
+
 def test_memory_is_returned_only_when_the_error_has_let_go_of_it(monkeypatch):
     class Held:
         alive = 0

@@ -14,13 +14,14 @@ from scripted_models import ScriptedDetector, ScriptedEncoder, film
 from extract.config import ExtractConfig, RunOptions
 from extract.decode.process import Frames
 from extract.decode.windows import WindowFrames
+from extract.jobs import one_line
 from extract.one_pass import OnePass
 from extract.ray_stage import Layout, lay_out
 from extract.workers import ModelWorker, ReadReport, WriteWorker, window_task
 from manifests.errors import InputError
 from manifests.layout import FeaturesFolder
 from manifests.reader import Shard
-from manifests.shard import Window, empty_rows, failed_window
+from manifests.shard import SERIES, Window, empty_rows, failed_window
 from manifests.status import FrameStatus
 
 # --- how many workers
@@ -147,6 +148,35 @@ def test_speed_alone_repeats_two_batches_of_the_last_window():
     calls.clear()
     worker.speed_alone()
     assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]]
+
+
+def test_a_worker_out_of_memory_halves_its_batch_and_gives_the_same():
+    movie = make_movie("a")
+    task, frames = task_and_frames(movie, 0)
+    read = ReadReport(8, 8, "", False, 0.0)
+    _, expected = model_worker(movie, batch=8).encode(task, read, frames)
+    worker = model_worker(movie, batch=8)
+    worker.models.detector.memory, worker.models.encoder.memory = 3, 5
+    _, window = worker.encode(task, read, frames)
+    for name in SERIES:
+        np.testing.assert_array_equal(
+            getattr(window.persons["p0"], name), getattr(expected.persons["p0"], name)
+        )
+    assert (worker.models.detect_batches.size, worker.models.encode_batches.size) == (2, 4)
+    worker.encode(task, read, frames)  # and remembers
+    assert [len(numbers) for numbers, _ in worker.models.detector.calls] == [2] * 8
+
+
+def test_a_frame_that_exceeds_the_device_fails_its_window_and_not_the_worker():
+    movie = make_movie("a")
+    task, frames = task_and_frames(movie, 0)
+    worker = model_worker(movie)
+    worker.models.detector.memory = 0
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+    assert one_line(error.value) == "OutOfMemoryError: CUDA out of memory"
+    worker.models.detector.memory = 8
+    assert worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)[0].frames == 8
 
 
 class Exited(BaseException):

@@ -33,7 +33,7 @@ KINDS = (
 )
 
 
-def run(films: dict[str, Path], out: Path, fps: int = 5, **options: object) -> Summary:
+def run(films: dict[str, Path], out: Path, fps: int = 3, **options: object) -> Summary:
     manifest = out.with_suffix(".csv")
     rows = [f'{name},"{path}",p,the tall person' for name, path in films.items()]
     manifest.write_text("\n".join(["movie_id,video,person_id,reference", *rows]) + "\n")
@@ -98,7 +98,7 @@ def test_hostile_films_are_recorded_and_healthy_ones_lose_nothing(
     }
     assert lost | refused == {failure.movie_id for failure in failures} <= set(hostile)
     assert sum(failure.frames for failure in failures) == tally.lost
-    assert len(refused) > 15 and len(lost) > 3
+    assert len(refused) > 15 and len(lost) > 2
 
     undisturbed = FeaturesReader(alone)
     for name in healthy:

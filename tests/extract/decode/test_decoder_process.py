@@ -60,6 +60,18 @@ def test_a_damaged_packet_costs_frames_up_to_the_next_key_frame_only(tmp_path: P
     assert frames.reason == "frame 70: damaged film data"
 
 
+def test_messages_of_the_codec_are_counted_for_each_read_and_not_kept(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.ts", regular(60), b_frames=0)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3000] = b"\xff" * 3000
+    path.write_bytes(data)
+    with DecoderProcess() as decoder:
+        indices = np.arange(decoder.probe(path).frames)
+        counts = [decoder.read(path, indices, SIZE).messages for _ in range(4)]
+        assert counts[1] > 0 and len(set(counts[1:])) == 1
+        assert os.fstat(decoder._stderr.fileno()).st_size == 0
+
+
 @pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
 def test_a_truncated_film_keeps_what_decodes(tmp_path: Path, name: str) -> None:
     # An mp4 with its index in front still claims all 150 frames when its end is cut off.
