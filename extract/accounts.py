@@ -15,7 +15,7 @@ from manifests.errors import InputError
 from manifests.failures import Failure, film_failure, shard_failures, write_failures
 from manifests.layout import FeaturesFolder
 from manifests.manifest import Manifest
-from manifests.reader import Shard
+from manifests.reader import Shard, reading
 from manifests.tally import Tally
 
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED = 0, 3, 4
@@ -49,8 +49,9 @@ class Accounts:
     def _look(self, movie_id: str) -> None:
         self._tallies.pop(movie_id, None)
         self._failures.pop(movie_id, None)
+        path = self.folder.shard(movie_id)
         try:
-            with Shard(self.folder.shard(movie_id)) as shard:
+            with Shard(path) as shard, reading(path, "a feature shard"):
                 self._tallies[movie_id] = Tally.sum(
                     Tally.of(shard.person(p).status) for p in shard.person_ids
                 )

@@ -28,10 +28,10 @@ from manifests.inputs import Inputs
 from manifests.layout import FeaturesFolder
 from manifests.lock import locked
 from manifests.manifest import Manifest, Movie, load_manifest
-from manifests.reader import Shard
+from manifests.reader import Shard, reading
 from manifests.shard import FORMAT_VERSION, Film
 from manifests.snapshot import write_snapshot
-from manifests.verify import read_config
+from manifests.verify import read_config, shard_problems
 
 
 def extract(
@@ -55,7 +55,7 @@ def extract(
             extraction = _record_config(folder, config, described)
             embeddings = _prepare_sentences(pool, inputs.manifest)
             books = Accounts(folder, inputs.manifest)
-            todo = _unfinished(folder, inputs.manifest, extraction["extraction"], options, books)
+            todo = _unfinished(folder, inputs.manifest, extraction, options, books)
             write_snapshot(folder, inputs)
 
             def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[Film, set[int]]:
@@ -162,9 +162,16 @@ def _prepare_sentences(pool: Pool, manifest: Manifest) -> dict[str, Any]:
 
 
 def _unfinished(
-    folder: FeaturesFolder, manifest: Manifest, extraction_id: str, options: RunOptions, books: Accounts
+    folder: FeaturesFolder,
+    manifest: Manifest,
+    extraction: dict[str, Any],
+    options: RunOptions,
+    books: Accounts,
 ) -> list[Movie]:
-    """The films that need work. Raises InputError when some were extracted from other sentences or bytes."""
+    """The films that need work. Raises InputError when some were extracted from other sentences or bytes.
+
+    Reads every shard from end to end: what is damaged somewhere is mended here, or never.
+    """
     todo, changed = [], []
     for movie in manifest.movies:
         try:
@@ -172,18 +179,21 @@ def _unfinished(
         except OSError as error:
             books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
             continue
+        path = folder.shard(movie.movie_id)
+        new = movie_identity(extraction["extraction"], fingerprint, movie.persons)
         try:
-            with Shard(folder.shard(movie.movie_id)) as shard:
+            with Shard(path) as shard, reading(path, "a feature shard"):
                 old = shard.json("identity")
+                same = old == new or (not fingerprint and old["persons"] == new["persons"])
+                damaged = same and any(True for _ in shard_problems(shard, movie, extraction))
                 lost = any(
                     row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows()
                 )
         except InputError:  # none yet, or damaged: extracted (again)
             todo.append(movie)
             continue
-        new = movie_identity(extraction_id, fingerprint, movie.persons)
-        if old == new or (not fingerprint and old["persons"] == new["persons"]):
-            if lost and fingerprint:
+        if same:
+            if damaged or (lost and fingerprint):
                 todo.append(movie)
             continue
         todo.append(movie)

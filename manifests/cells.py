@@ -15,13 +15,19 @@ from collections.abc import Iterable
 from manifests.csvfile import Row
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+def is_identifier(value: str) -> bool:
+    """Whether it is safe as a file name and as a dataset name."""
+    return _ID.fullmatch(value) is not None and not value.endswith(".")
+
+
 def identifier(row: Row, column: str) -> str:
-    """An id that is safe as a file name and as a dataset name."""
+    """An id: see `is_identifier`."""
     value = row[column]
-    if not _ID.fullmatch(value) or value.endswith("."):
+    if not is_identifier(value):
         row.reject(
             column,
             "an id of 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit "
@@ -57,6 +63,14 @@ def number(row: Row, column: str, expected: str, least: float, most: float, defa
         return value
     row.reject(column, expected)
     return default
+
+
+def whole_number(row: Row, column: str, least: int) -> int:
+    """A whole number of at most 18 digits, so that it fits in 64 bits; `least` stands in for a rejected cell."""
+    if _WHOLE.fullmatch(row[column]) and int(row[column]) >= least:
+        return int(row[column])
+    row.reject(column, f"a whole number from {least}, of at most 18 digits")
+    return least
 
 
 def span(row: Row, required: bool) -> tuple[float, float]:

@@ -57,9 +57,18 @@ def preset_path(preset: str, folder: Path, option: str) -> Path:
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds. Raises InputError, naming the file."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        return plain_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(Problem(path, f"readable YAML ({error})")) from error
+
+
+def plain_yaml(text: str) -> Any:
+    """The data in a YAML text. Raises ValueError for anything else."""
+    try:
+        return yaml.safe_load(text)
+    # Tagged values that aren't what their tag says, and nesting without end, have no error of YAML's own.
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def overridden(
@@ -83,8 +92,8 @@ def overridden(
         if not equals or not isinstance(section, dict):
             raise InputError(Problem("--set", "section.key=value", value=override))
         try:
-            section[leaf] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            section[leaf] = plain_yaml(text)
+        except ValueError as error:
             raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
     return changed
 

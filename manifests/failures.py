@@ -58,7 +58,14 @@ def shard_failures(shard: Shard) -> list[Failure]:
         if lost:
             where = (float(time_s[start]), float(time_s[stop - 1]))
             found.append(
-                Failure(shard.movie_id, int(row["index"]), *where, row["stage"], row["reason"], lost)
+                Failure(
+                    shard.movie_id,
+                    int(row["index"]),
+                    *where,
+                    one_line(row["stage"]),
+                    one_line(row["reason"]),
+                    lost,
+                )
             )
     for person in persons:
         if (person.status == FrameStatus.OUTSIDE).all():
@@ -92,14 +99,17 @@ def _failure(row: Row) -> Failure:
         window=_count(row, "window") if row["window"] else "",
         start_s=cells.number(row, "start_s", seconds, -math.inf, math.inf) if row["start_s"] else "",
         end_s=cells.number(row, "end_s", seconds, -math.inf, math.inf) if row["end_s"] else "",
-        stage=row["stage"],
-        reason=row["reason"],
+        stage=_message(row, "stage"),
+        reason=_message(row, "reason"),
         frames=_count(row, "frames"),
     )
 
 
+def _message(row: Row, column: str) -> str:
+    if row[column] != one_line(row[column]):
+        row.reject(column, "one line of printable text")
+    return row[column]
+
+
 def _count(row: Row, column: str) -> int:
-    if not (row[column].isascii() and row[column].isdecimal()):
-        row.reject(column, "a whole number, 0 or more")
-        return 0
-    return int(row[column])
+    return cells.whole_number(row, column, 0)

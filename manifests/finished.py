@@ -33,7 +33,7 @@ class FinishedWindows:
             for row in shard.windows():
                 if row["index"] in planned and self._kept(shard, row):
                     self._rows[row["index"]] = row
-        self._parts = {index for index in planned if self._usable(self._part(index))}
+        self._parts = {index for index in planned if self._usable(index)}
 
     def indices(self) -> set[int]:
         return self._parts | set(self._rows)
@@ -63,20 +63,23 @@ class FinishedWindows:
         if row["id"] != self.film.window_id(row["index"]):
             return False
         try:
-            return self._counts(shard.window(row))
+            return self._counts(row["index"], shard.window(row))
         except (InputError, ValueError):
             return False
 
-    def _usable(self, path: Path) -> bool:
+    def _usable(self, index: int) -> bool:
+        path = self._part(index)
         if not path.exists():
             return False
         try:
-            return self._counts(read_part(path))
+            return self._counts(index, read_part(path))
         except (InputError, ValueError):
             path.unlink()
             return False
 
-    def _counts(self, window: Window) -> bool:
-        """Raises ValueError for a window that is not this film's."""
+    def _counts(self, index: int, window: Window) -> bool:
+        """Raises ValueError for a window that is not this one of this film's."""
+        if window.index != index:  # a part under the name of another
+            raise ValueError(f"window {window.index} in place of {index}")
         check_window(self.film, window)
         return window.done and not (self.retry_failed and window.reason)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from manifests import cells
 from manifests.csvfile import raise_problems, rows_with_header, write_rows
 from manifests.errors import Problem
 
@@ -25,17 +26,14 @@ def load_folds(path: Path) -> Folds:
     problems: list[Problem] = []
     folds: Folds = {}
     for row in rows_with_header(path, problems, required=COLUMNS):
-        if not (row["fold"].isascii() and row["fold"].isdecimal() and int(row["fold"]) >= 1):
-            row.reject("fold", "a whole number from 1")
+        fold, movie_id = cells.whole_number(row, "fold", 1), cells.identifier(row, "movie_id")
         if row["split"] not in SIDES:
             row.reject("split", " or ".join(SIDES))
-        if not row["movie_id"]:
-            row.reject("movie_id", "the id of a film")
         if row.sound(*COLUMNS):
-            films = folds.setdefault(int(row["fold"]), {})
-            if row["movie_id"] in films:
-                row.reject("movie_id", f"each film once in fold {row['fold']}")
-            films[row["movie_id"]] = row["split"]
+            films = folds.setdefault(fold, {})
+            if movie_id in films:
+                row.reject("movie_id", f"each film once in fold {fold}")
+            films[movie_id] = row["split"]
     raise_problems(problems)
     return folds
 

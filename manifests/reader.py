@@ -35,6 +35,7 @@ from manifests.shard import (
     empty_rows,
 )
 from manifests.status import FrameStatus
+from manifests.storage import Storage
 
 ATTRIBUTES = ("movie_id", "video", "fps", *STRUCTURED)
 # HDF5 has no error of its own, and what a damaged or foreign file holds may be of any type and size.
@@ -56,16 +57,13 @@ def reading(path: Path, what: str) -> Iterator[None]:
 def read_part(path: Path) -> Window:
     """The window stored in a part file. Raises InputError when it is damaged."""
     with reading(path, "the part of a window"), h5py.File(path, "r", locking=False) as file:
-        _refuse_foreign_storage(file, path)
+        Storage(file, path).check_part()
         persons = {
             person_id: PersonRows(**{name: group[name][...] for name in SERIES})
             for person_id, group in file["persons"].items()
         }
-        row = {
-            name: _text(file, name) if kind is str else kind(file.attrs[name])
-            for name, kind in WINDOW_COLUMNS.items()
-        }
-        return _window(_text(file, "movie_id"), row, persons)
+        row = {name: attribute(file, name, kind) for name, kind in WINDOW_COLUMNS.items()}
+        return _window(attribute(file, "movie_id", str), row, persons)
 
 
 def _window(movie_id: str, row: dict[str, Any], persons: dict[str, PersonRows]) -> Window:
@@ -96,8 +94,8 @@ class PersonSeries:
         group = file[f"persons/{person_id}"]
         self.movie_id = movie_id
         self.person_id = person_id
-        self.reference = _text(group, "reference")
-        self.split = _text(group, "split") if "split" in group.attrs else None
+        self.reference = attribute(group, "reference", str)
+        self.split = attribute(group, "split", str) if "split" in group.attrs else None
         self.time_s: NDArray[np.float64] = file["time_s"][...]
         self.source_frame: NDArray[np.int64] = file["source_frame"][...]
         self.status: NDArray[np.uint8] = group["status"][...]
@@ -127,39 +125,32 @@ class Shard:
                 raise
 
     def _check(self) -> None:
-        _refuse_foreign_storage(self.file, self.path)  # first: to look a name up is to follow its link
         attrs = self.file.attrs
-        form = _text(self.file, "format") if "format" in attrs else None
+        form = attribute(self.file, "format", str) if "format" in attrs else None
         if form != FORMAT:
             raise InputError(Problem(self.path, f"an HDF5 file of format {FORMAT}", value=form or "none"))
-        version = attrs.get("format_version", "none")
+        version = attribute(self.file, "format_version", np.int64) if "format_version" in attrs else "none"
         if version != FORMAT_VERSION:
             raise InputError(Problem(self.path, f"format version {FORMAT_VERSION}", value=version))
-        lacking = [a for a in ATTRIBUTES if a not in attrs]
-        lacking += [d for d in ("time_s", "source_frame", "persons", "windows") if d not in self.file]
-        lacking += [f"windows/{c}" for c in WINDOW_COLUMNS if f"windows/{c}" not in self.file]
-        for person_id in self.file.get("persons", ()):
-            lacking += [
-                f"{s} of person {person_id}" for s in SERIES if f"persons/{person_id}/{s}" not in self.file
-            ]
-        if lacking:
+        if lacking := [name for name in ATTRIBUTES if name not in attrs]:
             raise InputError(Problem(self.path, f"a complete shard; it lacks {', '.join(lacking)}"))
+        Storage(self.file, self.path).check_shard()
         for person_id in self.person_ids:
             self._check_form(person_id)
 
     def _check_form(self, person_id: str) -> None:
-        """Series of a film are of one length, and of the types that `manifests.shard` names."""
+        """Series of a film are of one length, and of the shapes that `manifests.shard` names."""
         group = self.file[f"persons/{person_id}"]
         samples = len(self.file["time_s"])
         template = empty_rows(np.zeros(0, bool), group["holistic"].shape[1:], FrameStatus.OUTSIDE)
         for name in SERIES:
-            like = getattr(template, name)
-            shape, dtype = (samples, *like.shape[1:]), like.dtype
-            if (group[name].shape, group[name].dtype) != (shape, dtype):
-                expected = f"{name} of person {person_id} to be {dtype} {shape}"
-                raise InputError(
-                    Problem(self.path, expected, value=f"{group[name].dtype} {group[name].shape}")
-                )
+            shape = (samples, *getattr(template, name).shape[1:])
+            if group[name].shape != shape:
+                expected = f"{name} of person {person_id} to be of shape {shape}"
+                raise InputError(Problem(self.path, expected, value=group[name].shape))
+        if (text := group.get("text_embedding")) is not None and text.ndim != 1:
+            expected = f"the text embedding of person {person_id} to be one row of numbers"
+            raise InputError(Problem(self.path, expected, value=text.shape))
 
     def __enter__(self) -> Shard:
         return self
@@ -169,21 +160,21 @@ class Shard:
 
     @property
     def movie_id(self) -> str:
-        return _text(self.file, "movie_id")
+        return attribute(self.file, "movie_id", str)
 
     @property
     def video(self) -> Path:
         """Where the film was when it was extracted."""
-        return Path(_text(self.file, "video"))
+        return Path(attribute(self.file, "video", str))
 
     @property
     def fps(self) -> float | None:
-        return float(self.file.attrs["fps"]) or None
+        return float(attribute(self.file, "fps", np.float64)) or None
 
     def json(self, name: str) -> dict[str, Any]:
         """One of the structured attributes: identity, config, models, versions, source."""
         with reading(self.path, f"an attribute {name}"):
-            value = json.loads(_text(self.file, name))
+            value = json.loads(attribute(self.file, name, str))
             if not isinstance(value, dict):
                 raise ValueError(f"not a JSON object but {type(value).__name__}")
             return value
@@ -214,9 +205,14 @@ class Shard:
         start, stop = row["start"], row["stop"]
         persons = {}
         with reading(self.path, f"window {row['index']} (samples {start} to {stop})"):
+            if not 0 <= start < stop <= len(self.file["time_s"]):
+                raise ValueError("the film has no such samples")
             for person_id in self.person_ids:
                 group = self.file[f"persons/{person_id}"]
                 if group["status"][start:stop].any():
+                    row_bytes = sum(group[name].nbytes // len(group[name]) for name in SERIES)
+                    if row_bytes * (stop - start) > self.path.stat().st_size:  # what was written takes room
+                        raise ValueError("the file is too small to hold them")
                     persons[person_id] = PersonRows(**{name: group[name][start:stop] for name in SERIES})
             return _window(self.movie_id, row, persons)
 
@@ -258,23 +254,10 @@ class FeaturesReader:
                 yield shard.person(person_id)
 
 
-def _text(group: h5py.Group, name: str) -> str:
-    """A text among the attributes, stored with a fixed length."""
-    return bytes(group.attrs[name]).decode()
-
-
-def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
-    """A file holds its data itself: links, external and virtual storage could read any file of the user's."""
-
-    def check(group: h5py.Group) -> None:
-        for name in group:
-            place = f"{group.name.rstrip('/')}/{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise InputError(Problem(path, "data stored in the file itself", value=f"link {place}"))
-            child = group[name]
-            if isinstance(child, h5py.Group):
-                check(child)
-            elif isinstance(child, h5py.Dataset) and (child.external or child.is_virtual):
-                raise InputError(Problem(path, "data stored in the file itself", value=f"external {place}"))
-
-    check(file)
+def attribute(group: h5py.Group, name: str, kind: type) -> Any:
+    """A single value. Raises TypeError, before it is read, for one of another type; texts are of fixed length."""
+    form = group.attrs.get_id(name)
+    if form.shape != () or not (form.dtype.kind == "S" if kind is str else form.dtype == kind):
+        raise TypeError(f"attribute {name} is {form.dtype} {form.shape}")
+    value = group.attrs[name]
+    return value.decode() if kind is str else value

@@ -8,6 +8,7 @@ whatever way, is a problem of its film and never ends the check of the others. M
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from manifests.identity import movie_identity, window_id
 from manifests.layout import FeaturesFolder
 from manifests.manifest import Movie, Person, load_manifest
 from manifests.reader import Shard, reading
+from manifests.shard import CHUNK_BYTES
 from manifests.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from manifests.tally import Tally
 
@@ -91,7 +93,7 @@ def _check_film(
     tally = None
     try:
         with Shard(path) as shard, reading(path, "a feature shard"):
-            for problem in _shard_problems(shard, movie, config):
+            for problem in shard_problems(shard, movie, config):
                 problems.append(problem)  # one by one, to keep those found before the damage
             lost = shard_failures(shard)
             tally = Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids)
@@ -116,7 +118,8 @@ def _described(failure: Failure) -> str:
     return f"window {failure.window}: {failure.frames} frames lost ({failure.stage}: {failure.reason})"
 
 
-def _shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterator[str]:
+def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterator[str]:
+    """All that is wrong with a shard by itself, read from end to end. Raises what reading a damaged one does."""
     if shard.movie_id != movie.movie_id:
         yield f"{shard.path}: it is the shard of film {shard.movie_id!r}"
     identity = shard.json("identity")
@@ -194,7 +197,8 @@ def _person_problems(
 
 def _there(data: Any, promised: NDArray[np.bool_]) -> bool:
     """Whether rows [T, ...] are finite where promised and NaN elsewhere; reads a few chunks at a time."""
-    step = data.chunks[0] * 16
+    row_bytes = math.prod(data.shape[1:]) * data.dtype.itemsize
+    step = data.chunks[0] * max(1, 16 * CHUNK_BYTES // max(1, row_bytes * data.chunks[0]))
     for first in range(0, len(promised), step):
         there = promised[first : first + step]
         finite = np.isfinite(data[first : first + step].reshape(len(there), -1))

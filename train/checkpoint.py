@@ -56,7 +56,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             record = json.loads((file.metadata() or {})[_RECORD])
             return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         message = f"a file of tensors written by rhas ({type(error).__name__}: {error})"
         raise InputError(Problem(path, message)) from error
 

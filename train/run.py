@@ -117,7 +117,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """What a JSON file of ours holds. Raises InputError, naming the file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(Problem(path, f"readable JSON ({error})")) from error
     if not isinstance(value, dict):
         raise InputError(Problem(path, "a JSON object", value=type(value).__name__))

@@ -143,7 +143,7 @@ def test_a_missing_window(folder: FeaturesFolder) -> None:
         for name in list(file["windows"]):
             column = file[f"windows/{name}"][...]
             del file[f"windows/{name}"]
-            file[f"windows/{name}"] = np.delete(column, 2)
+            file["windows"].create_dataset(name, data=np.delete(column, 2), fletcher32=True)
     found = problems(folder)["m1"]
     assert found[:2] == [
         "shards/m1.h5: person p1: 8 frames are in no window",

@@ -114,6 +114,8 @@ def _read_film(
             expected = movie_identity(record["extraction"], str(identity["video"]), movie.persons)
             others = [name for name in expected if identity.get(name) != expected[name]]
             others += [name for name in ("config", "models") if shard.json(name) != record[name]]
+            if shard.movie_id != movie.movie_id:
+                raise InputError(Problem(path, f"the shard of film {movie.movie_id}", value=shard.movie_id))
             if others:
                 wanted = "a shard that was extracted as config.json and manifest.csv say"
                 raise InputError(Problem(path, wanted, value=f"another {', '.join(others)}"))
