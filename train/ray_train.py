@@ -9,9 +9,9 @@ Both folders must be open to all nodes.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
-import pickle
 import secrets
 import shutil
 import sys
@@ -60,9 +60,8 @@ def train_distributed(
     raises, InputError for what the cluster doesn't have, and TrainingError when a worker is lost; the same call
     then goes on from the last checkpoint.
     """
-    # Sent along for its type: to unpickle that imports the module which registers the model, wherever it is.
-    # As bytes, since Ray Train's controller would unpickle it too, without the paths below.
-    settings = pickle.dumps(model_config(config.model, config.settings, "settings"))
+    # Workers import it, which registers the model, wherever it is.
+    module = type(model_config(config.model, config.settings, "settings")).__module__
     count = _checked_count(gpus, workers)
     features, out = features.absolute(), out.absolute()
     with _cluster(address):
@@ -73,7 +72,7 @@ def train_distributed(
         trainer = TorchTrainer(
             _work,
             train_loop_config={
-                "features": features, "out": out, "config": config, "events": events, "settings": settings,
+                "features": features, "out": out, "config": config, "events": events, "module": module,
                 "gpu": gpus > 0, "path": list(sys.path),
             },
             scaling_config=ray.train.ScalingConfig(
@@ -154,7 +153,7 @@ def _cluster(address: str | None) -> Iterator[None]:
 def _work(job: dict[str, Any]) -> None:
     """What each worker does."""
     sys.path += [place for place in job["path"] if place not in sys.path]
-    pickle.loads(job["settings"])
+    importlib.import_module(job["module"])
     ranks = _ProcessGroup()
     device = str(get_device()) if job["gpu"] else "cpu"
     try:
