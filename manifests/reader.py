@@ -136,6 +136,11 @@ class Shard:
         if lacking := [name for name in ATTRIBUTES if name not in attrs]:
             raise InputError(Problem(self.path, f"a complete shard; it lacks {', '.join(lacking)}"))
         Storage(self.file, self.path).check_shard()
+        for name in ("time_s", "source_frame", *(f"windows/{column}" for column in WINDOW_COLUMNS)):
+            if self.file[name].ndim != 1:
+                raise InputError(
+                    Problem(self.path, f"{name} to be of one dimension", value=self.file[name].shape)
+                )
         for person_id in self.person_ids:
             self._check_form(person_id)
 

@@ -136,8 +136,11 @@ def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterat
     if len(time_s) != len(source_frame) or not in_order:
         yield f"{shard.path}: time stamps or source frames are not in order"
     covered = np.zeros(len(time_s), dtype=bool)
+    window_frames = config["config"]["decode"]["window_frames"]
     for row in shard.windows():
         yield from _window_problems(shard, row, identity, covered)
+        if row["index"] * window_frames != row["start"]:
+            yield f"{shard.path}: window {row['index']} begins at sample {row['start']}, as none of this number does"
     for person_id in shard.person_ids:
         if person_id not in {p.person_id for p in movie.persons}:
             yield f"{shard.path}: person {person_id}: the manifest names no such person"
@@ -176,6 +179,8 @@ def _person_problems(
     series = shard.person(person.person_id)
     if series.reference != person.reference:
         yield f"{name}: the reference differs from manifest.csv"
+    if series.text_embedding is not None and not np.isfinite(series.text_embedding).all():
+        yield f"{name}: the text embedding is not finite"
     inside = (time_s >= person.start_s) & (time_s < person.end_s)
     if (inside & ~covered).any():
         yield f"{name}: {(inside & ~covered).sum()} frames are in no window"
