@@ -7,6 +7,7 @@ restart would lose.
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import time
@@ -222,8 +223,9 @@ class WriteWorker:
         self.folder = FeaturesFolder(root)
 
     def write(self, window: Window) -> float:
-        """Seconds it took."""
+        """Seconds it took. Raises OSError for a disk that is full or gone."""
         clock = time.perf_counter()
+        self._check_root()
         write_part(self.folder, window)
         return time.perf_counter() - clock
 
@@ -234,6 +236,7 @@ class WriteWorker:
         stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took.
         """
         clock = time.perf_counter()
+        self._check_root()
         kept = FinishedWindows(self.folder, film)
         finished = kept.indices()
 
@@ -245,6 +248,11 @@ class WriteWorker:
         write_shard(self.folder, film, load)
         kept.remove_parts()
         return time.perf_counter() - clock
+
+    def _check_root(self) -> None:
+        """Where a file system was lost, folders could be made anew, under it."""
+        if not self.folder.root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the features folder is gone", str(self.folder.root))
 
 
 def window_task(

@@ -24,7 +24,7 @@ from manifests.atomic import write_text_atomically
 from manifests.layout import FeaturesFolder
 from manifests.reader import Shard, read_part
 from manifests.shard import write_part, write_shard
-from tests.faults.kill_extraction import SETTINGS, write_films
+from tests.faults.kill_extraction import write_films
 from tests.faults.kill_training import SETTINGS as TRAINING
 from train.checkpoint import read_tensors, write_tensors
 
@@ -72,20 +72,10 @@ def stores(folder: Path, free_kib: int) -> None:
 
 def extracts(folder: Path, free_kib: int) -> None:
     """`rhas extract` says which file had no room, and goes on when there is some."""
-    manifest = write_films(folder / "films")
-    command = [
-        "extract",
-        "--movies",
-        str(manifest),
-        "--out",
-        str(folder / "features"),
-        "--preset",
-        "tiny-random",
-    ]
-    command += [argument for setting in SETTINGS for argument in ("--set", setting)]
+    command = extract_command(write_films(folder / "films"), folder / "features")
     with nearly_full(folder, free_kib):
-        _rhas_fails(command)
-    _rhas(command)
+        _fails(command)
+    _succeeds(command)
     assert problems(folder / "features") == []
     assert not list(folder.rglob("*.tmp")) and not (folder / "features" / "parts").exists()
 
@@ -93,33 +83,28 @@ def extracts(folder: Path, free_kib: int) -> None:
 def trains(folder: Path, free_kib: int) -> None:
     """`rhas train` says which file had no room, and ends with the weights that it would have had."""
     features = toy_features(folder / "features")
-    command = ["train", "--shards", str(features), "--config", "small"]
+    command = [sys.executable, "-m", "pipeline.cli", "train", "--shards", str(features), "--config", "small"]
     command += [argument for setting in TRAINING for argument in ("--set", setting)]
     with nearly_full(folder, free_kib):
-        _rhas_fails([*command, "--out", str(folder / "run")])
+        _fails([*command, "--out", str(folder / "run")])
     for name in ("run", "alone"):
-        _rhas([*command, "--out", str(folder / name)])
+        _succeeds([*command, "--out", str(folder / name)])
     one, other = (
         (folder / name / "checkpoints" / "best.safetensors").read_bytes() for name in ("run", "alone")
     )
     assert one == other and not list(folder.rglob("*.tmp"))
 
 
-def _rhas(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    done = _run(arguments)
+def _succeeds(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done
 
 
-def _rhas_fails(arguments: list[str]) -> None:
-    done = _run(arguments)
+def _fails(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stdout + done.stderr
     assert "No space left on device" in done.stderr and "error: " in done.stderr, done.stderr
     print(done.stderr.strip().splitlines()[-1])
-
-
-def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipeline.cli", *arguments], capture_output=True, text=True)
 
 
 if __name__ == "__main__":

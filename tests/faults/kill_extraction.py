@@ -81,7 +81,8 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
         rounds += 1
         while True:
             before = _stored(out)
-            process, clock = _start(manifest, out), time.monotonic()
+            process = subprocess.Popen(extract_command(manifest, out), stdout=subprocess.DEVNULL)
+            clock = time.monotonic()
             last = met["driver"] >= kills
             if _ended_within(process, 600 if last else drawn.uniform(1, seconds)):
                 assert process.returncode == EXIT_DONE
@@ -103,11 +104,10 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
     return met
 
 
-def _start(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
+def extract_command(manifest: Path, out: Path) -> list[str]:
     settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
-    command = [sys.executable, "-m", "pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
-               "--preset", "tiny-random", "--batch", "8", *settings]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return [sys.executable, "-m", "pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
+            "--preset", "tiny-random", "--batch", "8", *settings]  # fmt: skip
 
 
 def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
