@@ -24,7 +24,7 @@ from manifests.atomic import write_text_atomically
 from manifests.layout import FeaturesFolder
 from manifests.reader import Shard, read_part
 from manifests.shard import write_part, write_shard
-from tests.faults.kill_extraction import write_films
+from tests.faults.kill_extraction import extract_command, write_films
 from tests.faults.kill_training import SETTINGS as TRAINING
 from train.checkpoint import read_tensors, write_tensors
 
