@@ -207,12 +207,13 @@ class _Disk(io.FileIO):
 
     def write(self, data: Any) -> int:
         left = memoryview(data).cast("B")
+        size = len(left)
         while len(left) and self.error is None:
             try:
                 left = left[super().write(left) :]
             except OSError as error:
                 self.error = error
-        return len(memoryview(data).cast("B"))
+        return size
 
     def truncate(self, size: int | None = None) -> int:
         try:

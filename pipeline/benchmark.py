@@ -16,7 +16,7 @@ from manifests.atomic import remove_leftovers
 from manifests.lock import locked
 from manifests.processes import die_with_parent
 from pipeline.display import make_console
-from train.benchmark.plan import Trial, begin, load_systems, systems_of, trials
+from train.benchmark.plan import Trial, TrialFolder, begin, load_systems, systems_of, trials
 from train.benchmark.results import gather
 from train.benchmark.tables import write_tables
 from train.config import load_config
@@ -44,15 +44,15 @@ def run_benchmark(
 def _run_all(shards: Path, out: Path, planned: Sequence[Trial]) -> int:
     console, failed = make_console(), {}
     for number, trial in enumerate(planned, start=1):
-        label = f"{number}/{len(planned)} {trial.folder.name}"
+        label = f"{number}/{len(planned)} {trial.name}"
         if trial.done:
             console.print(f"{label}: done before", highlight=False)
             continue
         console.print(f"{label}: training", highlight=False)
         if error := _run(shards, trial):
-            failed[trial.folder] = f"failed: {error}"
+            failed[trial.name] = f"failed: {error}"
             console.print(f"{label}: failed: {error}", highlight=False, style="red")
-        reached = [t for t in planned if t.done or t.folder in failed]
+        reached = [t for t in planned if t.done or t.name in failed]
         write_tables(out, *gather(reached, failed))
     write_tables(out, *gather(planned, failed))
     console.print((out / "table.md").read_text(), highlight=False, markup=False)
@@ -61,36 +61,36 @@ def _run_all(shards: Path, out: Path, planned: Sequence[Trial]) -> int:
 
 def _run(shards: Path, trial: Trial) -> str:
     """Why it failed, in a line that names its log; empty if it did not."""
-    with trial.log.open("ab") as log:
+    with trial.folder.log.open("ab") as log:
         began = log.tell()
-        command = [sys.executable, "-m", "pipeline.benchmark", str(shards), str(trial.folder)]
+        command = [sys.executable, "-m", "pipeline.benchmark", str(shards), str(trial.folder.root)]
         code = subprocess.run(command, stderr=log).returncode
     if code == 0 and trial.done:
         return ""
-    said = trial.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
+    said = trial.folder.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
     if code < 0:
         said.append(f"killed by {signal.Signals(-code).name}")
-    return f"{said[-1] if said else f'its process ended with {code}'} ({trial.log})"
+    return f"{said[-1] if said else f'its process ended with {code}'} ({trial.folder.log})"
 
 
-def _one(shards: Path, folder: Path) -> None:
+def _one(shards: Path, folder: TrialFolder) -> None:
     """Trains and measures the run that `folder` is planned for, from where it was left."""
     import torch
 
     from pipeline.training import train_run
     from train.benchmark.cost import CostLog, write_cost
     from train.evaluation import evaluate_run, read_metrics
-    from train.run import RunFolder, open_run
+    from train.run import open_run
 
-    cost = CostLog(folder / "steps.csv")
-    train_run(shards, folder, str(folder / "planned.yaml"), [], listeners=[cost])
+    cost = CostLog(folder.steps)
+    train_run(shards, folder.root, str(folder.planned), [], listeners=[cost])
     training = cost.ended()
     # The test split is read once, however often a benchmark is interrupted.
-    if "test" not in read_metrics(RunFolder(folder)):
-        evaluate_run(folder, "test")
-    parameters = sum(p.numel() for p in open_run(folder, "cpu").model.parameters())
+    if "test" not in read_metrics(folder):
+        evaluate_run(folder.root, "test")
+    parameters = sum(p.numel() for p in open_run(folder.root, "cpu").model.parameters())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    write_cost(folder / "cost.json", parameters, device, training)
+    write_cost(folder.cost, parameters, device, training)
 
 
 if __name__ == "__main__":
@@ -98,6 +98,6 @@ if __name__ == "__main__":
 
     die_with_parent()
     try:
-        _one(Path(sys.argv[1]), Path(sys.argv[2]))
+        _one(Path(sys.argv[1]), TrialFolder(Path(sys.argv[2])))
     except RhasError as error:
         sys.exit(str(error))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from manifests import configs
 from manifests.checks import at_least, one_of, require
 from manifests.configs import from_mapping, overridden, preset_path, read_yaml
+from manifests.errors import Problem
 from train.data.config import DataConfig, TargetConfig
 from train.postprocess import PostprocessConfig
 
@@ -121,6 +122,17 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "
             yield from differences(a, b, f"{where}{name}.")
         elif a != b or (name in one) != (name in other):
             yield f"{where}{name}"
+
+
+def refused_changes(
+    file: Path, before: Mapping[str, Any], now: Mapping[str, Any], expected: str, free: Sequence[str]
+) -> list[Problem]:
+    """A problem for each setting that isn't as `file` has it, but for those below `free`."""
+    return [
+        Problem(file, f"{setting(before, name)}: {expected}", column=name, value=setting(now, name))
+        for name in differences(before, now)
+        if name.split(".")[0] not in free
+    ]
 
 
 def setting(values: Mapping[str, Any], name: str) -> str:

@@ -20,7 +20,7 @@ from manifests.atomic import remove_leftovers, write_text_atomically
 from manifests.errors import InputError, Problem
 from manifests.lock import locked
 from train.checkpoint import Checkpoints
-from train.config import FREE, TrainConfig, config_from_dict, differences, plain, read_yaml, setting
+from train.config import FREE, TrainConfig, config_from_dict, plain, read_yaml, refused_changes
 from train.data import Dataset, load_dataset
 from train.evaluation import evaluate_run
 from train.inference import score, stitch
@@ -150,20 +150,9 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
     """Writes what the run is, or checks that it is what it was."""
     if folder.config.exists():
         before = config_from_dict(read_yaml(folder.config), folder.config).to_dict()
-        changed = [name for name in differences(before, config.to_dict()) if name.split(".")[0] not in FREE]
-        if changed:
-            expected = "the settings that the run began with (another run needs another folder)"
-            raise InputError(
-                [
-                    Problem(
-                        folder.config,
-                        f"{setting(before, name)}: {expected}",
-                        column=name,
-                        value=setting(config.to_dict(), name),
-                    )
-                    for name in changed
-                ]
-            )
+        expected = "the settings that the run began with (another run needs another folder)"
+        if problems := refused_changes(folder.config, before, config.to_dict(), expected, FREE):
+            raise InputError(problems)
     if folder.data.exists():
         check_data(folder, data, read_json(folder.data))
     write_text_atomically(folder.data, json.dumps(data, indent=1))

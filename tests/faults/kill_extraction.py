@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from extractions import assert_same, problems, series
+from extractions import WORKERS, assert_same, problems, series
 from numbered_films import regular, write_film
-from process_tree import assert_ended, process_tree
+from process_tree import assert_ended, command, process_tree, processes
 
 from extract.accounts import EXIT_DONE
 from extract.config import RunOptions, load_config
@@ -30,10 +30,6 @@ from manifests.layout import FeaturesFolder
 SETTINGS = ["decode.window_frames=8", "detector.carry_frames=2"]
 FRAMES = {"a": 240, "b": 90}
 SAMPLES = sum(frames // 2 for frames in FRAMES.values())  # at 15/s of 30/s
-VICTIMS = {
-    "model worker": "ray::ModelWorker", "decoder": "ray::DecodeWorker", "writer": "ray::WriteWorker",
-    "decoder's child": "extract.decode.child",
-}  # fmt: skip
 
 
 def write_films(folder: Path) -> Path:
@@ -89,14 +85,18 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
                 seconds = time.monotonic() - clock
                 break
             others = list(process_tree(process.pid))
-            workers = [pid for pid in others if any(name in _command(pid) for name in VICTIMS.values())]
+            workers = [pid for pid in others if any(name in command(pid) for name in WORKERS.values())]
             process.kill()
             process.wait()
             assert_ended(workers)
             everyone += others
             met["driver"] += 1
-            met["driver, with windows stored" if _stored(out) else "driver, before any"] += 1
-            assert before <= _stored(out), "a stored window was lost"
+            met[
+                "driver, with windows stored"
+                if _stored(out) or any(out.glob("shards/[!.]*"))
+                else "driver, before any"
+            ] += 1
+            _assert_kept(before, out)
         _assert_whole(out, undisturbed)
     # Ray's own agents hold nothing, and take a minute to notice that their Ray is gone.
     assert_ended(everyone, within_s=90)
@@ -118,11 +118,19 @@ def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def _stored(out: Path) -> set[tuple[str, int]]:
-    """Films and windows that are safe: in parts, or in a shard that took their place."""
-    parts = {(path.parent.name, int(path.name.split("-")[0])) for path in out.glob("parts/*/[0-9]*.h5")}
-    whole = {film for film in FRAMES if FeaturesFolder(out).shard(film).exists()}
-    return parts | {(film, index) for film in whole for index in range(FRAMES[film])}
+def _stored(out: Path) -> dict[tuple[str, int], int]:
+    """Films and windows that are safe in parts, with the time at which they were written."""
+    return {
+        (path.parent.name, int(path.name.split("-")[0])): path.stat().st_mtime_ns
+        for path in out.glob("parts/*/[0-9]*.h5")
+    }
+
+
+def _assert_kept(before: dict[tuple[str, int], int], out: Path) -> None:
+    """What was stored is there as it was written then, or in its film's shard."""
+    now, folder = _stored(out), FeaturesFolder(out)
+    for window, written in before.items():
+        assert now.get(window) == written or folder.shard(window[0]).exists(), f"{window} was lost, or redone"
 
 
 @contextmanager
@@ -132,9 +140,8 @@ def _killing(drawn: random.Random, met: Counter[str], kills: int) -> Iterator[No
 
     def kill_on() -> None:
         while sum(met.values()) < kills and not over.wait(drawn.uniform(0.1, 2.5)):
-            kind = drawn.choice(list(VICTIMS))
-            found = [pid for pid in process_tree(os.getpid()) if VICTIMS[kind] in _command(pid)]
-            if found:
+            kind = drawn.choice(list(WORKERS))
+            if found := processes(WORKERS[kind]):
                 os.kill(drawn.choice(sorted(found)), signal.SIGKILL)
                 met[kind] += 1
 
@@ -145,13 +152,6 @@ def _killing(drawn: random.Random, met: Counter[str], kills: int) -> Iterator[No
     finally:
         over.set()
         thread.join()
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _assert_whole(out: Path, undisturbed: dict) -> None:

@@ -12,6 +12,11 @@ from manifests.verify import verify
 
 # Workers may batch and thread differently: rounding in float32, stored as float16.
 TOLERANCE = 2e-3
+# What the command lines of an extraction's processes contain.
+WORKERS = {
+    "model worker": "ray::ModelWorker", "decoder": "ray::DecodeWorker", "writer": "ray::WriteWorker",
+    "decoder's child": "extract.decode.child",
+}  # fmt: skip
 
 
 def problems(out: Path) -> list[str]:

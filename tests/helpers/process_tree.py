@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,19 @@ def process_tree(pid: int) -> Iterator[int]:
             yield from process_tree(int(child))
 
 
+def command(pid: int) -> str:
+    """Its command line; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def processes(name: str) -> list[int]:
+    """Processes started by this one, directly or not, whose command line contains `name`."""
+    return [pid for pid in process_tree(os.getpid()) if name in command(pid)]
+
+
 def alive(pid: int) -> bool:
     """Neither gone nor a zombie, which waits for nothing but its parent."""
     try:
@@ -32,7 +46,5 @@ def assert_ended(pids: Iterable[int], within_s: float = 30) -> None:
     deadline = time.monotonic() + within_s
     left = list(pids)
     while left := [pid for pid in left if alive(pid)]:
-        assert time.monotonic() < deadline, [
-            Path(f"/proc/{p}/cmdline").read_text().replace("\0", " ") for p in left
-        ]
+        assert time.monotonic() < deadline, [command(pid).replace("\0", " ") for pid in left]
         time.sleep(0.02)

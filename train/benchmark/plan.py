@@ -19,7 +19,7 @@ from manifests.atomic import write_text_atomically
 from manifests.configs import preset_path, read_yaml
 from manifests.errors import InputError, Problem
 from manifests.reader import FeaturesReader
-from train.config import PRESETS, TrainConfig, config_from_dict, differences, plain, setting, with_overrides
+from train.config import PRESETS, TrainConfig, config_from_dict, plain, refused_changes, with_overrides
 from train.evaluation import read_metrics
 from train.models.registry import model_config
 from train.run import RunFolder, read_json
@@ -39,26 +39,43 @@ class System:
 
 
 @dataclass(frozen=True)
+class TrialFolder(RunFolder):
+    """Paths below the folder of a benchmark's run."""
+
+    @property
+    def planned(self) -> Path:
+        return self.root / "planned.yaml"
+
+    @property
+    def steps(self) -> Path:
+        return self.root / "steps.csv"
+
+    @property
+    def cost(self) -> Path:
+        return self.root / "cost.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+
+@dataclass(frozen=True)
 class Trial:
     """A system with a seed, and a fold if there are any."""
 
     system: System
     seed: int
-    folder: Path
+    folder: TrialFolder
     config: TrainConfig  # with all settings of the model
 
     @property
-    def planned(self) -> Path:
-        return self.folder / "planned.yaml"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.txt"
+    def name(self) -> str:
+        return self.folder.root.name
 
     @property
     def done(self) -> bool:
         """Trained, and measured on the test split."""
-        return (self.folder / "cost.json").is_file() and "test" in read_metrics(RunFolder(self.folder))
+        return self.folder.cost.is_file() and "test" in read_metrics(self.folder)
 
 
 def systems_of(models: Sequence[str]) -> list[System]:
@@ -122,7 +139,7 @@ def trials(
                 if fold is not None:
                     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
                     name += f"-fold{fold}"
-                planned.append(Trial(system, seed, out / "runs" / name, config))
+                planned.append(Trial(system, seed, TrialFolder(out / "runs" / name), config))
     return planned
 
 
@@ -136,28 +153,18 @@ def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
     if record.exists() and read_json(record).get("digest") != data["digest"]:
         expected = f"the features and labels that {out} was begun with (other data needs another --out)"
         problems.append(Problem(features, expected))
+    expected = "the settings that the run began with (another config needs another --out)"
     for trial in planned:
-        before = read_yaml(trial.planned) if trial.planned.exists() else None
-        if not isinstance(before, Mapping):
-            continue
-        now = trial.config.to_dict()
-        problems += [
-            Problem(
-                trial.planned,
-                f"{setting(before, name)}, as the run was begun (another config needs another --out)",
-                column=name,
-                value=setting(now, name),
-            )
-            for name in differences(before, now)
-            if name not in FREE
-        ]
+        before = read_yaml(trial.folder.planned) if trial.folder.planned.exists() else None
+        if isinstance(before, Mapping):
+            problems += refused_changes(trial.folder.planned, before, trial.config.to_dict(), expected, FREE)
     if problems:
         raise InputError(problems)
     out.mkdir(parents=True, exist_ok=True)
     write_text_atomically(record, json.dumps(data, indent=1))
     for trial in planned:
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(trial.planned, yaml.safe_dump(trial.config.to_dict(), sort_keys=False))
+        trial.folder.root.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(trial.folder.planned, yaml.safe_dump(trial.config.to_dict(), sort_keys=False))
 
 
 def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,7 @@ import pandas as pd
 from train.benchmark.plan import Trial
 from train.evaluation import read_metrics
 from train.results import COLUMNS, NAMES, tau_text
-from train.run import RunFolder, read_json
+from train.run import read_json
 
 TOP1 = {
     "top-1 MoF": "mof", "top-1 edit": "edit",
@@ -23,9 +22,9 @@ HEADLINE = "macro F1@50"
 DONE, BASELINE = "done", "baseline"
 
 
-def gather(reached: Sequence[Trial], failed: Mapping[Path, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(runs, table): a row for each trial, then for the baselines of each seed and fold; and mean and standard
-    deviation for each system and baseline. `failed`: why, by the run's folder.
+    deviation for each system and baseline. `failed`: why, by the run's name.
     """
     rows, baselines = [], []
     for trial in reached:
@@ -34,11 +33,11 @@ def gather(reached: Sequence[Trial], failed: Mapping[Path, str]) -> tuple[pd.Dat
             "fold": trial.config.data.fold if trial.config.data.split == "fold" else None,
         }  # fmt: skip
         row: dict[str, Any] = {"system": trial.system.name, "model": trial.system.model, **at}
-        row |= {"config": str(trial.folder / "config.yaml"), "status": failed.get(trial.folder, DONE)}
+        row |= {"config": str(trial.folder.config), "status": failed.get(trial.name, DONE)}
         if trial.done:
             measured, cost = (
-                read_metrics(RunFolder(trial.folder))["test"],
-                read_json(trial.folder / "cost.json"),
+                read_metrics(trial.folder)["test"],
+                read_json(trial.folder.cost),
             )
             chosen = measured["checkpoint"]
             row |= {"τ": tau_text(chosen["tau"]), "epoch": chosen["epoch"], "device": cost["device"]}

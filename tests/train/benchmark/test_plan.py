@@ -14,10 +14,10 @@ from train.config import load_config
 
 def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
     planned = trials(systems_of(["actdiff", "ltcontext"]), load_config("small"), [], 2, tmp_path, (1, 3))
-    assert [trial.folder.name for trial in planned[:4]] == [
+    assert [trial.name for trial in planned[:4]] == [
         "actdiff-seed0-fold1", "ltcontext-seed0-fold1", "actdiff-seed0-fold3", "ltcontext-seed0-fold3",
     ]  # fmt: skip
-    assert len({trial.folder for trial in planned}) == 8
+    assert len({trial.folder.root for trial in planned}) == 8
     assert {(trial.config.data.split, trial.config.data.fold) for trial in planned} == {
         ("fold", 1),
         ("fold", 3),
