@@ -73,6 +73,7 @@ def extract(
             Scheduler(pool, config, options, progress, open_film).run(iter(todo))
             progress.tick(force=True)
             ratios = ask_all(pool, pool.models, "speed_alone", attempts=1, otherwise=None)
+        _remove_leftovers(folder)
         report = speed_report(progress, pool.layout, ratios)
         if report["frames"] or not folder.report.exists():  # a rerun with nothing to do has no speed to tell
             write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
@@ -110,7 +111,10 @@ def _refuse_dropped_films(folder: FeaturesFolder, manifest: Manifest) -> None:
 
 
 def _remove_leftovers(folder: FeaturesFolder) -> None:
-    """Temporary files of a run that was killed; the lock makes sure that nobody is writing them."""
+    """Temporary files of a run, or of a writer within it, that was killed; for when nobody is writing any.
+
+    The lock keeps other runs away.
+    """
     for temporary in (
         *folder.root.glob(".*.tmp"),
         *folder.root.glob("shards/.*.tmp"),

@@ -76,6 +76,23 @@ def test_a_worker_that_is_killed_or_stuck_is_replaced(
     assert_same(undisturbed, series(tmp_path))
 
 
+def test_what_a_killed_writer_was_writing_is_cleared(manifest: Path, tmp_path: Path) -> None:
+    config = load_config("tiny-random", ["decode.window_frames=8"])
+    left = tmp_path / "shards" / ".a.h5.1.tmp"  # as one leaves it that dies within a shard
+
+    def listen(now: Snapshot) -> None:
+        if now.windows_done and not left.exists():
+            left.parent.mkdir(exist_ok=True)
+            left.write_bytes(b"half a shard")
+            seen.append(now.windows_done)
+
+    seen: list[int] = []
+    assert (
+        extract(load_inputs(manifest), tmp_path, config, RunOptions(batch=8), listen).exit_code == EXIT_DONE
+    )
+    assert seen and not list(tmp_path.rglob("*.tmp"))
+
+
 def test_an_existing_cluster_is_joined_and_left_running(manifest: Path, tmp_path: Path) -> None:
     import subprocess
     import sys
