@@ -45,7 +45,7 @@ class DetectorConfig:
     """How the sentence is grounded: which GroundingDINO, and what counts as a detection."""
 
     implementation: Literal["groundingdino", "transformers"] = "groundingdino"
-    # A released checkpoint (.pth), a local directory or a hub id; or `random:tiny` / `random:full`.
+    # A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`.
     weights: str = "IDEA-Research/grounding-dino-tiny"
     backbone: Literal["swin-t", "swin-b"] = "swin-t"  # which released architecture a .pth checkpoint holds
     text_encoder: str = "bert-base-uncased"  # local directory or hub id, used by .pth checkpoints
@@ -82,7 +82,9 @@ class EncoderConfig:
     """Which vision-language encoder turns frames and crops into features."""
 
     kind: Literal["blip2", "clip"] = "blip2"
-    weights: str = "Salesforce/blip2-itm-vit-g"  # local directory or hub id; or `random:tiny` / `random:full`
+    weights: str = (
+        "Salesforce/blip2-itm-vit-g"  # local directory, hub id, shipped:mini, random:tiny or random:full
+    )
     tokens: Literal["mean", "all"] = "mean"  # of the Q-Former's query tokens; `all` is 32 times the disk
     crop_margin: float = 0.1  # added on each side of the person's box, as a share of its longer side
 

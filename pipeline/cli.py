@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from pipeline.import_commands import ActionsOption, import_app
+from pipeline.world_commands import world_app
 
 EXIT_INTERRUPTED = 130
 SHOWN_PROBLEMS = 50
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(import_app, name="import")
+app.add_typer(world_app, name="world")
 
 Movies = Annotated[
     Path,
@@ -141,7 +143,9 @@ def extract(
     from manifests.inputs import load_inputs
     from pipeline.display import live, make_console, print_summary
 
-    inputs = load_inputs(movies, labels or _labels_beside(movies), actions)
+    inputs = load_inputs(
+        movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
+    )
     config = load_config(preset, _overrides(fps, detector, encoder, settings))
     options = RunOptions(
         gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
@@ -162,9 +166,9 @@ def extract(
     raise typer.Exit(summary.exit_code)
 
 
-def _labels_beside(movies: Path) -> Path | None:
-    """`labels.csv` in the manifest's folder belongs to it."""
-    beside = movies.parent / "labels.csv"
+def _beside(movies: Path, name: str) -> Path | None:
+    """`labels.csv` and `actions.csv` in the manifest's folder belong to it."""
+    beside = movies.parent / name
     return beside if beside.is_file() else None
 
 

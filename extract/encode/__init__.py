@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.config import EncoderConfig
+from extract.shipped_weights import place
 from manifests.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     from extract.encode.blip2 import Blip2Encoder
     from extract.encode.clip import ClipEncoder
 
-    _require_directory_or_hub_id(config.weights)
+    weights = place(config.weights, "encoder")
+    _require_directory_or_hub_id(weights)
     try:
         if config.kind == "blip2":
-            return Blip2Encoder.from_pretrained(config.weights, config.tokens)
-        return ClipEncoder.from_pretrained(config.weights)
+            return Blip2Encoder.from_pretrained(weights, config.tokens)
+        return ClipEncoder.from_pretrained(weights)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         expected = (
             f"a {config.kind} model that loads, in a local directory or on the hub; loading said: {error}"

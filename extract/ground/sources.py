@@ -1,7 +1,7 @@
 """Where weights, configs and tokenizers come from, with errors that say what was looked for.
 
-A place is `random:tiny` or `random:full`, a released checkpoint file, a local directory in transformers'
-format, or an id on the Hugging Face hub.
+A place is `random:tiny` or `random:full`, `shipped:mini`, a released checkpoint file, a local directory in
+transformers' format, or an id on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from extract.ground.text import DELIMITER_IDS, DELIMITERS
+from extract.shipped_weights import place as shipped_place
 from extract.torchvision_fix import ensure_importable
 from manifests.errors import InputError, Problem
 
@@ -27,14 +28,14 @@ def kind_of(weights: str) -> Kind:
         if weights not in ("random:tiny", "random:full"):
             raise _problem("weights", weights, "random:tiny or random:full")
         return "random"
-    path = Path(weights).expanduser()
+    path = Path(shipped_place(weights, "detector")).expanduser()
     if path.is_file():
         return "released"
     if path.suffix in _CHECKPOINT_SUFFIXES:
         raise _problem(
             "weights", weights, "a released GroundingDINO checkpoint at this path, where no file is"
         )
-    _refuse_missing_folder("weights", weights)
+    _refuse_missing_folder("weights", str(path))
     return "transformers"
 
 
@@ -43,6 +44,8 @@ def pretrained_port(weights: str) -> tuple[GroundingDinoForObjectDetection, Any]
     ensure_importable()
     import torch
     from transformers import AutoConfig, GroundingDinoForObjectDetection
+
+    weights = shipped_place(weights, "detector")
 
     wanted = "a GroundingDINO in transformers' format (config.json, model.safetensors, tokenizer files)"
     config = _fetch(AutoConfig.from_pretrained, "weights", weights, wanted)

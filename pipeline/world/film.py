@@ -161,7 +161,7 @@ class _Stage:
         area, kept = _area(whole), _area(cut)
         if kept == 0:
             return outside
-        pixels_in_frame = np.count_nonzero(self.owners == pen.owner)
+        pixels_in_frame = int(np.count_nonzero(self.owners == pen.owner))
         return cut / (self.width, self.height, self.width, self.height), kept / area, pixels_in_frame
 
     def ball(self, ball: Ball, frame: int) -> None:

@@ -37,7 +37,7 @@ _LASTS = {
     "hugging": (2, 4), "shaking hands": (2, 3.5),
 }  # fmt: skip
 # What hands start after idling, by posture, and what may follow at once.
-_NEXT_HANDS = {
+_NEXT_HANDS: dict[str, dict[str, float]] = {
     "standing": {"waving": 3, "clapping": 2, "pointing": 3, "drinking": 2, "phoning": 3, "carrying": 2,
                  "stretching": 1},
     "walking": {"phoning": 3, "carrying": 5, "waving": 1.5, "pointing": 0.5},
@@ -155,7 +155,7 @@ def _change_posture(rng: np.random.Generator, actor: _Actor) -> None:
 def _change_hands(rng: np.random.Generator, actor: _Actor) -> None:
     options = _NEXT_HANDS[actor.posture]
     after = _FOLLOWS.get(actor.hands)
-    if after in options and rng.random() < _FOLLOW_CHANCE:
+    if after is not None and after in options and rng.random() < _FOLLOW_CHANCE:
         actor.hands = after
     elif actor.hands:
         actor.hands = IDLE

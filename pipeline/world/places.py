@@ -103,13 +103,13 @@ def draw_shots(rng: np.random.Generator, frames: int, places: int) -> tuple[Shot
 
 def _furnish(rng: np.random.Generator, image: np.ndarray, floor: int) -> None:
     """A window, a picture, a shelf, a bush, or clothes on a hook: colours of persons, but nobody."""
-    height, total = image.shape[:2]
+    total = image.shape[1]
     x, colour = int(rng.integers(total)), _colour(rng)
     kind = rng.integers(4)
     if kind == 0:
-        w, h, y = rng.integers(16, 60), rng.integers(16, 50), rng.integers(4, max(5, floor - 60))
-        cv2.rectangle(image, (x, int(y)), (x + int(w), int(y + h)), colour, cv2.FILLED)
-        cv2.rectangle(image, (x, int(y)), (x + int(w), int(y + h)), (60, 50, 45), 2)
+        w, h, y = (int(rng.integers(*span)) for span in ((16, 60), (16, 50), (4, max(5, floor - 60))))
+        cv2.rectangle(image, (x, y), (x + w, y + h), colour, cv2.FILLED)
+        cv2.rectangle(image, (x, y), (x + w, y + h), (60, 50, 45), 2)
     elif kind == 1:
         w, h = int(rng.integers(24, 70)), int(rng.integers(24, 70))
         cv2.rectangle(image, (x, floor - h), (x + w, floor + 4), colour, cv2.FILLED)

@@ -1,0 +1,222 @@
+"""Writes a made world to disk: films, and beside them what is known of them.
+
+    OUT/manifest.csv, labels.csv, actions.csv   as every extraction reads them
+    OUT/references.csv                          all paraphrases: movie_id,person_id,reference
+    OUT/persons.csv                             looks: movie_id,person_id,gender,shirt,trousers,hair,hat,height
+    OUT/films/MOVIE.mp4                         H.264, 15 frames a second
+    OUT/truth/MOVIE.npz                         per frame: boxes, inside, visible, actions (see `Truth`)
+
+Every file is the same, to the bit, for the same seed (with the same versions of OpenCV and FFmpeg). A film that is
+there with its truth is not made again, so an interrupted command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from itertools import groupby
+from multiprocessing import get_context
+from operator import itemgetter
+from pathlib import Path
+
+import av
+import numpy as np
+
+from manifests.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
+from manifests.csvfile import write_rows
+from manifests.errors import InputError, Problem
+from manifests.labels import COLUMNS as LABEL_COLUMNS
+from manifests.lock import locked
+from manifests.manifest import REQUIRED_COLUMNS
+from manifests.vocabulary import ABSENT, Vocabulary, write_vocabulary
+from pipeline.world import FILMS
+from pipeline.world.film import HEIGHT, WIDTH, Film
+from pipeline.world.lives import ACTIONS, FPS
+from pipeline.world.looks import Look
+
+OUTSIDE = 0.25  # who has less of their box than this in the frame is N/A
+_SHORTEST_ABSENCE = 8  # frames; briefer ones are a step over the edge
+_NAMED = [field.name for field in fields(Look) if field.name != "skin"]
+
+
+@dataclass(frozen=True)
+class World:
+    """What is asked for; a folder holds one of these."""
+
+    films: int = 24
+    seed: int = 0
+    shortest_s: float = 30
+    longest_s: float = 90
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.films < 1:
+            problems.append(Problem("--films", "at least 1", value=self.films))
+        if self.seed < 0:
+            problems.append(Problem("--seed", "at least 0", value=self.seed))
+        if not 2 <= self.shortest_s <= self.longest_s <= 3600:
+            value = f"{self.shortest_s:g} to {self.longest_s:g}"
+            problems.append(Problem("--seconds", "2 <= shortest <= longest <= 3600 seconds", value=value))
+        if problems:
+            raise InputError(problems)
+
+    def film(self, number: int) -> Film:
+        return Film.made(FILMS, self.seed, number, (self.shortest_s, self.longest_s))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a film of T frames and P persons.
+
+    boxes [T, P, 4], inside [T, P] and visible [T, P] are those of `film.Picture`; actions [T, P, A] bool are in the
+    order of `lives.ACTIONS`, with none where `absent` [T, P] is.
+    """
+
+    boxes: np.ndarray
+    inside: np.ndarray
+    visible: np.ndarray
+    actions: np.ndarray
+    absent: np.ndarray
+
+    @classmethod
+    def load(cls, path: Path) -> Truth:
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def movie_id(number: int) -> str:
+    return f"world_{number:04d}"
+
+
+def truth_path(world: Path, movie: str) -> Path:
+    """Where the truth of a film lies in a world's folder."""
+    return world / "truth" / f"{movie}.npz"
+
+
+def write_world(out: Path, world: World, workers: int = 1, made: Callable[[int], None] | None = None) -> Path:
+    """Writes the films that aren't there yet and all tables; returns the manifest's path.
+
+    `made` is called with the frames of each film that is done. Raises InputError if the folder holds another world.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / "lock"):
+        _check_same(out / "world.json", world)
+        for folder in (out / "films", out / "truth"):
+            folder.mkdir(exist_ok=True)
+        remove_leftovers(out)
+        for frames in _write_films(out, world, workers):
+            if made is not None:
+                made(frames)
+        _write_tables(out, world)
+    return out / "manifest.csv"
+
+
+def _check_same(record: Path, world: World) -> None:
+    asked = {field.name: getattr(world, field.name) for field in fields(world)}
+    if record.exists():
+        before = json.loads(record.read_text())
+        # More films of the same seed are the same world, longer.
+        if before | {"films": world.films} != asked:
+            raise InputError(
+                Problem(record, f"the world that this folder began with: {before}", value=str(asked))
+            )
+    write_text_atomically(record, json.dumps(asked))
+
+
+def _write_films(out: Path, world: World, workers: int) -> Iterator[int]:
+    jobs = [(out, world, number) for number in range(world.films)]
+    if workers <= 1:
+        yield from map(_write_film, jobs)
+        return
+    # Spawned: a fork would inherit the threads of whatever the caller runs.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_write_film, jobs)
+
+
+def _write_film(job: tuple[Path, World, int]) -> int:
+    out, world, number = job
+    film, movie = world.film(number), movie_id(number)
+    path, truth = out / "films" / f"{movie}.mp4", truth_path(out, movie)
+    if path.exists() and truth.exists():
+        return film.frames
+    shape = film.frames, len(film.cast)
+    boxes, inside, visible = (
+        np.zeros((*shape, 4), np.float32),
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.float32),
+    )
+    video = io.BytesIO()
+    with av.open(video, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        # One thread: the encoder's decisions depend on how many there are. No macroblock tree: with it, one film in
+        # five came out otherwise at times, from the same pictures.
+        stream.options = {
+            "preset": "veryfast",
+            "crf": "18",
+            "g": "60",
+            "threads": "1",
+            "x264-params": "mbtree=0",
+        }
+        for at in range(film.frames):
+            picture = film.picture(at)
+            boxes[at], inside[at], visible[at] = picture.boxes, picture.inside, picture.visible
+            frame = av.VideoFrame.from_ndarray(picture.image, format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    absent = absences(inside)
+    actions = film.lives.multi_hot() & ~absent[..., None]
+    arrays = io.BytesIO()
+    np.savez_compressed(
+        arrays, boxes=boxes, inside=inside, visible=visible, actions=actions, absent=absent
+    )  # fmt: skip
+    write_bytes_atomically(path, video.getvalue())
+    write_bytes_atomically(truth, arrays.getvalue())
+    return film.frames
+
+
+def absences(inside_TP: np.ndarray) -> np.ndarray:
+    """[T, P] bool: who is out of the picture, for half a second or longer."""
+    absent = inside_TP < OUTSIDE
+    for person in range(absent.shape[1]):
+        for start, end in runs(absent[:, person]):
+            if end - start < _SHORTEST_ABSENCE:
+                absent[start:end, person] = False
+    return absent
+
+
+def runs(flags_T: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Half-open stretches [start, end) of frames in which the flag is set."""
+    for flag, frames in groupby(enumerate(flags_T.tolist()), key=itemgetter(1)):
+        numbers = [number for number, _ in frames]
+        if flag:
+            yield numbers[0], numbers[-1] + 1
+
+
+def _write_tables(out: Path, world: World) -> None:
+    persons, references, looks, labels = [], [], [], []
+    for number in range(world.films):
+        film, movie = world.film(number), movie_id(number)
+        truth = Truth.load(truth_path(out, movie))
+        for person, who in enumerate(film.cast):
+            key = movie, who.person_id
+            # Which of the paraphrases an extraction reads goes round.
+            sentence = who.references[number % len(who.references)]
+            persons.append((movie, f"films/{movie}.mp4", who.person_id, sentence))
+            references += [(*key, paraphrase) for paraphrase in who.references]
+            looks.append((*key, *(getattr(who.look, name) or "" for name in _NAMED)))
+            intervals = [(ABSENT, *run) for run in runs(truth.absent[:, person])]
+            for action, flags in zip(ACTIONS, truth.actions[:, person].T, strict=True):
+                intervals += [(action, *run) for run in runs(flags)]
+            intervals.sort(key=lambda interval: (interval[1:], interval[0]))
+            labels += [(*key, name, start / FPS, end / FPS) for name, start, end in intervals]
+    write_vocabulary(Vocabulary(ACTIONS), out / "actions.csv")
+    write_rows(out / "references.csv", ("movie_id", "person_id", "reference"), references)
+    write_rows(out / "persons.csv", ("movie_id", "person_id", *_NAMED), looks)
+    write_rows(out / "labels.csv", LABEL_COLUMNS, labels)
+    write_rows(out / "manifest.csv", REQUIRED_COLUMNS, persons)

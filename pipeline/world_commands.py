@@ -1,0 +1,37 @@
+"""The commands `rhas world …`: made films whose truth is known, and the small models that are trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class _FilmsByDefault(TyperGroup):
+    """`rhas world OUT` means `rhas world films OUT`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["films", *args]
+        return super().parse_args(ctx, args)
+
+
+world_app = typer.Typer(
+    help="Make films whose truth is known: `rhas world OUT`.", no_args_is_help=True, cls=_FilmsByDefault
+)
+
+
+@world_app.command("films")
+def make_films(
+    out: Annotated[Path, typer.Argument(help="Folder for manifest, labels, films and truth")],
+    films: Annotated[int, typer.Option(help="How many films; a rerun may ask for more")] = 24,
+    seed: Annotated[int, typer.Option(help="Everything follows from it")] = 0,
+    seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest film")] = (30.0, 90.0),
+    workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
+) -> None:
+    """Make films of two to four persons with manifest, labels, references and truth."""
+    from pipeline.making_worlds import make_world
+
+    make_world(out, films, seed, seconds, workers)
