@@ -1,13 +1,14 @@
-"""Tokenizers for random models: made on the spot, nothing downloaded.
+"""Tokenizers for models that are made here: nothing downloaded.
 
-They know single characters only. That is enough for any ASCII sentence to become tokens, different ones for
-different sentences, which is all that a model with random weights can use.
+They know single characters, and words if they are given some. Characters are enough for any ASCII sentence to become
+tokens, different ones for different sentences, which is all that a model with random weights can use.
 """
 
 from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 BERT_BASE_VOCABULARY = 30522
@@ -18,13 +19,13 @@ _FIRST_CHARACTER = 999
 _CHARACTERS = [c for c in map(chr, range(33, 127)) if c not in string.ascii_uppercase]
 
 
-def write_bert_tokenizer(folder: Path, vocab_size: int = 1280) -> None:
-    """Writes a lower-casing BERT tokenizer (`vocab.txt`, `tokenizer_config.json`) of ASCII characters.
+def write_bert_tokenizer(folder: Path, vocab_size: int = 1280, words: Sequence[str] = ()) -> None:
+    """Writes a lower-casing BERT tokenizer (`vocab.txt`, `tokenizer_config.json`) of ASCII characters and `words`.
 
     Special tokens, "." and "?" have their ids of bert-base-uncased; the continuations ("##a") follow the
-    characters; the rest of the `vocab_size` ids are fillers that no text produces.
+    characters and the words these; the rest of the `vocab_size` ids are fillers that no text produces.
     """
-    pieces = [*_CHARACTERS, *(f"##{c}" for c in _CHARACTERS)]
+    pieces = [*_CHARACTERS, *(f"##{c}" for c in _CHARACTERS), *(word for word in words if len(word) > 1)]
     if vocab_size < _FIRST_CHARACTER + len(pieces):
         raise ValueError(f"got {vocab_size = }, expected at least {_FIRST_CHARACTER + len(pieces)}")
     vocabulary = [_SPECIAL.get(i, f"[unused{i}]") for i in range(vocab_size)]

@@ -1,0 +1,146 @@
+"""Trains the small GroundingDINO on the made world."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from extract.ground.text import Captioner
+from pipeline.world.film import HEIGHT, WIDTH
+from pipeline.world.looks import Look
+from pipeline.world.training.detector_losses import Targets, detection_losses, look_losses
+from pipeline.world.training.detector_model import (
+    LOOKS,
+    STRIDE,
+    TrainedDetector,
+    detector_config,
+    save_detector,
+)
+from pipeline.world.training.fit import Task, fit
+from pipeline.world.training.scenes import Scene, draw_reference, draw_scenes
+from pipeline.world.training.vocabulary import write_tokenizer
+
+IMAGES, SENTENCES = 10, 2  # of a step, and of an image
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as extraction normalises
+_MOST_PERSONS = 4
+_ABSENT = 0.08  # share of sentences about somebody who isn't in the picture
+
+
+class DetectorTask(Task):
+    """Scenes, sentences and losses of each step."""
+
+    def __init__(
+        self, seed: int, tokenizer: Any, config: Any | None = None, device: torch.device | None = None
+    ) -> None:
+        self.seed, self.device = seed, device or torch.device("cpu")
+        self.tokenizer = tokenizer
+        self.captioner = Captioner(tokenizer, 64)
+        self.module: TrainedDetector = TrainedDetector(config or detector_config(), seed)
+        self.centres_A2 = torch.cat([_centres(STRIDE), _centres(2 * STRIDE)]).to(self.device)
+
+    def scale(self, name: str) -> float:
+        return 0.2 if "sampling_offsets" in name else 1.0
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        scenes, rng = draw_scenes(self.seed, step, IMAGES)
+        return self.losses_of(scenes, rng)
+
+    def losses_of(self, scenes: list[Scene], rng: np.random.Generator) -> dict[str, Tensor]:
+        """Losses of some scenes, with sentences that `rng` draws."""
+        pixels = np.stack([scene.image for scene in scenes])
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+        pixels_B3HW = ((torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std).to(self.device)
+        image_N, words, targets = self._ask(scenes, rng)
+        seen = self.module.see(pixels_B3HW)
+        output = self.module.ground(seen, image_N, pixels_B3HW, words)
+        boxes, clear, looks = self._looks(scenes)
+        fine = seen[0][0][0]
+        after = output.encoder_last_hidden_state_vision[:, : fine.shape[2] * fine.shape[3]]
+        after = after.transpose(1, 2).unflatten(2, fine.shape[2:])
+        looks_N = {name: values[image_N] for name, values in looks.items()}
+        return {
+            **detection_losses(output, targets, self.centres_A2),
+            "look": 0.5 * look_losses(fine, self.module.backbone_heads, boxes, clear, looks)
+            + 0.5 * look_losses(after, self.module.encoder_heads, boxes[image_N], clear[image_N], looks_N),
+        }
+
+    def _ask(
+        self, scenes: list[Scene], rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], Targets]:
+        images, captions, meant = [], [], []
+        for number, scene in enumerate(scenes):
+            seen, unseen = np.flatnonzero(scene.visible), np.flatnonzero(scene.seen < 0.02)
+            asked = rng.permutation(seen)[:SENTENCES].tolist()
+            asked += rng.choice(seen, SENTENCES - len(asked)).tolist()
+            if len(unseen) and rng.random() < _ABSENT * SENTENCES * 3:  # not every scene has somebody absent
+                asked[-1] = int(unseen[0])
+            for person in asked:
+                images.append(number)
+                captions.append(self.captioner.captions([draw_reference(rng, scene.cast, person)])[0])
+                meant.append(person if scene.visible[person] else -1)
+        longest = max(len(caption.input_ids) for caption in captions)
+        ids, phrase = (
+            torch.zeros(len(captions), longest, dtype=torch.long),
+            torch.zeros(len(captions), longest, dtype=torch.bool),
+        )
+        for row, caption in enumerate(captions):
+            ids[row, : len(caption.input_ids)] = torch.tensor(caption.input_ids)
+            phrase[row, caption.spans[0].start : caption.spans[0].stop] = True
+        image_N = torch.tensor(images, device=self.device)
+        ids = ids.to(self.device)
+        boxes = self._padded([scene.boxes for scene in scenes], (4,))
+        visible = self._padded([scene.visible for scene in scenes]).bool()
+        hidden = self._padded([~scene.visible & (scene.seen > 0.02) for scene in scenes]).bool()
+        targets = Targets(
+            boxes[image_N], visible[image_N], hidden[image_N], torch.tensor(meant, device=self.device),
+            phrase.to(self.device), ids != 0,
+        )  # fmt: skip
+        return image_N, {"input_ids": ids, "attention_mask": (ids != 0).long()}, targets
+
+    def _looks(self, scenes: list[Scene]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Boxes [B, P, 4], whose looks are where a standing person has them [B, P], and the looks as indices."""
+        boxes = self._padded([scene.boxes for scene in scenes], (4,))
+        seen = self._padded([scene.seen > 0.7 for scene in scenes]).bool()
+        upright = (boxes[..., 3] - boxes[..., 1]) * HEIGHT > (boxes[..., 2] - boxes[..., 0]) * WIDTH
+        looks = {
+            name: self._padded(
+                [np.array([_index(name, who.look) for who in scene.cast]) for scene in scenes]
+            ).long()
+            for name in LOOKS
+        }
+        return boxes, seen & upright, looks
+
+    def _padded(self, rows: list[np.ndarray], shape: tuple[int, ...] = ()) -> Tensor:
+        """Values of each scene's persons [B, P, ...], zero for who isn't there."""
+        padded = np.zeros((len(rows), _MOST_PERSONS, *shape), dtype=np.float32)
+        for number, row in enumerate(rows):
+            padded[number, : len(row)] = row
+        return torch.from_numpy(padded).to(self.device)
+
+
+def _index(name: str, look: Look) -> int:
+    return LOOKS[name].index(getattr(look, name) or "")
+
+
+def _centres(stride: int) -> Tensor:
+    """Places [positions, 2] of a feature level, x and y as shares of the frame, row by row."""
+    h, w = -(-HEIGHT // stride), -(-WIDTH // stride)
+    y, x = torch.meshgrid((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w, indexing="ij")
+    return torch.stack([x, y], -1).flatten(0, 1)
+
+
+def train_detector(
+    out: Path, work: Path, seed: int, steps: int, device: torch.device, say: Callable[[str], None]
+) -> None:
+    """Trains for `steps` steps, going on from what `work` holds, and writes the model to `out`."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = write_tokenizer(Path(folder))
+    task = DetectorTask(seed, tokenizer, device=device)
+    fit(task, work / "detector.safetensors", steps, device, lambda line: say(f"detector: {line}"))
+    save_detector(task.module, tokenizer, out)
