@@ -1,8 +1,8 @@
 """What the small GroundingDINO is trained by. Its own loss in transformers finds people, but not who is meant.
 
 Proposals and queries answer to all persons near them, not to one each (strict matching lets sixteen clustered queries
-pull their boxes apart); boxes are learnt for everybody, words for the one who is meant, and beside "is it this one?" stands
-the choice among the persons of the picture, which is the question asked.
+pull their boxes apart); boxes are learnt for everybody, words for the one who is meant, and beside "is it this one?"
+stands the choice among the persons of the picture, which is the question asked.
 
 Shapes: N sentences, P persons (padded), S tokens, A proposals of the encoder, Q queries of the decoder.
 Boxes are (x1, y1, x2, y2) as shares of the frame.
@@ -11,6 +11,7 @@ Boxes are (x1, y1, x2, y2) as shares of the frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,14 +38,14 @@ class Targets:
     tokens_NS: Tensor  # bool: all tokens
 
 
-def detection_losses(output: object, targets: Targets, centres_A2: Tensor) -> dict[str, Tensor]:
+def detection_losses(output: Any, targets: Targets, centres_A2: Tensor) -> dict[str, Tensor]:
     """Weighted losses of a forward pass; `centres_A2` are the proposals' places, x and y as shares."""
     S = targets.tokens_NS.shape[1]
     proposals_NAS, proposed_NA4 = (
         output.enc_outputs_class[..., :S],
         corners(output.enc_outputs_coord_logits.sigmoid()),
-    )  # type: ignore[attr-defined]
-    logits_NQS, boxes_NQ4 = output.logits[..., :S], corners(output.pred_boxes)  # type: ignore[attr-defined]
+    )
+    logits_NQS, boxes_NQ4 = output.logits[..., :S], corners(output.pred_boxes)
     own_NA, skip_NA = _by_centre(centres_A2, targets)
     iou_NQP = iou(boxes_NQ4[:, :, None], targets.boxes_NP4[:, None]).detach() * targets.visible_NP[:, None]
     best_NQ, own_NQ = iou_NQP.max(dim=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ def _start(model: Any) -> None:
 @contextmanager
 def _given(backbone: nn.Module, result: tuple[list[Any], list[Any]]) -> Iterator[None]:
     """Inside, the backbone gives this result: the model asks for it once for each sentence."""
-    backbone.forward = lambda *_: (list(result[0]), list(result[1]))  # type: ignore[method-assign]
+    backbone.forward = lambda *_: (list(result[0]), list(result[1]))
     try:
         yield
     finally:
@@ -101,7 +102,5 @@ def _given(backbone: nn.Module, result: tuple[list[Any], list[Any]]) -> Iterator
 
 def save_detector(trained: TrainedDetector, tokenizer: Any, folder: Path) -> None:
     """Writes the model without its training heads, in half precision, as transformers loads it."""
-    import copy
-
     copy.deepcopy(trained.model).cpu().half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -23,7 +23,7 @@ _PRACTICE = {"shirt": 1.0, "trousers": 2.0, "hair": 2.5, "hat": 2.0, "height": 1
 
 @dataclass(frozen=True)
 class Scene:
-    """A frame [H, W, 3] uint8 with its P persons: boxes [P, 4], the share of each that can be seen [P], actions [P, A]."""
+    """A frame [H, W, 3] uint8 with P persons: boxes [P, 4], the share of each that can be seen [P], actions [P, A]."""
 
     image: np.ndarray
     boxes: np.ndarray
