@@ -348,14 +348,31 @@ def benchmark(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for films, features, the picture and the run")] = Path(
-        "demo"
-    ),
+    out: Annotated[Path, typer.Argument(help="Folder for films, features, run and report")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer films and less training")] = False,
 ) -> None:
-    """Make a few small films and take them through both stages with small models."""
-    from pipeline.demo import run_demo
+    """Make films, take them through both stages with small models, and leave a page that shows it."""
+    from pipeline.demo import FULL, QUICK, run_demo
 
-    raise typer.Exit(run_demo(out))
+    raise typer.Exit(run_demo(out, QUICK if quick else FULL))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page, the film and the timelines")],
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Where the run's features are, if they were moved")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    movie: Annotated[
+        str | None, typer.Option("--movie", help="Film to show [default: the one that came out best]")
+    ] = None,
+) -> None:
+    """One page to show around: results beside the baselines, timelines, a film with all of it drawn in."""
+    from pipeline.report.making import write_report
+
+    typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))
 
 
 def main() -> None:

@@ -1,12 +1,16 @@
-"""`rhas world`: what a user sees while films are made."""
+"""`rhas world …`: what a user sees while films are made, and models fitted to them and measured."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from extract.config import load_config
+from extract.shipped_weights import FOLDER
+from manifests.errors import InputError, Problem
 from pipeline.display import make_console
 from pipeline.world.writing import World, write_world
 
@@ -31,3 +35,44 @@ def make_world(out: Path, films: int, seed: int, seconds: tuple[float, float], w
         highlight=False,
     )
     return manifest
+
+
+def fit_models(out: Path, seed: int, only: str, detector_steps: int, encoder_steps: int) -> None:
+    """Fits the small models and writes them to `out`/detector and `out`/encoder; `out`/work is to go on from."""
+    import torch
+
+    from pipeline.world.training.detector import train_detector
+    from pipeline.world.training.encoder import train_encoder
+
+    if only not in ("both", "detector", "encoder"):
+        raise InputError(Problem("--only", "detector, encoder or both", value=only))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    console = make_console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    if only != "encoder":
+        train_detector(out / "detector", out / "work", seed, detector_steps, device, say)
+    if only != "detector":
+        train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
+
+
+def print_measures(models: Path | None, films: int, seed: int) -> None:
+    """Prints what the small models reach on held-out films."""
+    from pipeline.world.training.measure_detector import by_attribute, measure_detector
+    from pipeline.world.training.measure_encoder import measure_encoder
+
+    folder, console, config = models or FOLDER / "mini", make_console(), load_config("mini")
+    detector = dataclasses.replace(config.detector, weights=str(folder / "detector"))
+    found = measure_detector(detector, films, seed)
+    present = found.questions[found.questions.present]
+    console.print(
+        f"detector, {len(present)} questions about visible persons in {films} held-out films: "
+        f"{found.right:.1%} right (IoU > .5), {found.wrong:.1%} another person, {found.missed:.1%} nobody; "
+        f"{found.false_alarms:.1%} of {len(found.questions) - len(present)} about absent ones got a box",
+        highlight=False,
+    )
+    console.print(by_attribute(found.questions).round(3).to_string(), highlight=False)
+    for name, value in measure_encoder(folder / "encoder", films, seed).items():
+        console.print(f"encoder, {name}: {value:.1%}", highlight=False)

@@ -35,3 +35,31 @@ def make_films(
     from pipeline.making_worlds import make_world
 
     make_world(out, films, seed, seconds, workers)
+
+
+@world_app.command("train-models")
+def train_models(
+    out: Annotated[Path, typer.Argument(help="Folder for the models; a rerun continues what is there")],
+    seed: Annotated[int, typer.Option(help="Of weights and of all that is seen")] = 0,
+    only: Annotated[str, typer.Option(help="detector, encoder or both")] = "both",
+    detector_steps: Annotated[int, typer.Option(help="Steps of the GroundingDINO")] = 8000,
+    encoder_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2")] = 6000,
+) -> None:
+    """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
+    from pipeline.making_worlds import fit_models
+
+    fit_models(out, seed, only, detector_steps, encoder_steps)
+
+
+@world_app.command("measure-models")
+def measure_models(
+    models: Annotated[
+        Path | None, typer.Argument(help="Folder with detector/ and encoder/ [default: the shipped ones]")
+    ] = None,
+    films: Annotated[int, typer.Option(help="Held-out films")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the held-out films")] = 0,
+) -> None:
+    """Measure the small models on films that neither they nor any experiment have seen."""
+    from pipeline.making_worlds import print_measures
+
+    print_measures(models, films, seed)

@@ -36,7 +36,7 @@ class DetectorTask(Task):
     """Scenes, sentences and losses of each step."""
 
     def __init__(
-        self, seed: int, tokenizer: Any, config: Any | None = None, device: torch.device | None = None
+        self, seed: int, tokenizer: Any, config: Any = None, device: torch.device | None = None
     ) -> None:
         self.seed, self.device = seed, device or torch.device("cpu")
         self.tokenizer = tokenizer

@@ -1,8 +1,8 @@
 """Trains the small BLIP-2 on the made world: matching, and what the referred person looks like and does.
 
 Each step sees whole frames and cut-out persons, as an extraction does. Sentences are captions, true or nearly, to be
-matched; and references, which say no action, from whose features heads read the actions. This stands in for the captions
-with actions that BLIP-2's own pretraining has millions of.
+matched; and references, which say no action, from whose features heads read the actions. This stands in for the
+captions with actions that BLIP-2's own pretraining has millions of.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class EncoderTask(Task):
     weight_decay = 0.02
 
     def __init__(
-        self, seed: int, tokenizer: Any, config: Any | None = None, device: torch.device | None = None
+        self, seed: int, tokenizer: Any, config: Any = None, device: torch.device | None = None
     ) -> None:
         self.seed, self.device, self.tokenizer = seed, device or torch.device("cpu"), tokenizer
         self.module: TrainedEncoder = TrainedEncoder(config or encoder_config(), seed)
@@ -127,7 +127,9 @@ class EncoderTask(Task):
 def ask(scenes: list[Scene], rng: np.random.Generator) -> tuple[Tensor, Asked]:
     """Images [N, 3, S, S] in [0, 1], the whole frames first and then cut-out persons, and the sentences about them."""
     frames = torch.from_numpy(np.stack([scene.image for scene in scenes]))
-    asked, boxes, of = Asked(), [], []
+    asked = Asked()
+    boxes: list[np.ndarray] = []
+    of: list[int] = []
     for number, scene in enumerate(scenes):
         named, doings = [traits(who.look) for who in scene.cast], [deed(actions) for actions in scene.actions]
         seen = np.flatnonzero(scene.visible)

@@ -46,10 +46,9 @@ def measure_detector(config: DetectorConfig, films: int, seed: int = 0, device: 
     present = table[table.present]
     shares = present.outcome.value_counts(normalize=True)
     absent = table[~table.present]
-    return Grounding(
-        *(float(shares.get(name, 0.0)) for name in ("right", "wrong", "missed")),
-        float((absent.outcome != "none").mean()) if len(absent) else float("nan"), table,
-    )  # fmt: skip
+    alarms = float((absent.outcome != "none").mean()) if len(absent) else float("nan")
+    right, wrong, missed = (float(shares.get(name, 0.0)) for name in ("right", "wrong", "missed"))
+    return Grounding(right, wrong, missed, alarms, table)
 
 
 def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:

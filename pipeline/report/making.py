@@ -1,0 +1,159 @@
+"""Puts a report together: measures what isn't measured yet, chooses whom to show, draws, writes."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from extract.decode.process import DecodeError
+from manifests.atomic import write_text_atomically
+from manifests.errors import InputError, Problem
+from manifests.reader import FeaturesReader
+from manifests.status import FrameStatus
+from pipeline.report.film import LONGEST_S, Shown, write_film
+from pipeline.report.page import Page, render
+from train.evaluation import evaluate_run, read_metrics
+from train.inference import Series, score, stitch
+from train.results import OURS, tau_text
+from train.run import Run, load_run_data, open_run
+from train.timeline import draw_timeline
+
+TIMELINES = 6
+
+
+def write_report(
+    run: Path,
+    out: Path,
+    features: Path | None = None,
+    split: str = "test",
+    movie: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Writes the folder and returns the page's path.
+
+    `features` is where the run's data lies, if it was moved; `movie` the film to show. Raises InputError for a run or
+    a film that isn't there.
+    """
+    opened = open_run(run)
+    if split not in read_metrics(opened.folder):
+        say(f"measuring the {split} split, which wasn't yet")
+        evaluate_run(run, split, features)
+    dataset = load_run_data(opened, features)
+    say("predicting")
+    persons = list(stitch(score(opened.model, dataset.splits[split], opened.config)))
+    folder = features or Path(opened.data["features"])
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("results.md", "results.csv"):
+        shutil.copyfile(run / name, out / name)
+    say("timelines")
+    timelines = _timelines(opened, persons, out)
+    say("the film")
+    film, film_text = _film(opened, _chosen(opened, persons, movie), folder, out / "film.mp4")
+    page = Page(
+        title="Who does what, frame by frame",
+        about=_about(opened, persons, split),
+        results=_results(out / "results.csv", split, opened.validation.tau),
+        film=film, film_text=film_text, timelines=timelines, facts=_facts(opened, persons, split, run),
+    )  # fmt: skip
+    write_text_atomically(out / "index.html", render(page))
+    return out / "index.html"
+
+
+def _timelines(run: Run, persons: Sequence[Series], out: Path) -> list[tuple[str, Path]]:
+    drawn = []
+    chosen = np.unique(np.linspace(0, len(persons) - 1, min(TIMELINES, len(persons))).round().astype(int))
+    for series in (persons[i] for i in chosen):
+        stretch = series.stretch
+        png = out / "timelines" / stretch.movie_id / f"{stretch.person_id}.png"
+        draw_timeline(png, series, run.validation.tau, run.vocabulary.actions, series.truth(run.vocabulary))
+        drawn.append((f"“{stretch.reference}” in {stretch.movie_id}", png))
+    return drawn
+
+
+def _chosen(run: Run, persons: Sequence[Series], movie: str | None) -> Series:
+    """The person, of a film or of all, in most of whose frames the predicted set of actions is the true one."""
+    own = [series for series in persons if movie in (None, series.stretch.movie_id)]
+    if not own:
+        known = ", ".join(sorted({series.stretch.movie_id for series in persons}))
+        raise InputError(Problem("--movie", f"a film of the split: {known}", value=movie))
+
+    def right(series: Series) -> float:
+        truth_TC, valid_T = series.truth(run.vocabulary)
+        same_T = (series.predicted(run.validation.tau) == truth_TC).all(axis=1)
+        return float(same_T[valid_T].mean()) if valid_T.any() else -1.0
+
+    return max(own, key=right)
+
+
+def _film(run: Run, series: Series, features: Path, path: Path) -> tuple[Path | None, str]:
+    """The film, or None, and what to say about it."""
+    truth_TC, valid_T = series.truth(run.vocabulary)
+    predicted_TC = series.predicted(run.validation.tau)
+    rows = np.flatnonzero((truth_TC[valid_T].any(0)) | predicted_TC[valid_T].any(0))
+    shown = Shown(
+        tuple(run.vocabulary.actions[row] for row in rows), truth_TC[:, rows] & valid_T[:, None],
+        predicted_TC[:, rows], valid_T,
+    )  # fmt: skip
+    stretch = series.stretch
+    with FeaturesReader(features).shard(stretch.movie_id) as shard:
+        box_T4 = shard.person(stretch.person_id).box[stretch.first : stretch.first + len(series.scores)]
+        try:
+            seconds = write_film(path, shard, series, shown, box_T4)
+        except DecodeError as error:
+            path.unlink(missing_ok=True)
+            return None, f"There is no film to show: {shard.video} can't be read any more ({error})."
+    cut = f", its first {LONGEST_S:g} seconds" if seconds > LONGEST_S - 1 else ""
+    return path, (
+        f"{stretch.movie_id}{cut}: “{stretch.reference}”, of all persons of the split the one who is labelled right in "
+        "most frames. The box is dashed where it is carried over from an earlier frame. A tick: the action is true and "
+        "predicted; a circle: true, but missed; a cross: predicted, but not true."
+    )
+
+
+def _results(table: Path, split: str, tau: float | None) -> list[dict[str, str]]:
+    """The model's row and the baselines', at the chosen threshold."""
+    rows = [
+        row
+        for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+        if row["split"] == split and row["evaluator"] == OURS
+    ]
+    chosen: dict[str, dict[str, str]] = {}
+    for row in rows:  # the chosen threshold comes first where there are two
+        chosen.setdefault(row["system"], row)
+    return list(chosen.values())
+
+
+def _about(run: Run, persons: Sequence[Series], split: str) -> str:
+    films, frames = len({series.stretch.movie_id for series in persons}), sum(len(s.scores) for s in persons)
+    return (
+        f"A sentence says who is meant; {run.config.model} says what that person does in every frame, several things "
+        f"at a time. Shown is the {split} split of protocol {run.config.data.split}: {len(persons)} persons of {films} "
+        f"films, {frames} frames. The threshold τ = {tau_text(run.validation.tau)} and the weights were chosen on the "
+        "validation split; the baselines are measured on the same frames."
+    )
+
+
+def _facts(run: Run, persons: Sequence[Series], split: str, folder: Path) -> dict[str, str]:
+    statuses = np.concatenate([series.stretch.status for series in persons])
+    promised = statuses[statuses != FrameStatus.OUTSIDE]
+    shares = [
+        f"{100 * float((promised == status).mean()):.1f} % {status.name.lower()}"
+        for status in FrameStatus
+        if (promised == status).any()
+    ]
+    extraction, models = run.data["extraction"], run.data["models"]
+    detector, encoder = extraction["detector"], extraction["encoder"]
+    return {
+        "model": f"{run.config.model}, seed {run.config.seed}, weights of epoch {run.validation.epoch} ({folder})",
+        "split": f"{run.config.data.split}, seed {run.config.data.seed}: "
+        + ", ".join(f"{len(samples)} samples in {name}" for name, samples in run.data["samples"].items()),
+        "frames": f"{len(promised)} of the {split} split: {', '.join(shares)}",
+        "detector": f"GroundingDINO {detector['weights']}, threshold {detector['box_threshold']}",
+        "encoder": f"{encoder['kind']} {encoder['weights']}, {run.data['feature_size']} numbers a frame, at "
+        f"{extraction['decode']['fps'] or 'each film’s own'} frames a second",
+        "weights": ", ".join(f"{name} {value}" for name, value in models.items() if isinstance(value, str)),
+    }

@@ -1,0 +1,156 @@
+"""What an encoder sees in films of the made world that nothing was fitted to: through extraction's own encoder.
+
+Matching is asked as BLIP-2 asks it, by its own head. What the features hold of actions is read by a linear probe, fitted on
+films of the training stream: nothing but the shipped model is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from extract.config import EncoderConfig
+from extract.crop import person_crops, whole_frames
+from extract.encode import load_encoder
+from extract.encode.blip2 import Blip2Encoder
+from pipeline.world import HELD_OUT, TRAINING
+from pipeline.world.film import Film, Picture
+from pipeline.world.references import traits
+from pipeline.world.training.captions import deed, draw_caption
+from pipeline.world.training.encoder import MARGIN
+from pipeline.world.training.scenes import SEEN
+
+FRAMES_PER_FILM = 5
+_RIDGE = 1.0
+_CLEAR = 0.6  # share of a person that must be seen for a caption about all of them
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One visible person in one frame: both features [D], and what they do."""
+
+    holistic: np.ndarray
+    partial: np.ndarray
+    posture: int
+    hands: int  # -1 for nothing
+
+
+def measure_encoder(weights: Path, films: int, seed: int = 0) -> dict[str, float]:
+    """Shares of right answers in `films` held-out films; for chance, matching has 50 %.
+
+    Matching: a caption of looks and action that is true of the person, or one in which a single thing is false (see
+    `captions.draw_caption`), as often; cut out by the true box, and, true of nobody in it, for the whole frame.
+    """
+    encoder = load_encoder(EncoderConfig(kind="blip2", weights=str(weights)))
+    assert isinstance(encoder, Blip2Encoder)
+    figures = dict(
+        zip(
+            ("matching, cut-out persons", "matching, whole frames"),
+            _matching(encoder, films, seed),
+            strict=True,
+        )
+    )
+    held_out = list(_looked(encoder, HELD_OUT, films, seed))
+    fitted = list(_looked(encoder, TRAINING, films, seed))
+    for name in ("partial", "holistic"):
+        for layer in ("posture", "hands"):
+            figures[f"{layer} from {name} features (linear)"] = _probe(fitted, held_out, name, layer)
+    for layer in ("posture", "hands"):
+        values = np.array([getattr(looked, layer) for looked in held_out])
+        figures[f"{layer}, always the most frequent"] = float((values == _mode(values)).mean())
+    return figures
+
+
+@torch.inference_mode()
+def _matching(encoder: Blip2Encoder, films: int, seed: int) -> tuple[float, float]:
+    right: tuple[list[bool], list[bool]] = ([], [])
+    for number in range(films):
+        rng = np.random.default_rng([HELD_OUT, seed, number])
+        film = Film.made(HELD_OUT, seed, number)
+        named = [traits(who.look) for who in film.cast]
+        hot = film.lives.multi_hot()
+        for frame, picture in _pictures(film, rng):
+            seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
+            doings = [deed(hot[frame, person]) for person in seen]
+            images = _images(encoder, picture, seen)
+            for place, person in enumerate(seen.tolist()):
+                if picture.inside[person] * picture.visible[person] < _CLEAR:
+                    continue
+                there = [named[other] for other in seen]
+                for answers, image, persons, deeds, who in (
+                    (right[0], images[1 + place], [named[person]], [doings[place]], 0),
+                    (right[1], images[0], there, doings, place),
+                ):
+                    true = bool(rng.random() < 0.5)
+                    sentence = draw_caption(rng, persons, deeds, who, true)
+                    answers.append(_matches(encoder, image, sentence) == true)
+    return float(np.mean(right[0])), float(np.mean(right[1]))
+
+
+def _matches(encoder: Blip2Encoder, image_CSS: torch.Tensor, sentence: str) -> bool:
+    ids = encoder.tokenise(sentence)
+    output = encoder.model(
+        pixel_values=encoder.normalise(image_CSS[None]), input_ids=ids, attention_mask=torch.ones_like(ids),
+        use_image_text_matching_head=True,
+    )  # fmt: skip
+    return bool(output.logits_per_image[0].argmax() == 1)
+
+
+@torch.inference_mode()
+def _looked(encoder: Blip2Encoder, stream: int, films: int, seed: int) -> Iterator[Looked]:
+    for number in range(films):
+        rng = np.random.default_rng([stream, seed, number])
+        film = Film.made(stream, seed, number)
+        hot = film.lives.multi_hot()
+        for frame, picture in _pictures(film, rng):
+            seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
+            states = encoder.see(_images(encoder, picture, seen))
+            for place, person in enumerate(seen.tolist()):
+                sentence = film.cast[person].references[0]
+                both = encoder.read(states[[0, 1 + place]], sentence).numpy()
+                yield Looked(both[0], both[1], *deed(hot[frame, person]))
+
+
+def _pictures(film: Film, rng: np.random.Generator) -> Iterator[tuple[int, Picture]]:
+    for frame in rng.choice(film.frames, FRAMES_PER_FILM, replace=False).tolist():
+        picture = film.picture(frame)
+        if (picture.inside * picture.visible >= SEEN).any():
+            yield frame, picture
+
+
+def _images(encoder: Blip2Encoder, picture: Picture, persons: np.ndarray) -> torch.Tensor:
+    """The whole frame, then each of the persons, cut out by their true boxes."""
+    frame = torch.from_numpy(picture.image)[None]
+    boxes = torch.tensor(picture.boxes[persons], dtype=torch.float32)
+    size, fill = encoder.image_size, encoder.fill
+    whole = whole_frames(frame, size, encoder.fit, fill)
+    return torch.cat([whole, person_crops(frame, boxes, [0] * len(persons), size, MARGIN, fill)])
+
+
+def _probe(fitted: Iterable[Looked], asked: Iterable[Looked], stream: str, layer: str) -> float:
+    """Share of right answers of a ridge regression from features to one-hot classes."""
+    x, y = _table(fitted, stream, layer)
+    asked_x, asked_y = _table(asked, stream, layer)
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    x, asked_x = _with_ones((x - mean) / std), _with_ones((asked_x - mean) / std)
+    classes = np.unique(y)
+    weights = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ (y[:, None] == classes))
+    return float((classes[(asked_x @ weights).argmax(1)] == asked_y).mean())
+
+
+def _table(rows: Iterable[Looked], stream: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    pairs = [(getattr(row, stream), getattr(row, layer)) for row in rows]
+    return np.stack([x for x, _ in pairs]).astype(np.float64), np.array([y for _, y in pairs])
+
+
+def _with_ones(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x, np.ones((len(x), 1))], 1)
+
+
+def _mode(values: np.ndarray) -> int:
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[counts.argmax()])
