@@ -54,9 +54,10 @@ def write_film(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: N
     with DecoderProcess() as decoder:
         frames = decoder.read(shard.video, numbers_N, size)
     panel = _Panel(series, shown, samples)
+    pace = Fraction(rate).limit_denominator(1001)
     video = io.BytesIO()
     with av.open(video, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+        stream = container.add_stream("libx264", rate=pace)
         height = round(_WIDTH * size[0] / size[1])
         stream.width, stream.height = _WIDTH, _even(_TITLE + height + panel.height)
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "24", "preset": "veryfast"}
@@ -68,7 +69,7 @@ def write_film(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: N
             page.paste(panel.at(sample), (0, _TITLE + height))
             _draw_title(page, series.stretch.reference)
             frame = av.VideoFrame.from_image(page)
-            frame.pts, frame.time_base = number, 1 / stream.rate
+            frame.pts, frame.time_base = number, 1 / pace
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     write_bytes_atomically(path, video.getvalue())

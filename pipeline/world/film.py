@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.world.figure import Pen, draw_person, joints
+from pipeline.world.figure import JOINTS, Pen, draw_person, joints
 from pipeline.world.lives import FPS, Lives, live
 from pipeline.world.looks import HEIGHTS, Look, draw_looks
 from pipeline.world.places import FLOOR, MARGIN, Ball, Place, Shot, draw_ball, draw_place, draw_shots
@@ -40,13 +40,15 @@ class Picture:
 
     `boxes` [P, 4] x1 y1 x2 y2 as shares of the frame, hidden parts included, cut at the frame's edges; NaN for
     who is outside. `inside` [P] is the share of the whole box that is in the frame, `visible` [P] the share of the
-    person's pixels in the frame that nothing hides.
+    person's pixels in the frame that nothing hides. `joints` [P, J, 2] are x and y of `figure.JOINTS` as shares of the
+    frame, also beyond its edges.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     inside: np.ndarray
     visible: np.ndarray
+    joints: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,19 @@ class Film:
             stage.ball(ball, frame)
         count = len(self.cast)
         boxes, inside, shown = np.full((count, 4), np.nan), np.zeros(count), np.zeros(count)
+        places = np.zeros((count, len(JOINTS), 2))
         for person in sorted(range(count), key=lambda number: self.cast[number].ground):
-            boxes[person], inside[person], shown[person] = self._draw(stage, person, frame)
+            pixels, size = self._pose(stage, person, frame)
+            places[person] = pixels / (stage.width, stage.height)
+            boxes[person], inside[person], shown[person] = self._draw(stage, person, frame, pixels, size)
         stage.hide()
         left_over = np.array([np.count_nonzero(stage.owners == person) for person in range(count)])
         visible = np.where(shown > 0, left_over / np.maximum(shown, 1), 0.0)
         image = cv2.resize(stage.canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        return Picture(cv2.LUT(image, self.light), boxes, inside, visible)
+        return Picture(cv2.LUT(image, self.light), boxes, inside, visible, places)
 
-    def _draw(self, stage: _Stage, person: int, frame: int) -> tuple[np.ndarray, float, int]:
-        """Draws a person; their box in the frame, the share of it inside, and their pixels."""
+    def _pose(self, stage: _Stage, person: int, frame: int) -> tuple[np.ndarray, float]:
+        """Joints of a person [J, 2] in pixels of the stage, and the pixels of a body height."""
         who, lives, at, time_s = self.cast[person], self.lives, (frame, person), frame / FPS
         blend, hands_blend = lives.posture_blend[at], lives.hands_blend[at]
         points = joints(lives.posture[at], lives.hands[at], lives.gait[at], time_s)
@@ -107,10 +112,16 @@ class Film:
             )  # fmt: skip
             done = min(blend, hands_blend)
             points = before + (points - before) * (3 * done**2 - 2 * done**3)
-        facing = int(lives.facing[at])
-        pixels, size = stage.pixels(points, lives.x[at], who, facing)
+        return stage.pixels(points, lives.x[at], who, int(lives.facing[at]))
+
+    def _draw(
+        self, stage: _Stage, person: int, frame: int, pixels: np.ndarray, size: float
+    ) -> tuple[np.ndarray, float, int]:
+        """Draws a person; their box in the frame, the share of it inside, and their pixels."""
+        at = frame, person
+        facing, hands = int(self.lives.facing[at]), int(self.lives.hands[at])
         pen = Pen(stage.canvas, stage.owners, person)
-        return stage.measured(pen, pixels, who.look, size, facing, int(lives.hands[at]))
+        return stage.measured(pen, pixels, self.cast[person].look, size, facing, hands)
 
 
 class _Stage:

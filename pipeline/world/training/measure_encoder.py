@@ -1,7 +1,7 @@
 """What an encoder sees in films of the made world that nothing was fitted to: through extraction's own encoder.
 
-Matching is asked as BLIP-2 asks it, by its own head. What the features hold of actions is read by a linear probe, fitted on
-films of the training stream: nothing but the shipped model is used.
+Matching is asked as BLIP-2 asks it, by its own head. What the features hold of actions is read by a linear probe,
+fitted on films of the training stream: nothing but the shipped model is used.
 """
 
 from __future__ import annotations

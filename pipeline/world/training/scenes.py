@@ -29,6 +29,7 @@ class Scene:
     boxes: np.ndarray
     seen: np.ndarray
     actions: np.ndarray
+    joints: np.ndarray  # [P, J, 2] shares of the frame
     cast: tuple[Character, ...]
 
     @property
@@ -51,7 +52,9 @@ def draw_scenes(
             seen = picture.inside * picture.visible
             if (seen >= SEEN).any():
                 image = _worn(rng, picture.image)
-                scenes.append(Scene(image, np.nan_to_num(picture.boxes), seen, hot[frame], film.cast))
+                scenes.append(
+                    Scene(image, np.nan_to_num(picture.boxes), seen, hot[frame], picture.joints, film.cast)
+                )
     return scenes[:count], rng
 
 
