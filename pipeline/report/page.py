@@ -32,8 +32,8 @@ body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 62rem; background: 
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p { max-width: 46rem; } .quiet, figcaption, dd { color: var(--quiet); font-size: .9rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 11rem; }
+th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 10rem; }
 th { font-weight: 600; font-size: .85rem; } td.best { color: var(--best); font-weight: 700; }
 figure { margin: 1rem 0 1.6rem; } img, video { width: 100%; height: auto; border-radius: 4px; display: block; }
 video { max-width: 40rem; }

@@ -1,0 +1,16 @@
+"""The demo, made once for all tests that look at what it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.demo import Size, run_demo
+
+
+@pytest.fixture(scope="session")
+def made_demo(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Path:
+    out = tmp_path_factory.mktemp("demo")
+    assert run_demo(out, Size(films=5, seconds=(8, 10), epochs=8)) == 0
+    return out

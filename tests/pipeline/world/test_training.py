@@ -1,0 +1,296 @@
+"""Fitting the small models: data that is right, losses that are what they say, and runs that go on where they were."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from extract.config import DetectorConfig, EncoderConfig
+from extract.encode import load_encoder
+from extract.ground import load_detector
+from extract.shipped_weights import FOLDER, place
+from manifests.errors import InputError
+from pipeline.world.film import HEIGHT, WIDTH
+from pipeline.world.lives import HANDS, POSTURES
+from pipeline.world.looks import draw_looks
+from pipeline.world.references import traits
+from pipeline.world.training.captions import caption, draw_caption
+from pipeline.world.training.detector import DetectorTask
+from pipeline.world.training.detector_losses import Targets, corners, detection_losses, iou, pool, region
+from pipeline.world.training.detector_model import detector_config, save_detector
+from pipeline.world.training.encoder import EncoderTask, ask
+from pipeline.world.training.encoder_model import IMAGE, PATCH, encoder_config, save_encoder
+from pipeline.world.training.fit import Task, fit, learning_rate
+from pipeline.world.training.measure_detector import measure_detector
+from pipeline.world.training.measure_encoder import measure_encoder
+from pipeline.world.training.scenes import draw_reference, draw_scenes
+from pipeline.world.training.vocabulary import words, write_tokenizer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> object:
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def small_detector(tokenizer: object) -> DetectorTask:
+    return DetectorTask(0, tokenizer, detector_config(dim=16, width=32, text_layers=1))
+
+
+def small_encoder(tokenizer: object) -> EncoderTask:
+    return EncoderTask(0, tokenizer, encoder_config(vision=32, width=32, layers=2))
+
+
+def test_every_word_of_the_world_is_one_token_with_ids_that_groundingdino_relies_on(tokenizer) -> None:
+    ids = tokenizer.convert_tokens_to_ids(["[PAD]", "[CLS]", "[SEP]", ".", "?"])
+    assert ids == [0, 101, 102, 1012, 1029]
+    for scene in draw_scenes(0, 0, 12)[0]:
+        for who in scene.cast:
+            for sentence in who.references:
+                said = caption(sentence, (3, 2))
+                assert tokenizer.tokenize(said) == said.split()
+    assert len(set(words())) == len(words())
+
+
+def test_a_step_has_the_same_scenes_whenever_it_is_asked_for_and_others_than_the_next() -> None:
+    first, again, following = (draw_scenes(0, step, 4)[0] for step in (7, 7, 8))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+    assert any((a.image != b.image).any() for a, b in zip(first, following, strict=True))
+    assert all(scene.image.shape == (HEIGHT, WIDTH, 3) and scene.visible.any() for scene in first)
+
+
+def test_references_are_practised_on_one_attribute_and_still_mean_one_person() -> None:
+    rng = np.random.default_rng(0)
+    counts = dict.fromkeys(("hair", "hat", "trousers", "shirt"), 0)
+    for step in range(6):
+        for scene in draw_scenes(1, step, 8)[0]:
+            for person in range(len(scene.cast)):
+                sentence = draw_reference(rng, scene.cast, person)
+                for name in counts:
+                    counts[name] += name in sentence.split()
+    assert min(counts.values()) > 0.08 * sum(counts.values())
+
+
+def test_captions_are_true_or_false_of_everybody() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        persons = [traits(look) for look in draw_looks(rng, 3)]
+        doings = [(int(rng.integers(len(POSTURES))), int(rng.integers(-1, len(HANDS)))) for _ in persons]
+        who = int(rng.integers(3))
+        for true in (True, False):
+            sentence = draw_caption(rng, persons, doings, who, true)
+            assert any(_true_of(sentence, p, d) for p, d in zip(persons, doings, strict=True)) is true, (
+                sentence
+            )
+
+
+def _true_of(sentence: str, person: dict[str, str], doing: tuple[int, int]) -> bool:
+    """Whether a caption is true of a person, read from its words alone."""
+    said, _, deeds = sentence.partition(" is ")
+    tokens = said.split()
+    looks = {
+        noun: tokens[tokens.index(noun) - 1]
+        for noun in ("shirt", "trousers", "hair", "hat")
+        if noun in tokens
+    }
+    kinds = {"short": "height", "tall": "height", "man": "gender", "woman": "gender"}
+    looks |= {kinds[token]: token for token in tokens if token in kinds}
+    return deeds == caption("", doing).removeprefix(" is ") and all(
+        person.get(k) == v for k, v in looks.items()
+    )
+
+
+def test_overlaps_of_boxes_are_those_that_pixels_have() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        a, b = (np.sort(rng.integers(0, 20, (2, 2)), axis=0) for _ in range(2))
+        if (a[1] == a[0]).any() or (b[1] == b[0]).any():
+            continue
+        grids = []
+        for low, high in (a, b):
+            grid = np.zeros((20, 20), bool)
+            grid[low[1] : high[1], low[0] : high[0]] = True
+            grids.append(grid)
+        expected = (grids[0] & grids[1]).sum() / (grids[0] | grids[1]).sum()
+        boxes = [torch.tensor(box.reshape(4) / 20) for box in (a, b)]
+        assert iou(*boxes).item() == pytest.approx(expected)
+        hull = np.prod(np.maximum(a[1], b[1]) - np.minimum(a[0], b[0]))
+        generalised = expected - (hull - (grids[0] | grids[1]).sum()) / hull
+        assert iou(*boxes, generalised=True).item() == pytest.approx(generalised)
+    torch.testing.assert_close(
+        corners(torch.tensor([0.5, 0.5, 0.2, 0.4])), torch.tensor([0.4, 0.3, 0.6, 0.7])
+    )
+
+
+def test_pooling_takes_cells_by_how_much_of_them_is_in_the_box() -> None:
+    features = torch.arange(8.0).reshape(1, 1, 2, 4)
+    whole, cell, part = [0.0, 0.0, 1.0, 1.0], [0.25, 0.5, 0.5, 1.0], [0.125, 0.0, 0.5, 0.5]
+    pooled = pool(features, torch.tensor([[whole, cell, part]]))[0, :, 0]
+    torch.testing.assert_close(pooled, torch.tensor([3.5, 5.0, (0.5 * 0 + 1 * 1) / 1.5]))
+    torch.testing.assert_close(
+        region(torch.tensor([0.1, 0.2, 0.3, 0.6]), 0.5, 1.0), torch.tensor([0.1, 0.4, 0.3, 0.6])
+    )
+
+
+class _Output:
+    """A detector's output in which box q stands at a person or nowhere, and says what it is told to."""
+
+    def __init__(self, boxes_4: list[list[float]], logits: list[float], tokens: int) -> None:
+        self.pred_boxes = torch.tensor([boxes_4])
+        self.logits = torch.tensor(logits)[None, :, None].expand(1, -1, tokens).clone()
+        self.enc_outputs_coord_logits = torch.special.logit(self.pred_boxes, eps=1e-6)
+        self.enc_outputs_class = self.logits
+
+
+def test_losses_are_least_where_who_is_meant_is_found_and_chosen() -> None:
+    persons = [[0.25, 0.5, 0.2, 0.6], [0.75, 0.5, 0.2, 0.6]]  # centre and size
+    boxes = corners(torch.tensor([persons]))
+    both, no = torch.tensor([[True, True]]), torch.tensor([[False, False]])
+    tokens = torch.ones(1, 5, dtype=torch.bool)
+    phrase = torch.tensor([[False, True, True, False, False]])
+    targets = Targets(boxes, both, no, torch.tensor([0]), phrase, tokens)
+    centres = torch.tensor([[0.25, 0.5], [0.75, 0.5]])
+
+    def losses(places: list[list[float]], logits: list[float]) -> dict[str, float]:
+        return {
+            k: float(v) for k, v in detection_losses(_Output(places, logits, 5), targets, centres).items()
+        }
+
+    good, wrong = losses(persons, [4.0, -4.0]), losses(persons, [-4.0, 4.0])
+    shifted = losses([[0.3, 0.55, 0.2, 0.6], [0.75, 0.5, 0.2, 0.6]], [4.0, -4.0])
+    assert good["right"] == 1 and wrong["right"] == 0
+    assert good["box"] == pytest.approx(0, abs=1e-4) and shifted["box"] > 0.2
+    assert good["rank"] < 0.01 < 4 < wrong["rank"] and good["word"] < wrong["word"]
+
+
+def test_joints_of_a_cut_out_are_where_they_are_in_the_frame() -> None:
+    scenes, rng = draw_scenes(0, 3, 6)
+    images, asked, joints = ask(scenes, rng)
+    assert images.shape[1:] == (3, IMAGE, IMAGE) and len(joints) == len(images) - len(scenes)
+    assert 0 <= joints.max() < (IMAGE // PATCH) ** 2
+    heads, feet = joints[:, 2] // (IMAGE // PATCH), joints[:, 4] // (IMAGE // PATCH)
+    standing = [asked.kinds["posture"][asked.image.index(n)] == 0 for n in range(len(scenes), len(images))]
+    both = np.array(standing) & (joints[:, 2] >= 0) & (joints[:, 4] >= 0)
+    assert both.any() and (heads[both] < feet[both]).all()
+
+
+@pytest.mark.parametrize("make", [small_detector, small_encoder])
+def test_a_few_scenes_are_learnt_by_heart(make, tokenizer) -> None:
+    task: Task = make(tokenizer)
+    scenes, _ = draw_scenes(0, 0, 4)
+    optimiser = torch.optim.AdamW(task.module.parameters(), lr=2e-3)
+    totals = []
+    for _ in range(25):
+        losses = task.losses_of(scenes, np.random.default_rng(0))  # type: ignore[attr-defined]
+        total = torch.stack([loss for loss in losses.values() if loss.requires_grad]).sum()
+        optimiser.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(task.module.parameters(), task.clip_norm)
+        optimiser.step()
+        totals.append(total.item())
+    assert np.mean(totals[-3:]) < 0.75 * np.mean(totals[:3])
+
+
+@pytest.mark.parametrize("make", [small_detector, small_encoder])
+def test_a_run_that_was_cut_ends_with_the_weights_of_one_that_was_not(
+    make, tokenizer, tmp_path: Path
+) -> None:
+    tasks = [make(tokenizer) for _ in range(3)]
+    fit(tasks[0], tmp_path / "whole.safetensors", 4, CPU, lambda _: None)
+    part = tmp_path / "part.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(_Cut(tasks[1], 2), part, 4, CPU, lambda _: None)
+    fit(tasks[2], part, 4, CPU, lambda _: None)
+    whole, resumed = tasks[0].module.state_dict(), tasks[2].module.state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+class _Cut(Task):
+    """A task that is saved after each step and interrupted at one."""
+
+    def __init__(self, task: Task, at: int) -> None:
+        self.task, self.at, self.module = task, at, task.module
+        self.learning_rate, self.clip_norm, self.weight_decay = (
+            task.learning_rate,
+            task.clip_norm,
+            task.weight_decay,
+        )
+        self.scale = task.scale  # type: ignore[method-assign]
+
+    def losses(self, step: int) -> dict[str, torch.Tensor]:
+        if step == self.at:
+            raise KeyboardInterrupt
+        return self.task.losses(step)
+
+
+@pytest.fixture(autouse=True)
+def _saved_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.world.training.fit._SAVE_EVERY_S", 0.0)
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
+    rates = [learning_rate(step, 1000) for step in range(1000)]
+    assert rates[0] == 0.01 and rates[99:300] == [1.0] * 201 and rates[-1] < 1e-4
+    assert all(a >= b for a, b in itertools.pairwise(rates[300:]))
+
+
+def test_what_is_saved_loads_as_an_extraction_loads_it(tokenizer, tmp_path: Path) -> None:
+    save_detector(small_detector(tokenizer).module, tokenizer, tmp_path / "detector")
+    config = DetectorConfig(
+        implementation="transformers",
+        weights=str(tmp_path / "detector"),
+        short_side=96,
+        long_side=160,
+        box_threshold=0.0,
+    )
+    scenes, _ = draw_scenes(0, 0, 2)
+    frames = torch.from_numpy(np.stack([scene.image for scene in scenes]))
+    found = load_detector(config).detect(frames, ["the person in the red shirt"])
+    assert len(found[0]) == 2 and all(len(candidates) for candidates in found[0])
+    save_encoder(small_encoder(tokenizer).module, tokenizer, tmp_path / "encoder")
+    encoder = load_encoder(EncoderConfig(weights=str(tmp_path / "encoder")))
+    assert encoder.image_size == IMAGE and encoder.feature_shape == (32,)
+    seen = encoder.see(torch.rand(2, 3, IMAGE, IMAGE))
+    red, blue = (encoder.read(seen, f"the person in the {colour} shirt") for colour in ("red", "blue"))
+    assert torch.isfinite(red).all() and not torch.allclose(red, blue)
+
+
+def test_shipped_weights_have_a_name_and_others_are_an_error() -> None:
+    assert place("owner/model", "detector") == "owner/model"
+    assert Path(place("shipped:mini", "encoder")).is_dir()
+    for wrong in ("shipped:nothing", "shipped:../shipped/mini"):
+        with pytest.raises(InputError, match="shipped:mini"):
+            place(wrong, "detector")
+
+
+def test_shipped_weights_are_small_and_say_what_they_are() -> None:
+    files = [path for path in (FOLDER / "mini").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 12 * 2**20
+    for part in ("detector", "encoder"):
+        card = (FOLDER / "mini" / part / "README.md").read_text()
+        assert "measure-models" in card and "Apache-2.0" in card
+
+
+def test_the_shipped_detector_finds_who_is_meant_in_films_it_has_not_seen() -> None:
+    config = DetectorConfig(
+        implementation="transformers", weights="shipped:mini", short_side=96, long_side=160, box_threshold=0.0
+    )
+    found = measure_detector(config, films=12, seed=1)
+    assert len(found.questions) > 100 and found.questions.film.nunique() == 12
+    assert found.right + found.wrong + found.missed == pytest.approx(1)
+    assert found.right >= 0.75 and found.wrong <= 0.2
+
+
+def test_the_shipped_encoder_tells_true_captions_from_false_ones() -> None:
+    figures = measure_encoder(FOLDER / "mini" / "encoder", films=12, seed=1)
+    assert figures["matching, cut-out persons"] >= 0.65
+    assert (
+        figures["posture from partial features (linear)"] > figures["posture, always the most frequent"] + 0.1
+    )
