@@ -35,7 +35,7 @@ Movies = Annotated[
 LabelsOption = Annotated[
     Path | None, typer.Option("--labels", help="Labels CSV: movie_id,person_id,action,start_s,end_s")
 ]
-Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, tiny-random or a YAML file")]
+Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, mini, tiny-random or a YAML file")]
 Fps = Annotated[
     str | None,
     typer.Option("--fps", help="Samples per second of film, or 'native' [default: the preset's, 15]"),
