@@ -43,12 +43,13 @@ def train_models(
     seed: Annotated[int, typer.Option(help="Of weights and of all that is seen")] = 0,
     only: Annotated[str, typer.Option(help="detector, encoder or both")] = "both",
     detector_steps: Annotated[int, typer.Option(help="Steps of the GroundingDINO")] = 8000,
-    encoder_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2")] = 6000,
+    tower_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2's vision tower")] = 8000,
+    encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 8000,
 ) -> None:
     """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
     from pipeline.making_worlds import fit_models
 
-    fit_models(out, seed, only, detector_steps, encoder_steps)
+    fit_models(out, seed, only, detector_steps, tower_steps, encoder_steps)
 
 
 @world_app.command("measure-models")

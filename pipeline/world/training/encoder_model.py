@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from extract.torchvision_fix import ensure_importable
-from pipeline.world.figure import JOINTS
 from pipeline.world.lives import HANDS, POSTURES
-from pipeline.world.training.detector_losses import pool
 from pipeline.world.training.detector_model import LOOKS
 from pipeline.world.training.vocabulary import VOCABULARY
 
@@ -40,6 +38,12 @@ def encoder_config(vision: int = 160, width: int = 128, layers: int = 6) -> Any:
     )  # fmt: skip
 
 
+def see(tower: nn.Module, images_NCSS: Tensor) -> Tensor:
+    """A vision tower's last hidden state [N, P, V] of images in [0, 1]."""
+    mean, std = (images_NCSS.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return tower(pixel_values=(images_NCSS - mean) / std).last_hidden_state
+
+
 class TrainedEncoder(nn.Module):
     """The model, and heads on the features that extraction would write: these are for training only."""
 
@@ -51,23 +55,10 @@ class TrainedEncoder(nn.Module):
             torch.default_generator.manual_seed(seed)
             self.model: Any = Blip2ForImageTextRetrieval(config)
             nn.init.normal_(self.model.query_tokens, std=0.5)  # all the same otherwise
-            width, tower = config.qformer_config.hidden_size, config.vision_config.hidden_size
+            width = config.qformer_config.hidden_size
             sizes = {"posture": len(POSTURES), "hands": len(HANDS) + 1, "place": 2, "present": 1}
             sizes |= {name: len(values) for name, values in LOOKS.items()}
             self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
-            self.joint_head = nn.Linear(tower, len(JOINTS))
-            self.tower_heads = nn.ModuleDict(
-                {
-                    name: nn.Linear(tower, size)
-                    for name, size in sizes.items()
-                    if name not in ("place", "present")
-                }
-            )
-
-    def see(self, images_NCSS: Tensor) -> Tensor:
-        """The vision tower's last hidden state [N, P, V] of images in [0, 1]."""
-        mean, std = (images_NCSS.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        return self.model.vision_model(pixel_values=(images_NCSS - mean) / std).last_hidden_state
 
     def read(self, seen_NPV: Tensor, ids_NS: Tensor) -> Tensor:
         """The queries' last states [N, Q, D] given sentences, padded with 0."""
@@ -78,16 +69,6 @@ class TrainedEncoder(nn.Module):
             query_embeds=self.model.embeddings(input_ids=ids_NS, query_embeds=queries), query_length=count,
             attention_mask=mask, encoder_hidden_states=seen_NPV,
         ).last_hidden_state[:, :count]  # fmt: skip
-
-    def regions(self, seen_NPV: Tensor, boxes_N4: Tensor) -> Tensor:
-        """Means [N, V] of the vision tower's output over a box of each image, in shares of the image."""
-        side = round((seen_NPV.shape[1] - 1) ** 0.5)
-        grid_NVhw = seen_NPV[:, 1:].transpose(1, 2).unflatten(2, (side, side))
-        return pool(grid_NVhw, boxes_N4[:, None])[:, 0]
-
-    def joints(self, seen_NPV: Tensor) -> Tensor:
-        """Logits [N, J, patches] of where a cut-out person's joints are."""
-        return self.joint_head(seen_NPV[:, 1:]).transpose(1, 2)
 
     def match(self, states_NQD: Tensor) -> Tensor:
         """Logits [N, 2]: doesn't match, matches."""

@@ -48,7 +48,8 @@ def fit(task: Task, checkpoint: Path, steps: int, device: torch.device, say: Cal
     task.module.to(device).train()
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in task.module.named_parameters():
-        groups.setdefault(task.scale(name), []).append(parameter)
+        if parameter.requires_grad:
+            groups.setdefault(task.scale(name), []).append(parameter)
     optimiser = torch.optim.AdamW(
         [{"params": parameters, "scale": scale} for scale, parameters in groups.items()],
         betas=task.betas, weight_decay=task.weight_decay,

@@ -21,8 +21,8 @@ from pipeline.world import HELD_OUT, TRAINING
 from pipeline.world.film import Film, Picture
 from pipeline.world.references import traits
 from pipeline.world.training.captions import deed, draw_caption
-from pipeline.world.training.encoder import MARGIN
 from pipeline.world.training.scenes import SEEN
+from pipeline.world.training.tower import MARGIN
 
 FRAMES_PER_FILM = 5
 _RIDGE = 1.0

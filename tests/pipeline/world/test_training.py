@@ -22,12 +22,13 @@ from pipeline.world.training.captions import caption, draw_caption
 from pipeline.world.training.detector import DetectorTask
 from pipeline.world.training.detector_losses import Targets, corners, detection_losses, iou, pool, region
 from pipeline.world.training.detector_model import detector_config, save_detector
-from pipeline.world.training.encoder import EncoderTask, ask
-from pipeline.world.training.encoder_model import IMAGE, PATCH, encoder_config, save_encoder
+from pipeline.world.training.encoder import EncoderTask
+from pipeline.world.training.encoder_model import IMAGE, PATCH, TrainedEncoder, encoder_config, save_encoder
 from pipeline.world.training.fit import Task, fit, learning_rate
 from pipeline.world.training.measure_detector import measure_detector
 from pipeline.world.training.measure_encoder import measure_encoder
 from pipeline.world.training.scenes import draw_reference, draw_scenes
+from pipeline.world.training.tower import TowerTask, images_of, jittered, patches
 from pipeline.world.training.vocabulary import words, write_tokenizer
 
 CPU = torch.device("cpu")
@@ -43,7 +44,11 @@ def small_detector(tokenizer: object) -> DetectorTask:
 
 
 def small_encoder(tokenizer: object) -> EncoderTask:
-    return EncoderTask(0, tokenizer, encoder_config(vision=32, width=32, layers=2))
+    return EncoderTask(0, tokenizer, TrainedEncoder(encoder_config(vision=32, width=32, layers=2), 0))
+
+
+def small_tower(_: object) -> TowerTask:
+    return TowerTask(0, TrainedEncoder(encoder_config(vision=32, width=32, layers=2), 0).model.vision_model)
 
 
 def test_every_word_of_the_world_is_one_token_with_ids_that_groundingdino_relies_on(tokenizer) -> None:
@@ -171,17 +176,26 @@ def test_losses_are_least_where_who_is_meant_is_found_and_chosen() -> None:
 
 
 def test_joints_of_a_cut_out_are_where_they_are_in_the_frame() -> None:
+    """What stands at a joint's patch of a cut-out is what stands at the joint in the frame."""
     scenes, rng = draw_scenes(0, 3, 6)
-    images, asked, joints = ask(scenes, rng)
-    assert images.shape[1:] == (3, IMAGE, IMAGE) and len(joints) == len(images) - len(scenes)
-    assert 0 <= joints.max() < (IMAGE // PATCH) ** 2
-    heads, feet = joints[:, 2] // (IMAGE // PATCH), joints[:, 4] // (IMAGE // PATCH)
-    standing = [asked.kinds["posture"][asked.image.index(n)] == 0 for n in range(len(scenes), len(images))]
-    both = np.array(standing) & (joints[:, 2] >= 0) & (joints[:, 4] >= 0)
-    assert both.any() and (heads[both] < feet[both]).all()
+    near = []
+    for scene in scenes:
+        for who in np.flatnonzero(scene.seen > 0.9):
+            box = jittered(rng, scene.boxes[who])
+            crop = images_of([scene], [box], [0])[1].numpy()
+            for joint, patch in zip(scene.joints[who], patches(scene.joints[who], box), strict=True):
+                x, y = (joint * (WIDTH, HEIGHT)).astype(int)
+                if patch < 0 or not (2 <= x < WIDTH - 2 and 2 <= y < HEIGHT - 2):
+                    continue
+                row, column = divmod(int(patch), IMAGE // PATCH)
+                cut = crop[:, row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH]
+                pixel = scene.image[y, x] / 255
+                # Somewhere in the patch is the colour that the frame has at the joint.
+                near.append(float(np.abs(cut - pixel[:, None, None]).sum(0).min()))
+    assert len(near) > 60 and np.mean(np.array(near) < 0.15) > 0.9
 
 
-@pytest.mark.parametrize("make", [small_detector, small_encoder])
+@pytest.mark.parametrize("make", [small_detector, small_tower, small_encoder])
 def test_a_few_scenes_are_learnt_by_heart(make, tokenizer) -> None:
     task: Task = make(tokenizer)
     scenes, _ = draw_scenes(0, 0, 4)
@@ -198,7 +212,7 @@ def test_a_few_scenes_are_learnt_by_heart(make, tokenizer) -> None:
     assert np.mean(totals[-3:]) < 0.75 * np.mean(totals[:3])
 
 
-@pytest.mark.parametrize("make", [small_detector, small_encoder])
+@pytest.mark.parametrize("make", [small_detector, small_tower, small_encoder])
 def test_a_run_that_was_cut_ends_with_the_weights_of_one_that_was_not(
     make, tokenizer, tmp_path: Path
 ) -> None:
