@@ -32,12 +32,12 @@ def problems(call, *args, **kwargs):
 @pytest.mark.parametrize("name", preset_names())
 def test_every_shipped_preset_loads(name):
     config = load_config(name)
-    assert config.precision == "auto" and config.decode.fps == 15.0
+    assert config.precision == "auto" and config.decode.fps == (5.0 if name == "mini" else 15.0)
     assert config.encoder.kind == ("clip" if name == "clip" else "blip2")
 
 
 def test_shipped_presets():
-    assert preset_names() == ["blip2", "clip", "tiny-random"]
+    assert preset_names() == ["blip2", "clip", "mini", "tiny-random"]
     tiny = load_config("tiny-random")
     assert (tiny.decode.window_frames, tiny.detector.short_side, tiny.encoder.weights) == (
         64,
