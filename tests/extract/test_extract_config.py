@@ -151,7 +151,7 @@ def test_unreadable_files(tmp_path, text):
 
 def test_an_unknown_preset_names_those_there_are(tmp_path):
     with pytest.raises(
-        InputError, match="got 'nosuch': expected one of blip2, clip, tiny-random or a YAML file"
+        InputError, match="got 'nosuch': expected one of blip2, clip, mini, tiny-random or a YAML file"
     ):
         load_config("nosuch")
     assert problems(load_config, str(tmp_path)) == [("--preset", None, str(tmp_path))]

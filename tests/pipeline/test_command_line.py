@@ -55,7 +55,7 @@ def test_all_problems_of_a_manifest_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "clipp"], "expected one of blip2, clip, tiny-random or a YAML file"),
+        (["--preset", "clipp"], "expected one of blip2, clip, mini, tiny-random or a YAML file"),
         (["--set", "decode.fpz=3"], "column decode.fpz"),
         (["--fps", "fast"], "decode.fps"),
     ],
