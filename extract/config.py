@@ -44,8 +44,9 @@ class DecodeConfig:
 class DetectorConfig:
     """How the sentence is grounded: which GroundingDINO, and what counts as a detection."""
 
-    implementation: Literal["groundingdino", "transformers"] = "groundingdino"
-    # A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`.
+    implementation: Literal["groundingdino", "transformers", "boxes"] = "groundingdino"
+    # A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`. For
+    # `boxes`, a CSV of boxes that are known already (see manifests.boxes).
     weights: str = "IDEA-Research/grounding-dino-tiny"
     backbone: Literal["swin-t", "swin-b"] = "swin-t"  # which released architecture a .pth checkpoint holds
     text_encoder: str = "bert-base-uncased"  # local directory or hub id, used by .pth checkpoints

@@ -24,6 +24,7 @@ from extract.decode.windows import WindowFrames
 from extract.encode.encoder import Encoder
 from extract.ground.boxes import Candidates
 from extract.ground.detector import Detector
+from extract.ground.known_boxes import KnownBoxes
 from manifests.manifest import Person
 from manifests.shard import PersonRows, empty_rows
 from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
@@ -73,7 +74,12 @@ class OnePass:
     """The models of one worker, and how a window goes through them."""
 
     def __init__(
-        self, detector: Detector, encoder: Encoder, config: ExtractConfig, device: torch.device, batch: int
+        self,
+        detector: Detector | KnownBoxes,
+        encoder: Encoder,
+        config: ExtractConfig,
+        device: torch.device,
+        batch: int,
     ):
         self.detector = detector
         self.encoder = encoder
@@ -166,8 +172,14 @@ class OnePass:
         """The detector's candidates in some rows, for those sought or, with one caption, for everyone."""
         # A caption for everyone must always hold everyone, or boxes would depend on the batch.
         asked = tracks if self.config.detector.joint else sought
-        frames = self._on_device(window, rows)
-        found = self.detector.detect(frames, [track.person.reference for track in asked])
+        if isinstance(self.detector, KnownBoxes):
+            assert window.time_s is not None
+            found = self.detector.look_up(
+                [track.person for track in asked], window.time_s[rows + window.lead]
+            )
+        else:
+            frames = self._on_device(window, rows)
+            found = self.detector.detect(frames, [track.person.reference for track in asked])
         return list(zip(asked, found, strict=True))
 
     def _with_status(self, track: Track, ok: NDArray[np.bool_]) -> PersonRows:

@@ -86,7 +86,8 @@ def _tflop(frames: int, person_frames: int, height: int, width: int, config: Ext
     """Arithmetic of the models: what is paid per frame, and what per person and frame."""
     detector = config.detector
     scale = _detector_scale(height, width, detector)
-    ground = DETECTOR_TFLOP * scale * height * width / DETECTOR_PIXELS
+    known = detector.implementation == "boxes"
+    ground = 0.0 if known else DETECTOR_TFLOP * scale * height * width / DETECTOR_PIXELS
     fusion = frames if detector.joint else person_frames
     backbone = DETECTOR_BACKBONE_SHARE * ground
     encode = ENCODER_TFLOP[config.encoder.kind]

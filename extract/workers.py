@@ -39,7 +39,7 @@ PACKAGES = ("rhas", "torch", "transformers", "groundingdino-py", "decord", "h5py
 
 @dataclass(frozen=True)
 class WindowTask:
-    """One window to read and to encode. `source_frame` and `inside` cover lead-in and window: [lead + n]."""
+    """One window to read and to encode. `source_frame`, `time_s` and `inside` cover lead-in and window: [lead + n]."""
 
     movie_id: str
     video: Path
@@ -50,6 +50,7 @@ class WindowTask:
     window_id: str
     size: tuple[int, int]  # height and width to decode at
     source_frame: NDArray[np.int64]
+    time_s: NDArray[np.float64]
     persons: tuple[Person, ...]
     inside: tuple[NDArray[np.bool_], ...]
 
@@ -171,6 +172,7 @@ class ModelWorker:
     def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
         """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
         clock = time.perf_counter()
+        frames = replace(frames, time_s=task.time_s)
         try:
             rows, timings = self.models.process(frames, task.persons, task.inside)
         except RuntimeError as error:
@@ -202,7 +204,8 @@ class ModelWorker:
         inside = tuple(mask[part] for mask in task.inside)
         if (np.any(inside, axis=0) & ok).any():
             frames = replace(window.frames, pixels=window.frames.pixels[part].copy(), ok=ok)
-            self._sample = Sample(WindowFrames(frames, lead=0), task.persons, inside, in_run_s)
+            sample = WindowFrames(frames, lead=0, time_s=task.time_s[part])
+            self._sample = Sample(sample, task.persons, inside, in_run_s)
 
     def speed_alone(self) -> float | None:
         """Speed of the models when fed from memory, over their speed within the run, on the same frames.
@@ -271,6 +274,7 @@ def window_task(
         window_id=film.window_id(index),
         size=fit_short_side(film.source["height"], film.source["width"], short_side),
         source_frame=film.source_frame[start - lead : stop],
+        time_s=film.time_s[start - lead : stop],
         persons=tuple(persons),
         inside=tuple(film.inside(p, start - lead, stop) for p in persons),
     )

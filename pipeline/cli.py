@@ -46,7 +46,8 @@ SetOption = Annotated[
 DetectorWeights = Annotated[
     str | None,
     typer.Option(
-        "--detector", help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id"
+        "--detector",
+        help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id; or a CSV of known boxes",
     ),
 ]
 EncoderWeights = Annotated[
@@ -63,11 +64,9 @@ def _overrides(
     if fps is not None:
         found.append(f"decode.fps={'null' if fps == 'native' else fps}")
     if detector is not None:
-        released = detector.endswith((".pth", ".pt"))
-        found += [
-            f"detector.weights={detector}",
-            f"detector.implementation={'groundingdino' if released else 'transformers'}",
-        ]
+        kinds = {".pth": "groundingdino", ".pt": "groundingdino", ".csv": "boxes"}
+        implementation = kinds.get(Path(detector).suffix, "transformers")
+        found += [f"detector.weights={detector}", f"detector.implementation={implementation}"]
     if encoder is not None:
         found.append(f"encoder.weights={encoder}")
     return found + (settings or [])

@@ -17,6 +17,7 @@ import numpy as np
 from manifests.atomic import write_text_atomically
 from manifests.errors import InputError, Problem
 from manifests.manifest import SPLITS
+from train.annotator import second_annotator
 from train.draws import generator_for
 from train.inference import Series, score, stitch
 from train.metrics import class_counts, compare, released_report
@@ -43,7 +44,12 @@ def evaluate_run(
     windows = list(score(opened.model, dataset.splits[split], opened.config))
     persons = list(stitch(windows))
     videos = [series.video(vocabulary) for series in persons]
-    comparison = compare(videos, tau, counts_C, generator_for("cpu", seed, "prior", split))
+    again = [
+        second_annotator(series, vocabulary, generator_for("cpu", seed, "annotator", series.name))
+        for series in persons
+    ]
+    prior = generator_for("cpu", seed, "prior", split)
+    comparison = compare(videos, tau, counts_C, prior, {"second_annotator": again})
     released = released_report(
         (window.video(vocabulary) for window in windows),
         int(counts_C.argmax()),

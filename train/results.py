@@ -12,6 +12,7 @@ from typing import Any
 
 from manifests.atomic import write_text_atomically
 from manifests.csvfile import write_rows
+from train.annotator import SPREAD_S
 
 # Of a report: the column's title, and where its number is.
 COLUMNS = {
@@ -28,7 +29,11 @@ COLUMNS = {
     "edit": "edit",
 }
 RELEASED = {"ACC": "acc", "edit": "edit", "F1@10": "f1@10", "F1@25": "f1@25", "F1@50": "f1@50"}
-NAMES = {"person_mode": "person mode (knows the truth)", "noisy_constant": "constant + 1e-6 noise"}
+NAMES = {
+    "person_mode": "person mode (knows the truth)",
+    "second_annotator": f"second annotator, boundaries ± {SPREAD_S:g} s (knows the truth)",
+    "noisy_constant": "constant + 1e-6 noise",
+}
 OURS, THEIRS = "rhas", "released (compatibility)"
 
 

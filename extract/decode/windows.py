@@ -19,11 +19,13 @@ from extract.decode.process import DecoderProcess, Frames
 class WindowFrames:
     """Frames of one window and its lead-in, all of one size.
 
-    `frames.pixels` [lead + n, H, W, 3]; the first `lead` rows come before the window.
+    `frames.pixels` [lead + n, H, W, 3]; the first `lead` rows come before the window. `time_s` [lead + n] is film
+    time, for boxes that are looked up; it is added where the task is at hand.
     """
 
     frames: Frames
     lead: int
+    time_s: NDArray[np.float64] | None = None
 
 
 class WindowDecoder:

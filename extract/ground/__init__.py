@@ -2,27 +2,33 @@
 
 The model is GroundingDINO (Liu et al., 2023, arXiv:2303.05499). `load_detector(config)` gives a `Detector` on
 its released implementation or on transformers' port; weights come from a released checkpoint, from a model in
-transformers' format, or from a random generator. Importing this package imports neither torch nor
-transformers; loading a detector does.
+transformers' format, or from a random generator. Boxes that are known already stand in for it. Importing this
+package imports neither torch nor transformers; loading a detector does.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.config import DetectorConfig
 
 if TYPE_CHECKING:
     from extract.ground.detector import Detector
+    from extract.ground.known_boxes import KnownBoxes
 
 __all__ = ["load_detector"]
 
 
-def load_detector(config: DetectorConfig) -> Detector:
+def load_detector(config: DetectorConfig) -> Detector | KnownBoxes:
     """The detector that the config names, on the CPU; `Detector.to` moves it.
 
     Raises `InputError` if the weights or the text encoder are not where the config says, or don't fit.
     """
+    if config.implementation == "boxes":
+        from extract.ground.known_boxes import KnownBoxes
+
+        return KnownBoxes(Path(config.weights).expanduser())
     if config.implementation == "groundingdino":
         from extract.ground import official
 

@@ -1,6 +1,7 @@
 """Writes a made world to disk: films, and beside them what is known of them.
 
     OUT/manifest.csv, labels.csv, actions.csv   as every extraction reads them
+    OUT/boxes.csv                               true boxes, five a second, as `rhas extract --detector` takes them
     OUT/references.csv                          all paraphrases: movie_id,person_id,reference
     OUT/persons.csv                             looks: movie_id,person_id,gender,shirt,trousers,hair,hat,height
     OUT/films/MOVIE.mp4                         H.264, 15 frames a second
@@ -26,6 +27,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from manifests import boxes as known_boxes
 from manifests.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
 from manifests.csvfile import write_rows
 from manifests.errors import InputError, Problem
@@ -39,6 +41,7 @@ from pipeline.world.lives import ACTIONS, FPS
 from pipeline.world.looks import Look
 
 OUTSIDE = 0.25  # who has less of their box than this in the frame is N/A
+_BOXES_EVERY = 3  # frames
 _SHORTEST_ABSENCE = 8  # frames; briefer ones are a step over the edge
 _NAMED = [field.name for field in fields(Look) if field.name != "skin"]
 
@@ -199,7 +202,7 @@ def runs(flags_T: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _write_tables(out: Path, world: World) -> None:
-    persons, references, looks, labels = [], [], [], []
+    persons, references, looks, labels, boxes = [], [], [], [], []
     for number in range(world.films):
         film, movie = world.film(number), movie_id(number)
         truth = Truth.load(truth_path(out, movie))
@@ -210,12 +213,16 @@ def _write_tables(out: Path, world: World) -> None:
             persons.append((movie, f"films/{movie}.mp4", who.person_id, sentence))
             references += [(*key, paraphrase) for paraphrase in who.references]
             looks.append((*key, *(getattr(who.look, name) or "" for name in _NAMED)))
+            where = truth.boxes[::_BOXES_EVERY, person]
+            known = ~truth.absent[::_BOXES_EVERY, person] & (where[:, 2:] > where[:, :2]).all(-1)
+            boxes += [(*key, at * _BOXES_EVERY / FPS, *where[at].tolist()) for at in np.flatnonzero(known)]
             intervals = [(ABSENT, *run) for run in runs(truth.absent[:, person])]
             for action, flags in zip(ACTIONS, truth.actions[:, person].T, strict=True):
                 intervals += [(action, *run) for run in runs(flags)]
             intervals.sort(key=lambda interval: (interval[1:], interval[0]))
             labels += [(*key, name, start / FPS, end / FPS) for name, start, end in intervals]
     write_vocabulary(Vocabulary(ACTIONS), out / "actions.csv")
+    write_rows(out / "boxes.csv", known_boxes.COLUMNS, boxes)
     write_rows(out / "references.csv", ("movie_id", "person_id", "reference"), references)
     write_rows(out / "persons.csv", ("movie_id", "person_id", *_NAMED), looks)
     write_rows(out / "labels.csv", LABEL_COLUMNS, labels)

@@ -48,13 +48,13 @@ def test_training_measures_validation_and_nothing_else(run: Path) -> None:
 
 def test_results_have_the_baselines_beside_the_model(run: Path) -> None:
     measured = evaluate_run(run, "test", device="cpu")
-    assert measured["baselines"].keys() == {"constant", "prior", "person_mode"}
+    assert measured["baselines"].keys() == {"constant", "prior", "person_mode", "second_annotator"}
     assert measured["evaluations"] == 1
     tau = measured["checkpoint"]["tau"]
     with (run / "results.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     ours = [row for row in rows if row["evaluator"] == "rhas"]
-    systems = ["model", "constant", "prior", "person_mode"]
+    systems = ["model", "constant", "prior", "person_mode", "second_annotator"]
     assert [row["system"] for row in ours if float(row["tau"]) == tau] == systems
     assert [row["system"] for row in ours if float(row["tau"]) == 0.5] == systems
     assert float(ours[0]["macro F1@50"]) == measured["model"]["chosen"]["f1_macro@50"]

@@ -6,8 +6,9 @@ and 1 in place of the model's, to go through the same evaluation; any τ in (0, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -76,9 +77,13 @@ class Comparison:
 
 
 def compare(
-    videos: Iterable[Video], tau: float | None, training_counts: Ints, generator: torch.Generator
+    videos: Iterable[Video],
+    tau: float | None,
+    training_counts: Ints,
+    generator: torch.Generator,
+    others: Mapping[str, Iterable[Video]] = MappingProxyType({}),
 ) -> Comparison:
-    """Evaluate the model's scores and the three baselines.
+    """Evaluate the model's scores, the three baselines, and `others`: the same videos with scores of anything else.
 
     `videos` is walked four times, one after the other, so that the scores that mAP keeps are never those of
     two reports: a list, or an object that reads them anew, but no iterator (`TypeError`).
@@ -92,9 +97,10 @@ def compare(
         "prior": prior(training_counts, generator),
         "person_mode": person_mode,
     }
+    scored = {name: map(baseline, videos) for name, baseline in baselines.items()} | dict(others)
     return Comparison(
         evaluate(videos, tau),
-        {name: evaluate(map(baseline, videos), tau) for name, baseline in baselines.items()},
+        {name: evaluate(again, tau) for name, again in scored.items()},
     )
 
 

@@ -30,11 +30,17 @@ def caption(reference: str, doing: Deed) -> str:
 
 
 def draw_caption(
-    rng: np.random.Generator, persons: Sequence[Traits], doings: Sequence[Deed], person: int, true: bool
+    rng: np.random.Generator,
+    persons: Sequence[Traits],
+    doings: Sequence[Deed],
+    person: int,
+    true: bool,
+    changes: int = 1,
 ) -> str:
     """A caption about one of the persons in a picture that is true of them, or true of none of them.
 
-    False ones are as near as can be: another posture, something else in the hands, or one attribute changed.
+    A false one with one change is as near as can be: another posture, something else in the hands, or another
+    attribute; `changes` is how many of these are drawn.
     """
     own = persons[person]
     named = [name for name in _VALUES if name in own]
@@ -45,15 +51,16 @@ def draw_caption(
         return caption(describe(rng, own, chosen), doings[person])
     while True:
         said, doing = dict(own), doings[person]
-        kind = rng.random()
-        if kind < 0.3:
-            doing = (_another(rng, len(POSTURES), doing[0]), doing[1])
-        elif kind < 0.6:
-            doing = (doing[0], _another(rng, len(HANDS) + 1, doing[1] + 1) - 1)
-        else:
-            name = chosen[int(rng.integers(len(chosen)))]
-            values = [value for value in _VALUES[name] if value != own[name]]
-            said[name] = values[int(rng.integers(len(values)))]
+        for _ in range(changes):
+            kind = rng.random()
+            if kind < 0.3:
+                doing = (_another(rng, len(POSTURES), doings[person][0]), doing[1])
+            elif kind < 0.6:
+                doing = (doing[0], _another(rng, len(HANDS) + 1, doings[person][1] + 1) - 1)
+            else:
+                name = chosen[int(rng.integers(len(chosen)))]
+                values = [value for value in _VALUES[name] if value != own[name]]
+                said[name] = values[int(rng.integers(len(values)))]
         stated = {*chosen, "gender"}  # which a noun may give away
         if not any(
             doing == theirs and all(other.get(name) == said[name] for name in stated if name in said)

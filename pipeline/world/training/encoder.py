@@ -8,7 +8,7 @@ captions with actions that BLIP-2's own pretraining has millions of.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.world.references import traits
-from pipeline.world.training.captions import deed, draw_caption
+from pipeline.world.references import Traits, traits
+from pipeline.world.training.captions import Deed, deed, draw_caption
 from pipeline.world.training.detector_model import LOOKS
 from pipeline.world.training.encoder_model import TrainedEncoder, encoder_config, save_encoder, see
 from pipeline.world.training.fit import Task, fit
@@ -135,16 +135,23 @@ def ask(scenes: list[Scene], rng: np.random.Generator) -> tuple[Tensor, Asked]:
             of.append(number)
             asked.reference(crop, draw_reference(rng, scene.cast, who), scene, who, whole=False)
             asked.reference(number, draw_reference(rng, scene.cast, who), scene, who, whole=True)
-            true = bool(rng.random() < 0.5)
-            asked.caption(crop, draw_caption(rng, [named[who]], [doings[who]], 0, true), true)
-            if place == 0:
-                true = bool(rng.random() < 0.5)
-                asked.caption(number, draw_caption(rng, *there, person, true), true)
+            # In pairs about the same picture: what they differ in is what there is to learn.
+            for true in (True, False):
+                asked.caption(crop, _caption(rng, [named[who]], [doings[who]], 0, true), true)
+                if place == 0:
+                    asked.caption(number, _caption(rng, *there, person, true), true)
         unseen = np.flatnonzero(scene.seen < 0.02)
         if len(unseen):
             who = int(unseen[0])
             asked.reference(number, draw_reference(rng, scene.cast, who), scene, who, whole=True)
     return images_of(scenes, boxes, of), asked
+
+
+def _caption(
+    rng: np.random.Generator, persons: Sequence[Traits], doings: Sequence[Deed], person: int, true: bool
+) -> str:
+    """As `draw_caption`; a third of the false ones are false in several things, which is learnt first."""
+    return draw_caption(rng, persons, doings, person, true, changes=3 if rng.random() < 0.35 else 1)
 
 
 def train_encoder(

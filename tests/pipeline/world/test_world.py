@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from manifests.errors import InputError
 from manifests.inputs import load_inputs
+from manifests.reader import FeaturesReader
+from manifests.status import FrameStatus
 from pipeline.cli import app
 from pipeline.world import FILMS, HELD_OUT, TRAINING
 from pipeline.world.figure import JOINTS, joints
@@ -206,3 +208,29 @@ def test_the_command_makes_a_world_and_names_what_it_can_t_make(tmp_path: Path) 
     command = [sys.executable, "-m", "pipeline.cli", "world", str(tmp_path / "v"), "--films", "0"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "--films" in refused.stderr
+
+
+def test_its_true_boxes_stand_in_for_a_detector(folder: Path, tmp_path: Path) -> None:
+    tiny = ("--preset", "tiny-random", "--fps", "5", "--detector", str(folder / "boxes.csv"))
+    called = CliRunner().invoke(
+        app, ["extract", "--movies", str(folder / "manifest.csv"), "--out", str(tmp_path), *tiny]
+    )
+    assert called.exit_code == 0, called.output
+    reader, found = FeaturesReader(tmp_path), 0
+    for movie in load_inputs(folder / "manifest.csv").manifest.movies:
+        truth = Truth.load(truth_path(folder, movie.movie_id))
+        for column, person in enumerate(movie.persons):
+            series = reader.person(*person.key)
+            at = (series.time_s * FPS).round().astype(int)
+            detected = series.status[:] == FrameStatus.DETECTED
+            found += detected.sum()
+            np.testing.assert_array_equal(detected, ~truth.absent[at, column])
+            np.testing.assert_allclose(series.box[:][detected], truth.boxes[at[detected], column], atol=1e-6)
+    assert found > 500
+    named = str(tmp_path / "others.csv")
+    Path(named).write_text("movie_id,person_id,time_s,x1,y1,x2,y2\nworld_0000,p1,0,0.5,0,0.1,1\n")
+    refused = CliRunner().invoke(
+        app, ["extract", "--movies", str(folder / "manifest.csv"), "--out", str(tmp_path / "b"), *tiny[:-1], named]
+    )  # fmt: skip
+    assert isinstance(refused.exception, InputError)
+    assert "others.csv, row 2, column x2" in str(refused.exception)

@@ -1,0 +1,53 @@
+"""Boxes from a file in a detector's place: what a tracker or annotators know, or the truth of a made world.
+
+Features with and without it differ by what grounding costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from extract.ground.boxes import Candidates
+from manifests.boxes import load_boxes
+from manifests.manifest import Person
+
+
+class KnownBoxes:
+    """Made by `extract.ground.load_detector` for `detector.implementation: boxes`."""
+
+    def __init__(self, path: Path):
+        """Raises `InputError` with all problems of the file."""
+        self.path = path
+        self.tracks = load_boxes(path)
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """Which boxes these are: BLAKE2b-128 of the file in hex."""
+        return hashlib.blake2b(self.path.read_bytes(), digest_size=16).hexdigest()
+
+    def to(self, device: str | torch.device) -> Self:
+        return self
+
+    def check(self, sentences: Sequence[str]) -> None:
+        """Any sentence will do: none is read."""
+
+    def look_up(self, persons: Sequence[Person], time_s: NDArray[np.float64]) -> list[list[Candidates]]:
+        """As `Detector.detect`: `result[person][time]`, one candidate of score 1 or none."""
+        return [[_candidates(box) for box in self._boxes(person, time_s)] for person in persons]
+
+    def _boxes(self, person: Person, time_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        track = self.tracks.get(person.key)
+        return np.full((len(time_s), 4), np.nan, np.float32) if track is None else track.at(time_s)
+
+
+def _candidates(box_4: NDArray[np.float32]) -> Candidates:
+    boxes_N4 = torch.from_numpy(box_4[None][: int(np.isfinite(box_4).all())])
+    return Candidates(boxes_N4, torch.ones(len(boxes_N4)))
