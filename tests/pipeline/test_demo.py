@@ -12,7 +12,7 @@ from PIL import Image
 
 from manifests.reader import FeaturesReader
 from manifests.status import FrameStatus
-from pipeline.cli import evaluate, predict
+from pipeline.commands.train import evaluate, predict
 from pipeline.demo import Size, run_demo
 from pipeline.picture import draw_film
 from pipeline.world.writing import Truth, truth_path

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-ActionsOption = Annotated[
-    Path | None,
-    typer.Option("--actions", help="Your own actions, a CSV with a column action [default: RHAS133's]"),
-]
+from pipeline.commands.options import ActionsOption
 
 import_app = typer.Typer(
     help="Turn the data of others into manifests or features folders.", no_args_is_help=True

@@ -1,0 +1,76 @@
+"""Both stages as one pipeline, here or on a cluster: run, submit, status, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+PipelineFile = Annotated[Path, typer.Argument(help="YAML with stages: see pipeline/stages/pipeline_file.py")]
+DashboardAddress = Annotated[
+    str, typer.Option("--address", envvar="RAY_DASHBOARD_ADDRESS", help="Ray's dashboard, http://head:8265")
+]
+Job = Annotated[str, typer.Argument(help="The job's id, as rhas submit printed it")]
+
+
+@commands.command()
+def run(
+    pipeline: PipelineFile,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster for extraction and training, e.g. auto [default: this machine]"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done")] = False,
+) -> None:
+    """Run the stages of a pipeline, leaving alone what is done already."""
+    from pipeline.stages.pipeline_file import load_pipeline
+    from pipeline.stages.running import describe, run_pipeline
+
+    loaded = load_pipeline(pipeline, address)
+    if dry_run:
+        describe(loaded, typer.echo)
+    else:
+        raise typer.Exit(run_pipeline(loaded, typer.echo))
+
+
+@commands.command()
+def submit(
+    pipeline: PipelineFile,
+    address: DashboardAddress,
+    follow: Annotated[bool, typer.Option(help="Show its output until it ends")] = True,
+) -> None:
+    """Run a pipeline on a Ray cluster, as a job that goes on when this command ends."""
+    from pipeline.stages.jobs import follow_job, submit_job
+    from pipeline.stages.pipeline_file import load_pipeline
+
+    loaded = load_pipeline(pipeline, "auto")  # mistakes are told here, not there
+    job = submit_job(address, loaded)
+    typer.echo(f"{job}: submitted; rhas status {job} --address {address}")
+    if follow:
+        raise typer.Exit(follow_job(address, job, lambda text: typer.echo(text, nl=False)))
+
+
+@commands.command()
+def status(
+    address: DashboardAddress,
+    job: Annotated[str | None, typer.Argument(help="The job's id [default: all of them]")] = None,
+    logs: Annotated[bool, typer.Option("--logs", help="Also all that it said")] = False,
+) -> None:
+    """How the jobs of a cluster stand."""
+    from pipeline.stages.jobs import describe_jobs, job_logs
+
+    for line in describe_jobs(address, job):
+        typer.echo(line)
+    if logs and job is not None:
+        typer.echo(job_logs(address, job))
+
+
+@commands.command()
+def cancel(address: DashboardAddress, job: Job) -> None:
+    """Stop a job; what it has finished stays, and the same pipeline goes on from there."""
+    from pipeline.stages.jobs import cancel_job
+
+    typer.echo(f"{job}: {cancel_job(address, job)}")

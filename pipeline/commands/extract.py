@@ -1,0 +1,197 @@
+"""The commands of stage 1: plan, extract, verify, shards, labels, look."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import ActionsOption, SetOption
+
+EXIT_INTERRUPTED = 130
+
+commands = typer.Typer()
+
+Movies = Annotated[
+    Path,
+    typer.Option("--movies", help="Manifest CSV: movie_id,video,person_id,reference[,start_s,end_s,split]"),
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help="Labels CSV: movie_id,person_id,action,start_s,end_s")
+]
+Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, mini, tiny-random or a YAML file")]
+Fps = Annotated[
+    str | None,
+    typer.Option("--fps", help="Samples per second of film, or 'native' [default: the preset's, 15]"),
+]
+DetectorWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id; or a CSV of known boxes",
+    ),
+]
+EncoderWeights = Annotated[
+    str | None, typer.Option("--encoder", help="BLIP-2 or CLIP: a local directory or a hub id")
+]
+Features = Annotated[Path, typer.Argument(help="Features folder, as written by rhas extract")]
+
+
+def _overrides(
+    fps: str | None, detector: str | None, encoder: str | None, settings: list[str] | None
+) -> list[str]:
+    """Dedicated options as `--set` would have them; explicit `--set` comes last and wins."""
+    found = []
+    if fps is not None:
+        found.append(f"decode.fps={'null' if fps == 'native' else fps}")
+    if detector is not None:
+        kinds = {".pth": "groundingdino", ".pt": "groundingdino", ".csv": "boxes"}
+        implementation = kinds.get(Path(detector).suffix, "transformers")
+        found += [f"detector.weights={detector}", f"detector.implementation={implementation}"]
+    if encoder is not None:
+        found.append(f"encoder.weights={encoder}")
+    return found + (settings or [])
+
+
+@commands.command()
+def plan(
+    movies: Movies,
+    preset: Preset = "blip2",
+    fps: Fps = None,
+    gpus: Annotated[int, typer.Option(help="GPUs to estimate for; 0: this machine's CPUs")] = 0,
+    cpus: Annotated[int | None, typer.Option(help="Cores to estimate for, and to probe with")] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="report.json of an earlier run, to estimate from its speed")
+    ] = None,
+    tflops: Annotated[
+        float, typer.Option(help="Sustained TFLOP/s of one GPU, where there is no --like")
+    ] = 200.0,
+    labels: LabelsOption = None,
+    actions: ActionsOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Probe every film, without models: frames, hours, bad files, bytes to write, estimated time."""
+    from extract.config import load_config
+    from extract.plan import plan_films
+    from manifests.inputs import load_inputs
+    from pipeline.plan_table import print_plan
+
+    inputs = load_inputs(movies, labels, actions)
+    config = load_config(preset, _overrides(fps, None, None, settings))
+    films = plan_films(inputs.manifest, config, cpus)
+    raise typer.Exit(print_plan(films, config, gpus, like, tflops))
+
+
+@commands.command()
+def extract(
+    movies: Movies,
+    out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
+    gpus: Annotated[int, typer.Option(help="Model workers with one GPU each; 0 runs the models on CPUs")] = 0,
+    preset: Preset = "blip2",
+    fps: Fps = None,
+    labels: LabelsOption = None,
+    actions: ActionsOption = None,
+    detector: DetectorWeights = None,
+    encoder: EncoderWeights = None,
+    cpus: Annotated[int | None, typer.Option(help="Cores to use [default: all of the cluster's]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Model workers with --gpus 0 [default: one per four cores]")
+    ] = None,
+    decoders: Annotated[int | None, typer.Option(help="Decoder processes [default: three per GPU]")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: start Ray here]")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Frames in one model call; halved when memory runs out")] = 16,
+    memory: Annotated[float, typer.Option(help="GiB of decoded frames in flight, over all workers")] = 4.0,
+    deadline: Annotated[
+        float, typer.Option(help="Seconds without progress after which a decoder is killed")
+    ] = 60.0,
+    max_failure_rate: Annotated[
+        float, typer.Option(help="Share of films or frames lost above which the exit code is 4")
+    ] = 0.5,
+    update: Annotated[
+        bool, typer.Option("--update", help="Redo films whose sentences or file changed")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Redo windows that lost frames")
+    ] = False,
+    settings: SetOption = None,
+) -> None:
+    """Turn the films of a manifest into verified feature shards."""
+    from extract.config import RunOptions, load_config
+    from extract.run import extract as run_extraction
+    from manifests.inputs import load_inputs
+    from pipeline.display import live, make_console, print_summary
+
+    inputs = load_inputs(
+        movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
+    )
+    config = load_config(preset, _overrides(fps, detector, encoder, settings))
+    options = RunOptions(
+        gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
+        memory_bytes=int(memory * 2**30), deadline_s=deadline, max_failure_rate=max_failure_rate,
+        update=update, retry_failed=retry_failed,
+    )  # fmt: skip
+    console = make_console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how schedulers announce that time is up
+    try:
+        with live(console) as listener:
+            summary = run_extraction(inputs, out, config, options, listener)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted; finished windows are kept in {out}, the same command continues there", err=True
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    print_summary(console, summary, out)
+    raise typer.Exit(summary.exit_code)
+
+
+def _beside(movies: Path, name: str) -> Path | None:
+    """`labels.csv` and `actions.csv` in the manifest's folder belong to it."""
+    beside = movies.parent / name
+    return beside if beside.is_file() else None
+
+
+@commands.command()
+def verify(features: Features) -> None:
+    """Check every checksum, and that every promised frame is accounted for."""
+    from pipeline.shards_table import print_verification
+
+    raise typer.Exit(print_verification(features))
+
+
+@commands.command()
+def shards(features: Features) -> None:
+    """List what is there: films, persons, frames, models, statuses."""
+    from pipeline.shards_table import print_shards
+
+    print_shards(features)
+
+
+@commands.command()
+def labels(
+    features: Features,
+    labels: Annotated[Path, typer.Option("--labels", help="The new labels CSV")],
+    actions: ActionsOption = None,
+) -> None:
+    """Replace the labels beside the shards; nothing is extracted again."""
+    from manifests.layout import FeaturesFolder
+    from manifests.snapshot import replace_labels
+
+    count = replace_labels(FeaturesFolder(features), labels, actions)
+    typer.echo(f"{features}: {count} labelled intervals")
+
+
+@commands.command()
+def look(
+    features: Features,
+    movie: Annotated[str, typer.Option("--movie", help="Film to draw, by its movie_id")],
+    out: Annotated[Path, typer.Option("--out", help="PNG to write")] = Path("film.png"),
+) -> None:
+    """Draw what a film's shard holds: frames with boxes, statuses, labels and features over time."""
+    from pipeline.picture import draw_film
+
+    draw_film(features, movie, out)
+    typer.echo(str(out))

@@ -1,0 +1,16 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ActionsOption = Annotated[
+    Path | None,
+    typer.Option("--actions", help="Your own actions, a CSV with a column action [default: RHAS133's]"),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated")
+]

@@ -1,0 +1,161 @@
+"""The commands of stage 2: train, eval, predict, benchmark, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.options import SetOption
+
+commands = typer.Typer()
+
+
+@commands.command()
+def train(
+    shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder; a rerun continues what is there")],
+    config: Annotated[
+        str, typer.Option("--config", help="A preset (paper, small, …) or a YAML file")
+    ] = "paper",
+    model: Annotated[
+        str | None, typer.Option("--model", help="hopadiff, actdiff, actfusion or ltcontext")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Which fold, with --split fold")] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", help="Data parallel on so many [default: one, or the CPU]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Data parallel on so many CPU processes")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join for --gpus or --workers")] = None,
+    settings: SetOption = None,
+) -> None:
+    """Fit a segmenter to labelled feature shards."""
+    from pipeline.training import train_run
+
+    named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
+    overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
+
+
+@commands.command("eval")
+def evaluate(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
+) -> None:
+    """Measure a run on a split, beside the baselines."""
+    from train.anticipation import evaluate_anticipation
+    from train.evaluation import evaluate_run
+
+    if task == "anticipation":
+        evaluate_anticipation(run, split)
+        typer.echo((run / "anticipation.md").read_text())
+    elif task == "segmentation":
+        evaluate_run(run, split)
+        typer.echo((run / "results.md").read_text())
+    else:
+        raise typer.BadParameter("segmentation or anticipation", param_hint="--task")
+
+
+@commands.command()
+def predict(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Features folder; labels are not needed")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only this split of the run's own data")
+    ] = None,
+    movie: Annotated[Path | None, typer.Option("--movie", help="A film, instead of --shards")] = None,
+    person: Annotated[
+        str | None, typer.Option("--person", help="With --movie: the sentence that says who")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="[default: predictions in the run folder]")
+    ] = None,
+    gpus: Annotated[int, typer.Option("--gpus", help="With --movie: GPUs for extraction")] = 0,
+    anticipate: Annotated[
+        str | None, typer.Option("--anticipate", help="Also what comes next, e.g. 60s (model actfusion)")
+    ] = None,
+) -> None:
+    """Segments, scores and timelines: of everyone in a features folder, or of one person in a film."""
+    from pipeline.training import predict_movie, predict_shards, seconds_of
+
+    target = out or run / "predictions"
+    ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
+    if movie is not None and person is not None and shards is None and split is None:
+        count = predict_movie(run, movie, person, target, gpus)
+    elif shards is not None and movie is None and person is None:
+        count = predict_shards(run, shards, target, split)
+    else:
+        raise typer.BadParameter("give either --shards (and --split), or --movie and --person")
+    typer.echo(f"{target}: {count} segments in segments.csv, with scores and timelines")
+    if ahead_s is not None:
+        from train.anticipation import anticipate_run
+
+        count = len(anticipate_run(run, shards or target / "features", target, ahead_s))
+        typer.echo(f"{target}: {count} segments of the next {ahead_s:g} s in anticipated.csv")
+
+
+@commands.command()
+def benchmark(
+    shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for runs and tables; a rerun continues")],
+    models: Annotated[
+        str, typer.Option("--models", help="Systems as they are, e.g. hopadiff,actdiff,actfusion,ltcontext")
+    ] = "",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Systems of a preset (ablation) or a YAML file")
+    ] = None,
+    config: Annotated[
+        str, typer.Option("--config", help="What all have in common: a preset or YAML")
+    ] = "paper",
+    split: Annotated[
+        str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
+    ] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each system")] = 3,
+    folds: Annotated[
+        str, typer.Option("--folds", help="Cross-validation over these, e.g. 1,2,3,4 (split fold)")
+    ] = "",
+    settings: SetOption = None,
+) -> None:
+    """Train and measure several systems under one budget, and write one table."""
+    from pipeline.benchmark import run_benchmark
+
+    names = [name for name in models.split(",") if name]
+    if not names and preset is None:
+        raise typer.BadParameter("give --models or --preset")
+    named = {"data.split": split, "data.window": window}
+    overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    try:
+        chosen = [int(fold) for fold in folds.split(",") if fold]
+    except ValueError:
+        raise typer.BadParameter("numbers with commas between", param_hint="--folds") from None
+    code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds, chosen)
+    raise typer.Exit(code)
+
+
+@commands.command()
+def report(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page, the film and the timelines")],
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Where the run's features are, if they were moved")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    movie: Annotated[
+        str | None, typer.Option("--movie", help="Film to show [default: the one that came out best]")
+    ] = None,
+) -> None:
+    """One page to show around: results beside the baselines, timelines, a film with all of it drawn in."""
+    from pipeline.report.making import write_report
+
+    typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))

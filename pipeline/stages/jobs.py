@@ -1,0 +1,101 @@
+"""A pipeline as a job of a Ray cluster (Ray Jobs): it runs on the cluster and outlives the client.
+
+The pipeline's file, films and outputs lie on a path that all nodes share; nothing is uploaded. The driver needs no GPU:
+the stages which spread ask the cluster for theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from manifests.errors import InputError, Problem, RhasError
+from pipeline.stages.pipeline_file import Pipeline
+
+_POLL_S = 1.0
+_PATIENCE_S = 300.0  # for a head that doesn't answer, while a job is followed
+_STOPPED_S = 120.0
+
+
+def submit_job(address: str, pipeline: Pipeline) -> str:
+    """Starts it, returning the job's id."""
+    command = f"python -u -m pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+    return str(_client(address).submit_job(entrypoint=command, metadata={"rhas": str(pipeline.path)}))
+
+
+def follow_job(address: str, job: str, show: Callable[[str], None]) -> int:
+    """Shows what a job says until it ends; returns its exit code. A head that is away for a while is waited for."""
+    client, shown, silent_since = _client(address), 0, time.monotonic()
+    while True:
+        try:
+            ended = client.get_job_status(job).is_terminal()
+            text = client.get_job_logs(job)
+            silent_since = time.monotonic()
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() - silent_since > _PATIENCE_S:
+                raise RhasError(f"{address} no longer answers ({error}); job {job} may still run") from error
+            time.sleep(_POLL_S)
+            continue
+        if len(text) > shown:
+            show(text[shown:])
+            shown = len(text)
+        if ended:
+            info = client.get_job_info(job)
+            code = info.driver_exit_code
+            return int(code) if code is not None else (0 if info.status == "SUCCEEDED" else 1)
+        time.sleep(_POLL_S)
+
+
+def describe_jobs(address: str, job: str | None = None) -> Iterator[str]:
+    """A line for one job, or for each of the cluster's pipelines."""
+    client = _client(address)
+    infos = [_info(client, job)] if job else client.list_jobs()
+    for info in infos:
+        if job or "rhas" in (info.metadata or {}):
+            seconds = ((info.end_time or time.time() * 1000) - (info.start_time or 0)) / 1000
+            took = f"{seconds:.0f} s" if info.start_time else "not started"
+            path = (info.metadata or {}).get("rhas", info.entrypoint)
+            yield f"{info.submission_id}  {info.status.value}  {took}  {path}  {info.message or ''}".rstrip()
+
+
+def job_logs(address: str, job: str) -> str:
+    """All that it said so far."""
+    client = _client(address)
+    _info(client, job)
+    return str(client.get_job_logs(job))
+
+
+def cancel_job(address: str, job: str) -> str:
+    """Stops it, waits for its end, and returns how it ended."""
+    client = _client(address)
+    _info(client, job)
+    client.stop_job(job)
+    until = time.monotonic() + _STOPPED_S
+    while not client.get_job_status(job).is_terminal() and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return str(client.get_job_status(job).value)
+
+
+def _client(address: str) -> Any:
+    """Raises InputError where no dashboard answers."""
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        expected = f"the dashboard of a running Ray cluster, such as http://head:8265 ({error})"
+        raise InputError(Problem("--address", expected, value=address)) from error
+
+
+def _info(client: Any, job: str) -> Any:
+    try:
+        return client.get_job_info(job)
+    except RuntimeError as error:
+        raise InputError(
+            Problem("rhas", "the id of a job of this cluster", column="job", value=job)
+        ) from error

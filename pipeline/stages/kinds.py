@@ -1,0 +1,84 @@
+"""What can be a stage: which command it is, what it reads of earlier stages, and where it writes.
+
+A stage is done if nothing that it read has changed since, nor what it wrote. `digest` says what that is: of a features
+folder every checksum, of a run its best weights, of a file its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import InputError
+from manifests.identity import content_id, video_fingerprint
+from manifests.layout import FeaturesFolder
+from manifests.manifest import load_manifest
+from manifests.reader import FeaturesReader
+from pipeline.commands import extract, train
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A command of `rhas` as a stage. Names are those of the command's options, without dashes."""
+
+    command: Callable[..., Any]
+    takes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # option: the kind of stage whose output it is by default
+    files: tuple[str, ...] = ()  # options that name other files that are read
+    writes: str | None = None  # option: where it writes; by default a folder with the stage's name
+    result: str | None = None  # of what it takes, what it adds to: OPTION/file
+    spread: bool = False  # asks a cluster for cores and GPUs itself: it has --gpus, --workers and --address
+
+
+KINDS = {
+    "extract": Kind(extract.extract, files=("movies", "labels", "actions"), writes="out", spread=True),
+    "verify": Kind(extract.verify, takes={"features": "extract"}),
+    "train": Kind(train.train, takes={"shards": "extract"}, writes="out", spread=True),
+    "eval": Kind(train.evaluate, takes={"run": "train"}, result="run/results.csv"),
+    "predict": Kind(train.predict, takes={"run": "train", "shards": "extract"}, writes="out"),
+    "benchmark": Kind(train.benchmark, takes={"shards": "extract"}, writes="out"),
+    "report": Kind(train.report, takes={"run": "train"}, writes="out"),
+}
+
+
+def digest(path: Path) -> str:
+    """What makes two inputs or outputs the same; empty if there is nothing, or nothing whole."""
+    best = path / "checkpoints" / "best.safetensors"
+    try:
+        if FeaturesFolder(path).config.is_file():
+            return FeaturesReader(path).digest()
+        if best.is_file():
+            return _of_bytes(best)
+        if path.is_dir():
+            files = sorted(
+                file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
+            )
+            return content_id([(str(file.relative_to(path)), file.stat().st_size) for file in files])
+        return _of_bytes(path)
+    except (OSError, InputError):
+        return ""
+
+
+def films_digest(manifest: Path) -> str:
+    """Of the films that a manifest names; those that are missing now may come."""
+    try:
+        movies = load_manifest(manifest).movies
+    except InputError:
+        return ""  # which the stage itself will say better
+    return content_id([_film(movie.video) for movie in movies])
+
+
+def _film(video: Path) -> str:
+    try:
+        return video_fingerprint(video)
+    except OSError:
+        return ""
+
+
+def _of_bytes(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "blake2b").hexdigest()

@@ -1,0 +1,132 @@
+"""A pipeline as a user runs it: both stages, logs, what is left alone the next time, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from process_tree import assert_ended, process_tree
+
+from pipeline.world.writing import World, write_world
+
+PIPELINE = """
+out: out
+stages:
+  extract: {movies: films/manifest.csv, preset: tiny-random, fps: 3, workers: 1, decoders: 1}
+  verify:
+  train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
+  eval:
+"""
+
+
+def rhas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def states(said: str) -> list[str]:
+    """What each stage came to, in order: done, done before, to do, failed."""
+    ends = [line.partition(": ")[2] for line in said.splitlines() if line[:1].isdigit()]
+    return [
+        end.split(" in ")[0].split(" after ")[0] for end in ends if end.startswith(("done", "to do", "failed"))
+    ]
+
+
+@dataclass
+class Ran:
+    """A pipeline's folder after a first run."""
+
+    folder: Path
+    first: subprocess.CompletedProcess[str]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "night.yaml"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_world(folder / "films", World(films=4, seed=7, shortest_s=4, longest_s=5))
+    (folder / "night.yaml").write_text(PIPELINE)
+    planned = rhas("run", folder / "night.yaml", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert states(planned.stdout) == ["to do"] * 4 and not (folder / "out").exists()
+    yield Ran(folder, rhas("run", folder / "night.yaml"))
+
+
+def test_stages_run_in_their_order_each_with_a_log(ran: Ran) -> None:
+    assert ran.first.returncode == 0, ran.first.stdout + ran.first.stderr
+    assert states(ran.first.stdout) == ["done"] * 4
+    out = ran.folder / "out"
+    for stage, said in (("extract", "detected"), ("verify", "consistent"), ("train", "best validation"), ("eval", "edit")):
+        assert said in (out / "logs" / f"{stage}.log").read_text(), stage
+    assert "test" in json.loads((out / "train" / "metrics.json").read_text())
+    assert list(json.loads((out / "stages.json").read_text())) == ["extract", "verify", "train", "eval"]
+
+
+def test_what_is_unchanged_is_left_alone_and_what_is_not_is_done_again(ran: Ran) -> None:
+    again = rhas("run", ran.file)
+    assert again.returncode == 0 and states(again.stdout) == ["done before"] * 4
+    (ran.folder / "out" / "train" / "results.csv").unlink()
+    assert states(rhas("run", ran.file).stdout) == ["done before"] * 3 + ["done"]
+    # How a stage runs is nothing that its outcome depends on.
+    ran.file.write_text(PIPELINE.replace("workers: 1", "workers: 2"))
+    assert states(rhas("run", ran.file, "--dry-run").stdout) == ["done before"] * 4
+    ran.file.write_text(PIPELINE.replace("epochs=1", "epochs=2"))
+    assert states(rhas("run", ran.file, "--dry-run").stdout) == ["done before"] * 2 + ["to do"] * 2
+    ran.file.write_text(PIPELINE)
+    manifest = ran.folder / "films" / "manifest.csv"
+    before = manifest.read_text()
+    manifest.write_text(before.replace("the ", "this ", 1))
+    assert states(rhas("run", ran.file, "--dry-run").stdout) == ["to do"] * 4
+    manifest.write_text(before)
+
+
+def test_a_failing_stage_names_its_log_and_stops_the_rest(ran: Ran) -> None:
+    ran.file.write_text(PIPELINE.replace("epochs=1", "epochs=2"))  # the run folder holds another config
+    failed = rhas("run", ran.file)
+    ran.file.write_text(PIPELINE)
+    assert failed.returncode == 2
+    assert states(failed.stdout) == ["done before", "done before", "failed"]
+    assert str(ran.folder / "out" / "logs" / "train.log") in failed.stdout
+    assert "epochs" in (ran.folder / "out" / "logs" / "train.log").read_text()
+    assert states(rhas("run", ran.file).stdout) == ["done before"] * 4
+
+
+def test_lost_films_do_not_stop_it_but_are_told_and_asked_again(ran: Ran, tmp_path: Path) -> None:
+    rows = (ran.folder / "films" / "manifest.csv").read_text().replace("films/", f"{ran.folder}/films/films/")
+    (tmp_path / "manifest.csv").write_text(rows + "gone,gone.mp4,p1,the man in the red shirt\n")
+    stages = PIPELINE.replace("films/manifest.csv", "manifest.csv").split("  train")[0]
+    (tmp_path / "night.yaml").write_text(stages)
+    first = rhas("run", tmp_path / "night.yaml")
+    assert first.returncode == 3, first.stdout + first.stderr
+    assert "some films or windows failed" in first.stdout
+    assert states(first.stdout) == ["done", "done"]
+    again = rhas("run", tmp_path / "night.yaml", "--dry-run")
+    assert states(again.stdout) == ["to do", "to do"], "what comes of the film may come later"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: signal.Signals) -> None:
+    text = PIPELINE.replace("films/manifest.csv", str(ran.folder / "films" / "manifest.csv"))
+    (tmp_path / "night.yaml").write_text(text.replace("fps: 3", "fps: 15"))
+    command = [sys.executable, "-m", "pipeline.cli", "run", str(tmp_path / "night.yaml")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("extract/parts/*/*.h5")) and time.monotonic() < until:
+        time.sleep(0.1)
+        if list((tmp_path / "out").glob("extract/shards/*.h5")):
+            break
+    tree = list(process_tree(process.pid))
+    process.send_signal(sent)
+    code = process.wait(60)
+    assert code == (-signal.SIGKILL if sent == signal.SIGKILL else 130)
+    assert_ended(tree, 90)
