@@ -138,6 +138,8 @@ class RunOptions:
     span_windows: int = 32  # consecutive windows of a film that one decoder reads in a row
     deadline_s: float = 60.0  # a decoder without progress for so long is killed
     attempts: int = 3  # of a window that loses its worker
+    elastic: bool = False  # begin with the nodes that are there; workers on others join when these do
+    patience_s: float = 1800.0  # how long to wait while no worker is there, before giving up
     max_failure_rate: float = 0.5  # of promised frames and of films; more ends with exit code 4
     update: bool = False  # redo films whose sentences or file changed, instead of refusing
     retry_failed: bool = False  # redo windows that were written with undecodable frames
@@ -151,6 +153,13 @@ class RunOptions:
             *((values[n] >= low, n, values[n], f"at least {low}") for n, low in lowest.items()),
             (not (self.gpus and self.workers), "workers", self.workers, "none: with gpus, each GPU has one"),
             (self.deadline_s > 0, "deadline_s", self.deadline_s, "more than 0 seconds"),
+            (self.patience_s > 0, "patience_s", self.patience_s, "more than 0 seconds"),
+            (
+                not self.elastic or self.address is not None,
+                "elastic",
+                True,
+                "with address: the cluster that grows",
+            ),
             (0 <= rate <= 1, "max_failure_rate", rate, "a number from 0 to 1"),
             file="run options",
         )

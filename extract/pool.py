@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -35,6 +36,20 @@ class Pool(Protocol):
 
     def result(self, ticket: Any) -> Any:
         """The result of a finished ticket. Raises WorkerLost, or what the worker raised."""
+
+
+def first_to_answer(pool: Pool, workers: Sequence[Any], method: str, patience_s: float) -> tuple[Any, Any]:
+    """Whichever worker answers first, and its answer. Raises what it raises, and WorkerLost if nobody does in time."""
+    tickets = {pool.call(worker, method): worker for worker in workers}
+    until = time.monotonic() + patience_s
+    while tickets and time.monotonic() < until:
+        for ticket in pool.wait(list(tickets), 1.0):
+            worker = tickets.pop(ticket)
+            try:
+                return worker, pool.result(ticket)
+            except WorkerLost:
+                tickets[pool.call(worker, method)] = worker
+    raise WorkerLost(f"no worker for {patience_s:.0f} s")
 
 
 _RAISE = object()

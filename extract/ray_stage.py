@@ -1,8 +1,9 @@
 """Runs the workers as Ray actors: the one file of this package that knows Ray.
 
 Decoders take a CPU each, model workers a GPU and a CPU each (or, without GPUs, a share of the CPUs), the
-writer runs on the driver's node. Actors restart; a call that was lost with its actor is reported to the
-scheduler, which decides whether to repeat it. Nothing waits for resources that the cluster doesn't have.
+writer runs on the driver's node. Actors restart, on another node if theirs is gone; a call that was lost with its
+actor is reported to the scheduler, which decides whether to repeat it. Nothing waits for resources that the cluster
+doesn't have, unless it is asked to.
 """
 
 from __future__ import annotations
@@ -49,15 +50,18 @@ class Layout:
 
 
 def lay_out(options: RunOptions, cluster_cpus: int, cluster_gpus: int) -> Layout:
-    """Decides on workers for what the cluster has. Raises InputError when it hasn't what is asked for."""
+    """Decides on workers for what the cluster has. Raises InputError when it hasn't what is asked for.
+
+    With `elastic`, what it hasn't may come: those workers wait for their nodes.
+    """
     problems = []
-    if options.gpus > cluster_gpus:
+    if options.gpus > cluster_gpus and not options.elastic:
         problems.append(
             Problem(
                 "--gpus", f"at most {cluster_gpus}, all the GPUs that the cluster has", value=options.gpus
             )
         )
-    if options.cpus is not None and options.cpus > cluster_cpus:
+    if options.cpus is not None and options.cpus > cluster_cpus and not options.elastic:
         problems.append(
             Problem(
                 "--cpus", f"at most {cluster_cpus}, all the cores that the cluster has", value=options.cpus
@@ -68,10 +72,12 @@ def lay_out(options: RunOptions, cluster_cpus: int, cluster_gpus: int) -> Layout
     cpus = options.cpus or cluster_cpus
     if options.gpus == 0:
         models = options.workers or max(1, cpus // 4)
-        if models > cpus:
+        if models > cpus and not options.elastic:
             raise InputError(Problem("--workers", f"at most {cpus}, one for each core", value=models))
         # Decoders reserve nothing: while models run on CPUs they are idle most of the time.
-        return Layout(models, options.decoders or max(1, cpus // 4), cpus // models, 0, 0)
+        return Layout(models, options.decoders or max(1, cpus // 4), max(1, cpus // models), 0, 0)
+    if options.elastic:
+        return Layout(options.gpus, options.decoders or DECODERS_PER_GPU * options.gpus, 1, 1, 1)
     left = cpus - options.gpus
     if left < 1 or (options.decoders or 1) > left:
         expected = (

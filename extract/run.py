@@ -16,7 +16,7 @@ from extract.accounts import Accounts, Summary
 from extract.config import ExtractConfig, RunOptions
 from extract.decode.process import Probe, fit_short_side
 from extract.decode.sampling import Grid
-from extract.pool import Pool, ask_all
+from extract.pool import Pool, ask_all, first_to_answer
 from extract.progress import Progress, Snapshot
 from extract.report import speed_report
 from extract.schedule import Scheduler
@@ -51,9 +51,9 @@ def extract(
         _refuse_dropped_films(folder, inputs.manifest)
         _remove_leftovers(folder)
         with ray_pool(config, options, out.absolute()) as pool:
-            described = ask_all(pool, pool.models, "describe", attempts=options.attempts)
+            first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
             extraction = _record_config(folder, config, described)
-            embeddings = _prepare_sentences(pool, inputs.manifest)
+            embeddings = _prepare_sentences(pool, first, inputs.manifest)
             books = Accounts(folder, inputs.manifest)
             todo = _unfinished(folder, inputs.manifest, extraction, options, books)
             write_snapshot(folder, inputs)
@@ -70,9 +70,18 @@ def extract(
             progress.now.films_skipped = len(inputs.manifest.movies) - len(todo) - len(books.unreadable)
             progress.now.films_done = progress.now.films_skipped
             progress.start()
-            Scheduler(pool, config, options, progress, open_film).run(iter(todo))
+
+            def welcome(other: dict[str, Any]) -> None:
+                _refuse(
+                    folder,
+                    _differences(described["models"], other["models"]),
+                    "the same weights in all workers",
+                )
+
+            scheduler = Scheduler(pool, config, options, progress, open_film, welcome)
+            scheduler.run(iter(todo))
             progress.tick(force=True)
-            ratios = ask_all(pool, pool.models, "speed_alone", attempts=1, otherwise=None)
+            ratios = ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
         _remove_leftovers(folder)
         report = speed_report(progress, pool.layout, ratios)
         if report["frames"] or not folder.report.exists():  # a rerun with nothing to do has no speed to tell
@@ -123,13 +132,11 @@ def _remove_leftovers(folder: FeaturesFolder) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _record_config(
-    folder: FeaturesFolder, config: ExtractConfig, described: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Writes config.json, or checks that the models are those that it names. Returns its contents."""
-    first = described[0]
-    for other in described[1:]:
-        _refuse(folder, _differences(first["models"], other["models"]), "the same weights in all workers")
+def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[str, Any]) -> dict[str, Any]:
+    """Writes config.json, or checks that the models are those that it names. Returns its contents.
+
+    `first`: what a model worker says of itself; those that join later are held against it.
+    """
     identity = {"format_version": FORMAT_VERSION, "config": config.to_dict(), "models": first["models"]}
     record = json.loads(json.dumps({"extraction": content_id(identity), **identity, **first}))
     if folder.config.exists():
@@ -149,11 +156,11 @@ def _record_config(
     return record
 
 
-def _prepare_sentences(pool: Pool, manifest: Manifest) -> dict[str, Any]:
+def _prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str, Any]:
     """Embeddings by sentence, where the encoder has them. Raises InputError for sentences it can't take."""
     persons = {person.reference: person for person in manifest.persons}
     try:
-        return ask_all(pool, pool.models[:1], "prepare", list(persons), attempts=3)[0]
+        return ask_all(pool, [worker], "prepare", list(persons), attempts=3)[0]
     except InputError as error:
         problems = []
         for problem in error.problems:

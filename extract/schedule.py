@@ -3,13 +3,15 @@
 Everything is bounded. A decoder reads one window at a time and waits while enough of them wait for a model,
 or while decoded frames in flight would exceed the memory budget; a model worker has one window at work and
 one waiting, and gets none while the writer is behind; few films are open at once. A window that loses a
-worker is tried again, then recorded as failed; a bad film never stops the others. Left to others: workers
-(known only as a `Pool`), files.
+worker is tried again, then recorded as failed; a bad film never stops the others. A worker gets work once it has
+said that it is there, and after a loss once it has said so again: on a node that is gone, that may be never, and the
+others go on without it. Left to others: workers (known only as a `Pool`), files.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +36,10 @@ SHARED_FROM = 4  # windows left in a span of which an idle decoder may take half
 POLL_S = 0.25
 
 
+class NobodyThere(RhasError):
+    """All workers are gone and none came back; what is finished is kept, the same command goes on from it."""
+
+
 class WriteFailed(RhasError):
     """The features folder can't be written; the message says why."""
 
@@ -48,7 +54,10 @@ class Pending:
 
 
 class Scheduler:
-    """Runs films through a pool. `open_film` turns a probed movie into a film and its unfinished windows."""
+    """Runs films through a pool. `open_film` turns a probed movie into a film and its unfinished windows.
+
+    `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising.
+    """
 
     def __init__(
         self,
@@ -57,37 +66,49 @@ class Scheduler:
         options: RunOptions,
         progress: Progress,
         open_film: Callable[[Movie, Any, Any], tuple[Film, set[int]]],
+        welcome: Callable[[Any], None] = lambda described: None,
     ):
         self.pool = pool
         self.config = config
         self.options = options
         self.progress = progress
         self.open_film = open_film
+        self.welcome = welcome
         self.movies: deque[tuple[Movie, int]] = deque()  # with the number of attempts
         self.spans: deque[Span] = deque()
         self.again: deque[Job] = deque()  # windows to read once more
         self.decoded: deque[Job] = deque()
         self.pending: dict[Any, Pending] = {}
-        self.idle: deque[Any] = deque(pool.decoders)
+        self.idle: deque[Any] = deque()
+        self.there: list[Any] = []  # model workers that have said so
+        self.awaited: set[Any] = set()  # tickets of workers that haven't
         self.span_of: dict[Any, Span] = {decoder: deque() for decoder in pool.decoders}
         self.load: dict[Any, int] = dict.fromkeys(pool.models, 0)
         self.unwritten = self.bytes_in_flight = self.open_films = 0
 
     def run(self, movies: Iterator[Movie]) -> None:
-        """Works until every movie is sealed or recorded as failed. Raises WriteFailed."""
+        """Works until every movie is sealed or recorded as failed. Raises WriteFailed, NobodyThere."""
         self.movies.extend((movie, 0) for movie in movies)
-        while True:
+        for decoder in self.pool.decoders:
+            self._await_decoder(decoder)
+        for model in self.pool.models:
+            self._await_model(model)
+        worked = time.monotonic()
+        while self.movies or self.open_films:
             self._feed_decoders()
             self._feed_models()
-            if not self.pending:
-                break
             for ticket in self.pool.wait(list(self.pending), POLL_S):
                 self._settle(ticket)
+            if self.pending.keys() - self.awaited:
+                worked = time.monotonic()
+            elif time.monotonic() - worked > self.options.patience_s:
+                raise NobodyThere(f"no worker for {self.options.patience_s:.0f} s; a rerun goes on from here")
             self.progress.tick()
-        assert not (self.movies or self.spans or self.again or self.decoded or self.open_films)
+        assert not (self.spans or self.again or self.decoded)
 
     def _settle(self, ticket: Any) -> None:
         pending = self.pending.pop(ticket)
+        self.awaited.discard(ticket)
         try:
             result = self.pool.result(ticket)
         except WorkerLost as error:
@@ -96,6 +117,33 @@ class Scheduler:
             pending.failed(error)
         else:
             pending.done(result)
+
+    # --- workers
+
+    def _await(self, worker: Any, method: str, joined: Callable[[Any], None]) -> None:
+        """Calls `joined` with the worker's first answer, whenever that comes."""
+
+        def lost(_: str) -> None:
+            self._await(worker, method, joined)
+
+        ticket = self.pool.call(worker, method)
+        self.pending[ticket] = Pending(joined, lost, _refuse)
+        self.awaited.add(ticket)
+
+    def _await_model(self, worker: Any) -> None:
+        def joined(described: Any) -> None:
+            self.welcome(described)
+            self.there.append(worker)
+
+        if worker in self.there:
+            self.there.remove(worker)
+        self._await(worker, "describe", joined)
+
+    def _await_decoder(self, decoder: Any) -> None:
+        if span := self.span_of[decoder]:  # which others can read meanwhile
+            self.span_of[decoder] = deque()
+            self.spans.append(span)
+        self._await(decoder, "ready", lambda _: self.idle.append(decoder))
 
     # --- decoding
 
@@ -112,7 +160,7 @@ class Scheduler:
         job = self._next_job(decoder)
         if job is None:
             return self._probe_next(decoder)
-        if len(self.decoded) >= READ_AHEAD_PER_MODEL * len(self.load):
+        if len(self.decoded) >= READ_AHEAD_PER_MODEL * len(self.there):
             return False
         # A window that alone exceeds the budget goes when it is alone.
         if self.bytes_in_flight and self.bytes_in_flight + job.task.frame_bytes > self.options.memory_bytes:
@@ -170,7 +218,7 @@ class Scheduler:
                 self._seal(opened)
 
         def lost(reason: str) -> None:
-            self.idle.append(decoder)
+            self._await_decoder(decoder)
             if attempts + 1 < self.options.attempts:
                 self.open_films -= 1
                 self.movies.append((movie, attempts + 1))
@@ -196,7 +244,7 @@ class Scheduler:
             self.decoded.append(job)
 
         def lost(reason: str) -> None:
-            self.idle.append(decoder)
+            self._await_decoder(decoder)
             self._retry(job, "decode", reason)
 
         def failed(error: Exception) -> None:
@@ -208,8 +256,8 @@ class Scheduler:
     # --- models
 
     def _feed_models(self) -> None:
-        while self.decoded and self.unwritten < UNWRITTEN_PER_MODEL * len(self.load):
-            worker = min(self.load, key=lambda w: self.load[w])
+        while self.decoded and self.unwritten < UNWRITTEN_PER_MODEL * len(self.there):
+            worker = min(self.there, key=lambda w: self.load[w])
             if self.load[worker] >= WINDOWS_PER_MODEL:
                 return
             self._encode(worker, self.decoded.popleft())
@@ -226,6 +274,8 @@ class Scheduler:
 
         def lost(reason: str) -> None:
             self.load[worker] -= 1
+            if worker in self.there:
+                self._await_model(worker)
             self._retry(job, "model", reason)
 
         def failed(error: Exception) -> None:
@@ -298,6 +348,11 @@ class Scheduler:
         job.film.todo.discard(job.task.index)
         if not job.film.todo:
             self._seal(job.film)
+
+
+def _refuse(error: Exception) -> None:
+    """A worker that can't begin, such as one that lacks a GPU, is no film's fault."""
+    raise error
 
 
 def _stop(error: Exception) -> None:

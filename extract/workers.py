@@ -98,6 +98,9 @@ class DecodeWorker:
         self.process = DecoderProcess(deadline_s)
         self.decoder = WindowDecoder(self.process, lead_frames)
 
+    def ready(self) -> None:
+        """Answers once the worker is there."""
+
     def probe(self, video: Path) -> tuple[Probe, Grid]:
         """Raises DecodeError for a film that can't be opened."""
         probe = self.process.probe(video)

@@ -111,6 +111,12 @@ def extract(
     max_failure_rate: Annotated[
         float, typer.Option(help="Share of films or frames lost above which the exit code is 4")
     ] = 0.5,
+    elastic: Annotated[
+        bool,
+        typer.Option(
+            "--elastic", help="With --address: begin with the nodes there are; more may join, and leave"
+        ),
+    ] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Redo films whose sentences or file changed")
     ] = False,
@@ -132,7 +138,7 @@ def extract(
     options = RunOptions(
         gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
         memory_bytes=int(memory * 2**30), deadline_s=deadline, max_failure_rate=max_failure_rate,
-        update=update, retry_failed=retry_failed,
+        elastic=elastic, update=update, retry_failed=retry_failed,
     )  # fmt: skip
     console = make_console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how schedulers announce that time is up

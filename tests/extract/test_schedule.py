@@ -13,9 +13,9 @@ from extract.config import DecodeConfig, DetectorConfig, ExtractConfig, RunOptio
 from extract.decode.process import DecodeError
 from extract.jobs import HOPELESS_AFTER, OpenFilm, one_line, spans_of
 from extract.progress import Progress
-from extract.schedule import Scheduler, WriteFailed
+from extract.schedule import NobodyThere, Scheduler, WriteFailed
 from extract.workers import ReadReport
-from manifests.errors import RhasError
+from manifests.errors import InputError, Problem, RhasError
 
 WINDOW = 4
 LEAD = 2
@@ -38,7 +38,10 @@ def run(pool, movies, *, finished=None, open_film=None, memory_bytes=1 << 40, **
     )
     scheduler.run(iter(movies))
     assert (scheduler.bytes_in_flight, scheduler.unwritten, scheduler.open_films) == (0, 0, 0)
-    assert set(scheduler.load.values()) == {0} and len(scheduler.idle) == len(pool.decoders)
+    # Every worker is free, or about to say that it is there (again).
+    workers = len(pool.decoders) + len(pool.models)
+    assert len(scheduler.idle) + len(scheduler.there) + len(scheduler.awaited) == workers
+    assert set(scheduler.load.values()) == {0}
     return progress
 
 
@@ -293,7 +296,7 @@ def test_a_film_that_only_kills_decoders_is_given_up():
     reason = "gave up after 3 windows in a row without a frame: made no progress"
     assert pool.sealed["bad"] == dict.fromkeys(range(HOPELESS_AFTER, 20), ("decode", reason))
     assert pool.sealed["good"] == {}
-    assert [w for movie_id, w in pool.written if movie_id == "bad"] == read  # as undecodable
+    assert sorted(w for movie_id, w in pool.written if movie_id == "bad") == read  # as undecodable
 
 
 def test_a_film_that_gives_some_frames_is_not_given_up():
@@ -352,3 +355,52 @@ def test_reasons_are_one_line():
     assert one_line(MemoryError()) == "MemoryError"
     assert one_line(DecodeError("")) == "DecodeError"
     assert len(one_line(ValueError("x" * 9999))) == 500 + len("ValueError: ")
+
+
+# --- workers that come and go
+
+
+def test_a_worker_whose_node_is_gone_is_not_waited_for():
+    gone = set()
+
+    def fault(method, movie_id, window):
+        if method == "encode" and window == 1 and not gone:
+            gone.update({"m1", "d1"})
+            return "lost"
+        return None
+
+    pool = FakePool({"a": 60, "b": 40}, ("d0", "d1"), ("m0", "m1"), fault=fault, slow=("m0",))
+    pool.absent = lambda worker: worker in gone
+    run(pool, [make_movie("a"), make_movie("b")])
+    assert pool.written.keys() == {(m, w) for m, n in pool.films.items() for w in windows_of(n)}
+    assert gone and pool.sealed == {"a": {}, "b": {}}
+
+
+def test_a_worker_that_joins_late_gets_work():
+    pool = FakePool({"a": 160}, ("d0", "d1"), ("m0", "m1"))
+    pool.absent = lambda worker: worker in ("m1", "d1") and len(pool.written) < 8
+    run(pool, [make_movie("a")])
+    by = Counter(worker for worker, *_ in pool.log[len(pool.log) // 4 :])
+    assert by["m1"] > 5 and by["d1"] > 3
+    first = [worker for worker, method, *_ in pool.log if method == "encode"][:8]
+    assert set(first) == {"m0"}
+
+
+def test_when_nobody_is_there_any_more_the_run_ends_with_what_it_has():
+    pool = FakePool({"a": 60})
+    pool.absent = lambda worker: worker != "writer" and len(pool.written) >= 5
+    with pytest.raises(NobodyThere, match="a rerun goes on from here"):
+        run(pool, [make_movie("a")], patience_s=0.2)
+    assert len(pool.written) >= 5
+
+
+def test_a_worker_with_other_weights_is_refused():
+    def welcome(described):
+        if described == "m1":
+            raise InputError(Problem("m1", "the same weights"))
+
+    config = ExtractConfig(decode=DecodeConfig(window_frames=WINDOW))
+    pool = FakePool({"a": 60}, models=("m0", "m1"))
+    scheduler = Scheduler(pool, config, RunOptions(), Progress(), lambda *_: None, welcome)
+    with pytest.raises(InputError, match="the same weights"):
+        scheduler.run(iter([make_movie("a")]))

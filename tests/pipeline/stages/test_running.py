@@ -35,7 +35,9 @@ def states(said: str) -> list[str]:
     """What each stage came to, in order: done, done before, to do, failed."""
     ends = [line.partition(": ")[2] for line in said.splitlines() if line[:1].isdigit()]
     return [
-        end.split(" in ")[0].split(" after ")[0] for end in ends if end.startswith(("done", "to do", "failed"))
+        end.split(" in ")[0].split(" after ")[0]
+        for end in ends
+        if end.startswith(("done", "to do", "failed"))
     ]
 
 
@@ -66,7 +68,12 @@ def test_stages_run_in_their_order_each_with_a_log(ran: Ran) -> None:
     assert ran.first.returncode == 0, ran.first.stdout + ran.first.stderr
     assert states(ran.first.stdout) == ["done"] * 4
     out = ran.folder / "out"
-    for stage, said in (("extract", "detected"), ("verify", "consistent"), ("train", "best validation"), ("eval", "edit")):
+    for stage, said in (
+        ("extract", "detected"),
+        ("verify", "consistent"),
+        ("train", "best validation"),
+        ("eval", "edit"),
+    ):
         assert said in (out / "logs" / f"{stage}.log").read_text(), stage
     assert "test" in json.loads((out / "train" / "metrics.json").read_text())
     assert list(json.loads((out / "stages.json").read_text())) == ["extract", "verify", "train", "eval"]
