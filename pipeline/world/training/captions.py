@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,46 +30,56 @@ def caption(reference: str, doing: Deed) -> str:
     return f"{reference} is {POSTURES[posture]}" + (f" and {HANDS[hands]}" if hands >= 0 else "")
 
 
-def draw_caption(
+@dataclass(frozen=True)
+class Claim:
+    """A caption, what it says, and what of that is wrong of the person it was drawn for."""
+
+    sentence: str
+    said: Traits  # the looks that it names
+    doing: Deed
+    wrong: frozenset[str]  # of the looks, "posture" and "hands"
+
+
+def draw_claim(
     rng: np.random.Generator,
     persons: Sequence[Traits],
     doings: Sequence[Deed],
     person: int,
     true: bool,
     changes: int = 1,
-) -> str:
+) -> Claim:
     """A caption about one of the persons in a picture that is true of them, or true of none of them.
 
     A false one with one change is as near as can be: another posture, something else in the hands, or another
-    attribute; `changes` is how many of these are drawn.
+    attribute; `changes` is how many of these are drawn. What is named tells nothing of whether it is true.
     """
-    own = persons[person]
+    own, done = persons[person], doings[person]
     named = [name for name in _VALUES if name in own]
-    chosen = [str(name) for name in rng.choice(named, size=int(rng.integers(1, 4)), replace=False)]
-    if chosen == ["gender"]:
-        chosen.append("shirt")
-    if true:
-        return caption(describe(rng, own, chosen), doings[person])
+    drawn = {str(name) for name in rng.choice(named, size=int(rng.integers(1, 4)), replace=False)}
+    chosen = [name for name in _VALUES if name in drawn | ({"gender"} if rng.random() < 0.5 else {"shirt"})]
     while True:
-        said, doing = dict(own), doings[person]
-        for _ in range(changes):
+        said, doing = {name: own[name] for name in (*chosen, "gender")}, done
+        for _ in range(0 if true else changes):
             kind = rng.random()
             if kind < 0.3:
-                doing = (_another(rng, len(POSTURES), doings[person][0]), doing[1])
+                doing = (_another(rng, len(POSTURES), done[0]), doing[1])
             elif kind < 0.6:
-                doing = (doing[0], _another(rng, len(HANDS) + 1, doings[person][1] + 1) - 1)
+                doing = (doing[0], _another(rng, len(HANDS) + 1, done[1] + 1) - 1)
             else:
                 name = chosen[int(rng.integers(len(chosen)))]
                 values = [value for value in _VALUES[name] if value != own[name]]
                 said[name] = values[int(rng.integers(len(values)))]
-        stated = {*chosen, "gender"}  # which a noun may give away
-        if not any(
-            doing == theirs and all(other.get(name) == said[name] for name in stated if name in said)
+        if true or not any(
+            doing == theirs and all(other.get(name) == value for name, value in said.items())
             for other, theirs in zip(persons, doings, strict=True)
         ):
-            return caption(
-                describe(rng, said, [name for name in _VALUES if name in {*chosen, "gender"}]), doing
-            )
+            break
+    wrong = {name for name in chosen if said[name] != own[name]}
+    wrong |= {
+        layer for layer, says, does in zip(("posture", "hands"), doing, done, strict=True) if says != does
+    }
+    sentence = caption(describe(rng, said, chosen), doing)
+    return Claim(sentence, {name: said[name] for name in chosen}, doing, frozenset(wrong))
 
 
 def _another(rng: np.random.Generator, count: int, value: int) -> int:

@@ -2,7 +2,8 @@
 
 Each step sees whole frames and cut-out persons, as an extraction does. Sentences are captions, true or nearly, to be
 matched; and references, which say no action, from whose features heads read the actions. This stands in for the
-captions with actions that BLIP-2's own pretraining has millions of.
+captions with actions that BLIP-2's own pretraining has millions of. Of captions, heads also tell what they say and
+which part of it is wrong: from "something is" alone, matching hardly gets off chance in so few steps.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.world.references import Traits, traits
-from pipeline.world.training.captions import Deed, deed, draw_caption
+from pipeline.world.training.captions import Claim, Deed, deed, draw_claim
 from pipeline.world.training.detector_model import LOOKS
 from pipeline.world.training.encoder_model import TrainedEncoder, encoder_config, save_encoder, see
 from pipeline.world.training.fit import Task, fit
@@ -29,6 +30,7 @@ from pipeline.world.training.vocabulary import write_tokenizer
 
 SCENES, CROPS = 12, 2  # of a step, and of a scene
 _NOWHERE = (float("nan"), float("nan"))
+KINDS = ("posture", "hands", *LOOKS)
 
 
 @dataclass
@@ -40,10 +42,14 @@ class Asked:
     matches: list[int] = field(default_factory=list)
     present: list[float] = field(default_factory=list)
     place: list[tuple[float, float]] = field(default_factory=list)
-    kinds: dict[str, list[int]] = field(default_factory=lambda: {n: [] for n in ("posture", "hands", *LOOKS)})
+    kinds: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in KINDS})  # what is so
+    claimed: dict[str, list[int]] = field(
+        default_factory=lambda: {name: [] for name in KINDS}
+    )  # what is said
+    wrong: list[list[int]] = field(default_factory=list)  # which of that is not so
 
-    def caption(self, image: int, sentence: str, true: bool) -> None:
-        self._add(image, sentence, int(true), float("nan"), _NOWHERE, {})
+    def caption(self, image: int, claim: Claim, true: bool) -> None:
+        self._add(image, claim.sentence, int(true), float("nan"), _NOWHERE, {}, claim)
 
     def reference(self, image: int, sentence: str, scene: Scene, person: int, whole: bool) -> None:
         """A reference to somebody of a scene, in the whole frame or cut out."""
@@ -60,6 +66,7 @@ class Asked:
         present: float,
         place: tuple[float, float],
         known: dict[str, int],
+        claim: Claim | None = None,
     ) -> None:
         self.image.append(image)
         self.sentence.append(sentence)
@@ -68,6 +75,11 @@ class Asked:
         self.place.append(place)
         for name, values in self.kinds.items():
             values.append(known.get(name, -1))
+        says = {} if claim is None else claimed_kinds(claim)
+        for name, values in self.claimed.items():
+            values.append(says.get(name, -1))
+        wrong = claim.wrong if claim else ()
+        self.wrong.append([int(name in wrong) if name in says else -1 for name in KINDS])
 
 
 class EncoderTask(Task):
@@ -104,6 +116,16 @@ class EncoderTask(Task):
             weight = 1.0 if name in ("posture", "hands") else 0.1
             loss = F.cross_entropy(heads[name](features_ND), self._tensor(values), ignore_index=-1)
             losses[name] = weight * loss
+        for name, values in asked.claimed.items():
+            if max(values) < 0:  # nothing of the kind is said in this step
+                continue
+            loss = F.cross_entropy(
+                heads[f"claimed {name}"](features_ND), self._tensor(values), ignore_index=-1
+            )
+            losses["claimed"] = losses.get("claimed", 0.0) + 0.1 * loss
+        wrong_NK = self._tensor(asked.wrong)
+        logits_NK, about = heads["wrong"](features_ND), wrong_NK >= 0
+        losses["wrong"] = F.binary_cross_entropy_with_logits(logits_NK[about], wrong_NK[about].float())
         present_N, place_N2 = self._tensor(asked.present), self._tensor(asked.place)
         told, placed = ~present_N.isnan(), ~place_N2.isnan().any(1)
         logits_N = heads["present"](features_ND)[told, 0]
@@ -137,9 +159,9 @@ def ask(scenes: list[Scene], rng: np.random.Generator) -> tuple[Tensor, Asked]:
             asked.reference(number, draw_reference(rng, scene.cast, who), scene, who, whole=True)
             # In pairs about the same picture: what they differ in is what there is to learn.
             for true in (True, False):
-                asked.caption(crop, _caption(rng, [named[who]], [doings[who]], 0, true), true)
+                asked.caption(crop, _claim(rng, [named[who]], [doings[who]], 0, true), true)
                 if place == 0:
-                    asked.caption(number, _caption(rng, *there, person, true), true)
+                    asked.caption(number, _claim(rng, *there, person, true), true)
         unseen = np.flatnonzero(scene.seen < 0.02)
         if len(unseen):
             who = int(unseen[0])
@@ -147,11 +169,19 @@ def ask(scenes: list[Scene], rng: np.random.Generator) -> tuple[Tensor, Asked]:
     return images_of(scenes, boxes, of), asked
 
 
-def _caption(
+def claimed_kinds(claim: Claim) -> dict[str, int]:
+    """What a caption says, by the name of the head that tells it."""
+    posture, hands = claim.doing
+    return {"posture": posture, "hands": hands + 1} | {
+        name: LOOKS[name].index(value) for name, value in claim.said.items()
+    }
+
+
+def _claim(
     rng: np.random.Generator, persons: Sequence[Traits], doings: Sequence[Deed], person: int, true: bool
-) -> str:
-    """As `draw_caption`; a third of the false ones are false in several things, which is learnt first."""
-    return draw_caption(rng, persons, doings, person, true, changes=3 if rng.random() < 0.35 else 1)
+) -> Claim:
+    """As `draw_claim`; a third of the false ones are false in several things, which is learnt first."""
+    return draw_claim(rng, persons, doings, person, true, changes=3 if rng.random() < 0.35 else 1)
 
 
 def train_encoder(

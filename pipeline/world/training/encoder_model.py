@@ -58,6 +58,10 @@ class TrainedEncoder(nn.Module):
             width = config.qformer_config.hidden_size
             sizes = {"posture": len(POSTURES), "hands": len(HANDS) + 1, "place": 2, "present": 1}
             sizes |= {name: len(values) for name, values in LOOKS.items()}
+            told = {
+                f"claimed {name}": size for name, size in sizes.items() if name not in ("place", "present")
+            }
+            sizes |= told | {"wrong": len(told)}
             self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
     def read(self, seen_NPV: Tensor, ids_NS: Tensor) -> Tensor:

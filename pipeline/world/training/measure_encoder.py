@@ -20,7 +20,7 @@ from extract.encode.blip2 import Blip2Encoder
 from pipeline.world import HELD_OUT, TRAINING
 from pipeline.world.film import Film, Picture
 from pipeline.world.references import traits
-from pipeline.world.training.captions import deed, draw_caption
+from pipeline.world.training.captions import deed, draw_claim
 from pipeline.world.training.scenes import SEEN
 from pipeline.world.training.tower import MARGIN
 
@@ -43,7 +43,7 @@ def measure_encoder(weights: Path, films: int, seed: int = 0) -> dict[str, float
     """Shares of right answers in `films` held-out films; for chance, matching has 50 %.
 
     Matching: a caption of looks and action that is true of the person, or one in which a single thing is false (see
-    `captions.draw_caption`), as often; cut out by the true box, and, true of nobody in it, for the whole frame.
+    `captions.draw_claim`), as often; cut out by the true box, and, true of nobody in it, for the whole frame.
     """
     encoder = load_encoder(EncoderConfig(kind="blip2", weights=str(weights)))
     assert isinstance(encoder, Blip2Encoder)
@@ -86,7 +86,7 @@ def _matching(encoder: Blip2Encoder, films: int, seed: int) -> tuple[float, floa
                     (right[1], images[0], there, doings, place),
                 ):
                     true = bool(rng.random() < 0.5)
-                    sentence = draw_caption(rng, persons, deeds, who, true)
+                    sentence = draw_claim(rng, persons, deeds, who, true).sentence
                     answers.append(_matches(encoder, image, sentence) == true)
     return float(np.mean(right[0])), float(np.mean(right[1]))
 

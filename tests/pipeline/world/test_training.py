@@ -18,7 +18,7 @@ from pipeline.world.film import HEIGHT, WIDTH
 from pipeline.world.lives import HANDS, POSTURES
 from pipeline.world.looks import draw_looks
 from pipeline.world.references import traits
-from pipeline.world.training.captions import caption, draw_caption
+from pipeline.world.training.captions import caption, draw_claim
 from pipeline.world.training.detector import DetectorTask
 from pipeline.world.training.detector_losses import Targets, corners, detection_losses, iou, pool, region
 from pipeline.world.training.detector_model import detector_config, save_detector
@@ -85,15 +85,20 @@ def test_references_are_practised_on_one_attribute_and_still_mean_one_person() -
 
 def test_captions_are_true_or_false_of_everybody() -> None:
     rng = np.random.default_rng(0)
+    nouns = {True: 0, False: 0}
     for _ in range(400):
         persons = [traits(look) for look in draw_looks(rng, 3)]
         doings = [(int(rng.integers(len(POSTURES))), int(rng.integers(-1, len(HANDS)))) for _ in persons]
         who = int(rng.integers(3))
         for true in (True, False):
-            sentence = draw_caption(rng, persons, doings, who, true)
-            assert any(_true_of(sentence, p, d) for p, d in zip(persons, doings, strict=True)) is true, (
-                sentence
-            )
+            claim = draw_claim(rng, persons, doings, who, true, changes=int(rng.integers(1, 4)))
+            sentence = claim.sentence
+            of_all = [_true_of(sentence, p, d) for p, d in zip(persons, doings, strict=True)]
+            assert any(of_all) is true, sentence
+            assert bool(claim.wrong) is not true
+            nouns[true] += {"man", "woman"}.isdisjoint(sentence.split())
+    # What is named tells nothing of what is true.
+    assert abs(nouns[True] - nouns[False]) < 0.08 * 400
 
 
 def _true_of(sentence: str, person: dict[str, str], doing: tuple[int, int]) -> bool:
