@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from extract.config import DECODERS_PER_GPU, ExtractConfig
+from extract.config import ExtractConfig
+from extract.forecast import cores_for, forecast
 from extract.plan import FilmPlan, seconds_like
 from pipeline.display import duration, make_console
 
@@ -16,7 +18,12 @@ CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, fo
 
 
 def print_plan(
-    films: list[FilmPlan], config: ExtractConfig, gpus: int, like: Path | None, tflops: float
+    films: list[FilmPlan],
+    config: ExtractConfig,
+    gpus: int,
+    like: Path | None,
+    tflops: float,
+    cores: int | None = None,
 ) -> int:
     """Prints the plan. Exit code 0, or 3 when some films can't be opened."""
     console = make_console()
@@ -43,15 +50,37 @@ def print_plan(
     elif config.encoder.weights.startswith("random:tiny"):
         console.print("time: unknown for the small random models; give --like with an earlier report.json")
         return 3 if bad else 0
+    elif gpus:
+        _print_forecast(console, films, gpus, cores, tflops)
+        return 3 if bad else 0
     else:
-        unit, workers, each = ("GPUs", gpus, tflops) if gpus else ("cores", os.cpu_count() or 1, CPU_TFLOPS)
-        tflop = sum(f.tflop for f in films)
-        decoders = DECODERS_PER_GPU * gpus if gpus else workers
-        decode_s = sum(f.decode_core_s for f in films) / decoders
-        seconds = max(tflop / (workers * each), decode_s)
-        source = (
-            f"{tflop:.0f} TFLOP on {workers} {unit} at {each:g} TFLOP/s, assumed; decoding takes "
-            f"{duration(decode_s)} on {decoders} cores beside it"
-        )
+        workers, tflop = cores or os.cpu_count() or 1, sum(f.tflop for f in films)
+        decode_s = sum(f.decode_core_s for f in films) / workers
+        seconds = tflop / (workers * CPU_TFLOPS) + decode_s  # on the same cores
+        source = f"{tflop:.0f} TFLOP on {workers} cores at {CPU_TFLOPS:g} TFLOP/s, assumed; {duration(decode_s)} to decode"
     console.print(f"time: about {duration(seconds)} ({source})", highlight=False)
     return 3 if bad else 0
+
+
+def _print_forecast(
+    console: Console, films: list[FilmPlan], gpus: int, cores: int | None, tflops: float
+) -> None:
+    """Hours on these GPUs, on fewer and on more, and what to add."""
+    now = forecast(films, gpus, cores, tflops)
+    table = Table("GPUs", "cores", "hours", "limited by", title=f"time at {tflops:g} TFLOP/s a GPU, assumed")
+    for count in sorted({max(1, gpus // 2), gpus, 2 * gpus}):
+        there = forecast(films, count, None if cores is None else max(1, cores * count // gpus), tflops)
+        table.add_row(str(count), str(there.cores), f"{there.seconds / 3600:.2f}", there.limit)
+    console.print(table)
+    enough = cores_for(films, gpus, tflops)
+    console.print(
+        f"time: about {duration(now.seconds)} on {gpus} GPUs and {now.cores} cores", highlight=False
+    )
+    if now.limit == "cores":
+        advice = (
+            f"buy cores: with {enough} instead of {now.cores} the GPUs no longer wait for frames, and it takes "
+            f"{duration(forecast(films, gpus, enough, tflops).models_s)}; extract with --decoders {enough - gpus}"
+        )
+    else:
+        advice = f"buy GPUs: {now.cores - enough} of {now.cores} cores are idle; {enough} would do"
+    console.print(advice, highlight=False)

@@ -81,7 +81,7 @@ def plan(
     inputs = load_inputs(movies, labels, actions)
     config = load_config(preset, _overrides(fps, None, None, settings))
     films = plan_films(inputs.manifest, config, cpus)
-    raise typer.Exit(print_plan(films, config, gpus, like, tflops))
+    raise typer.Exit(print_plan(films, config, gpus, like, tflops, cpus))
 
 
 @commands.command()

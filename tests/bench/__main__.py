@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.bench.gpus import scheduling
 from tests.bench.process_memory import peak_bytes
 from tests.bench.training import TRAINING_BENCHES
 
@@ -185,6 +186,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "rate": rate,
     "one_pass": one_pass,
     "world": world,
+    "gpus": scheduling,
     **TRAINING_BENCHES,
 }
 
