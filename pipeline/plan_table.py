@@ -57,7 +57,9 @@ def print_plan(
         workers, tflop = cores or os.cpu_count() or 1, sum(f.tflop for f in films)
         decode_s = sum(f.decode_core_s for f in films) / workers
         seconds = tflop / (workers * CPU_TFLOPS) + decode_s  # on the same cores
-        source = f"{tflop:.0f} TFLOP on {workers} cores at {CPU_TFLOPS:g} TFLOP/s, assumed; {duration(decode_s)} to decode"
+        source = (
+            f"{tflop:.0f} TFLOP on {workers} cores at {CPU_TFLOPS:g}, assumed; {duration(decode_s)} to decode"
+        )
     console.print(f"time: about {duration(seconds)} ({source})", highlight=False)
     return 3 if bad else 0
 

@@ -69,6 +69,14 @@ class Ranks:
 
     rank = 0
     ranks = 1
+    shares = (
+        1  # into how many parts each batch is cut: as many as there are ranks, or were when the run began
+    )
+
+    @property
+    def own(self) -> range:
+        """The parts of each batch that this rank takes: one, or more where other ranks were lost."""
+        return range(self.rank, self.shares, self.ranks)
 
     def gathered(self, value: Any) -> list[Any]:
         """The values that all ranks call this with, by rank. Waits for all of them."""
@@ -98,7 +106,11 @@ def fit(
     finite, before the weights have seen it.
     """
     listener, ranks = listener or Listener(), ranks or Ranks()
-    sampler = BatchSampler(len(samples), config.batch, config.seed, rank=ranks.rank, ranks=ranks.ranks)
+    samplers = [
+        BatchSampler(len(samples), config.batch, config.seed, rank=part, ranks=ranks.shares)
+        for part in ranks.own
+    ]
+    sampler = samplers[0]  # where they stand is the same for all
     in_epoch = math.ceil(sampler.batches / config.accumulate)
     steps = min(config.epochs * in_epoch, config.steps or config.epochs * in_epoch)
     optimiser = torch.optim.Adam(
@@ -107,13 +119,14 @@ def fit(
     at = _resume(checkpoints, model, optimiser, sampler)
     listener.started(at.step, steps)
     on_gpu = _device(model).type == "cuda"
-    loader = BatchLoader(samples, sampler, config.workers, pin_memory=on_gpu)
+    loaders = [BatchLoader(samples, part, config.workers, pin_memory=on_gpu) for part in samplers]
     while at.step < steps:
-        sampler.start(at.epoch, at.position)
-        batches, epoch = iter(loader), at.epoch
+        for part in samplers:
+            part.start(at.epoch, at.position)
+        parts, epoch = [iter(loader) for loader in loaders], at.epoch
         while at.step < steps and at.epoch == epoch:
             # Fewer, or none, on a rank that the last samples of an epoch didn't reach; it steps all the same.
-            group = list(islice(batches, config.accumulate))
+            group = [batch for batches in parts for batch in islice(batches, config.accumulate)]
             done = train_step(model, optimiser, group, config, at.step, ranks)
             at.step += 1
             at.position = min(at.position + config.accumulate, sampler.batches)

@@ -4,7 +4,8 @@ In: what `train.training.train` takes, and how many workers. Out: the same run f
 loop on its own part of each batch; gradients are summed over the workers, each weighted by its samples, so
 `config.batch` is what one worker has in memory and N workers step as one with N · batch would, up to the order
 of sums: what a sample draws (noise, dropout) is its own, whichever worker has it. Rank 0 validates and writes.
-Both folders must be open to all nodes.
+Both folders must be open to all nodes. A lost worker ends none of it: all start again from the last checkpoint, and if
+its node is gone, the others take its part of each batch until one joins; the run stays the same and is only slower.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import ray.train
 import torch
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed, nn
 
 from manifests.errors import InputError, Problem, RhasError
@@ -42,6 +44,9 @@ from train.training import follow, train
 
 # The others wait in a collective while rank 0 validates. That a worker was lost, Ray notices by itself.
 _PATIENCE_S = 7 * 24 * 3600
+MAX_FAILURES = (
+    20  # of workers, in one call: enough for nodes that are taken away, not for a fault that always comes
+)
 
 
 def train_distributed(
@@ -52,13 +57,14 @@ def train_distributed(
     workers: int | None = None,
     address: str | None = None,
     listeners: Sequence[Listener] = (),
+    failures: int = MAX_FAILURES,
 ) -> Validation:
     """`train` with a worker on each of `gpus` GPUs, or, if that is 0, with `workers` workers of one core each.
 
     `address`: of a running Ray cluster; by default a Ray is started here, unless one runs already, and stopped at
     the end. `workers` is 1 by default. Listeners are called in a thread of this process. Raises what `train`
-    raises, InputError for what the cluster doesn't have, and TrainingError when a worker is lost; the same call
-    then goes on from the last checkpoint.
+    raises, InputError for what the cluster doesn't have, and TrainingError when workers were lost more than
+    `failures` times; the same call then goes on from the last checkpoint.
     """
     # Workers import it, which registers the model, wherever it is.
     module = type(model_config(config.model, config.settings, "settings")).__module__
@@ -68,18 +74,23 @@ def train_distributed(
         _check_resources(count, gpus > 0)
         out.mkdir(parents=True, exist_ok=True)
         name = f".ray-{secrets.token_hex(8)}"  # what Ray Train keeps of its own is of no use to us
-        events = Queue(actor_options={"num_cpus": 0})
+        # Beside this process: on another node it could be lost with it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         trainer = TorchTrainer(
             _work,
             train_loop_config={
                 "features": features, "out": out, "config": config, "events": events, "module": module,
-                "gpu": gpus > 0, "path": list(sys.path),
+                "gpu": gpus > 0, "path": list(sys.path), "shares": count, "refused": out / name / "refused",
             },
             scaling_config=ray.train.ScalingConfig(
-                num_workers=count, use_gpu=gpus > 0, resources_per_worker={"CPU": 1, "GPU": int(gpus > 0)}
+                num_workers=(1, count) if count > 1 else 1, use_gpu=gpus > 0,
+                resources_per_worker={"CPU": 1, "GPU": int(gpus > 0)},
             ),
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=_PATIENCE_S),
-            run_config=ray.train.RunConfig(name=name, storage_path=str(out)),
+            run_config=ray.train.RunConfig(
+                name=name, storage_path=str(out), failure_config=ray.train.FailureConfig(max_failures=failures)
+            ),
         )  # fmt: skip
         lost: Exception | None = None
         with ThreadPoolExecutor(1) as pool:
@@ -154,7 +165,9 @@ def _work(job: dict[str, Any]) -> None:
     """What each worker does."""
     sys.path += [place for place in job["path"] if place not in sys.path]
     importlib.import_module(job["module"])
-    ranks = _ProcessGroup()
+    if job["refused"].exists():  # by a worker that this was told of already: nothing to try again
+        return
+    ranks = _ProcessGroup(job["shares"])
     device = str(get_device()) if job["gpu"] else "cpu"
     try:
         if ranks.rank == 0:
@@ -163,14 +176,16 @@ def _work(job: dict[str, Any]) -> None:
             follow(job["features"], job["out"], job["config"], device, ranks)
     except RhasError as error:
         job["events"].put(error)
+        job["refused"].parent.mkdir(parents=True, exist_ok=True)
+        job["refused"].touch()
         raise  # the others wait for this rank, until Ray ends them all
 
 
 class _ProcessGroup(Ranks):
     """The ranks of torch.distributed, as Ray Train has set it up."""
 
-    def __init__(self) -> None:
-        self.rank, self.ranks = distributed.get_rank(), distributed.get_world_size()
+    def __init__(self, shares: int) -> None:
+        self.rank, self.ranks, self.shares = distributed.get_rank(), distributed.get_world_size(), shares
         self._objects = distributed.new_group(backend="gloo")  # plain data doesn't go by way of the GPUs
 
     def gathered(self, value: Any) -> list[Any]:

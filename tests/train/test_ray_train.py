@@ -76,7 +76,7 @@ class Threads(Ranks):
     """Ranks that are threads of this process."""
 
     def __init__(self, rank: int, ranks: int, barrier: threading.Barrier, values: list[Any]):
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.shares = rank, ranks, ranks
         self._barrier, self._values = barrier, values
 
     def gathered(self, value: Any) -> list[Any]:
