@@ -43,8 +43,8 @@ def train_models(
     seed: Annotated[int, typer.Option(help="Of weights and of all that is seen")] = 0,
     only: Annotated[str, typer.Option(help="detector, encoder or both")] = "both",
     detector_steps: Annotated[int, typer.Option(help="Steps of the GroundingDINO")] = 8000,
-    tower_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2's vision tower")] = 8000,
-    encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 8000,
+    tower_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2's vision tower")] = 5000,
+    encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 3600,
 ) -> None:
     """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
     from pipeline.making_worlds import fit_models
