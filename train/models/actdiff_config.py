@@ -50,6 +50,9 @@ class DecoderConfig:
     dropout: float = 0.1
     time_width: int = 512  # of the embedding of the time step
     position_bias: bool = False  # as in the encoder
+    # The condition also enters with the labels. In ActDiff it says only where attention goes, never what is there:
+    # that takes thousands of epochs to be of use.
+    condition_input: bool = False
 
     def __post_init__(self) -> None:
         require(

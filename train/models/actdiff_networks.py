@@ -10,8 +10,7 @@ Shapes: B batch, F feature size, D width, N channels of the condition, C classes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +54,13 @@ class Encoder(nn.Module):
         return self.conv_out(x_BDT) * real_B1T, condition_BNT
 
 
+class Projected(NamedTuple):
+    """What a decoder makes of a condition: the same for all time steps, so made once."""
+
+    attention: list[QueryKey]  # for each layer
+    input_BDT: Tensor | None
+
+
 class Decoder(nn.Module):
     """Noisy labels [B, C, T], time steps [B] and condition [B, N, T], once projected, to logits [B, C, T]."""
 
@@ -66,21 +72,23 @@ class Decoder(nn.Module):
         )
         self.time_projection = nn.Linear(time_width, width)
         self.conv_in = Pointwise(classes, width)
+        self.condition_in = Pointwise(condition_channels, width) if config.condition_input else None
         self.layers = nn.ModuleList(
             ActDiffLayer(width, config.kernel, 2**i, config.dropout, condition_channels, config.position_bias)
             for i in range(config.layers)
         )
         self.conv_out = Pointwise(width, classes)
 
-    def project(self, condition_BNT: Tensor) -> list[QueryKey]:
-        """What each layer's attention makes of the condition: the same for all time steps, so made once."""
+    def project(self, condition_BNT: Tensor) -> Projected:
+        """What `forward` takes in the condition's place."""
         attentions = [cast(ActDiffLayer, layer).attention for layer in self.layers]
         weights = [weight for attention in attentions for weight in attention.condition_weights]
         parts = pointwise(condition_BNT, torch.cat(weights)).chunk(len(weights), dim=1)
-        return list(zip(parts[::2], parts[1::2], strict=True))
+        entering = None if self.condition_in is None else self.condition_in(condition_BNT)
+        return Projected(list(zip(parts[::2], parts[1::2], strict=True)), entering)
 
     def forward(
-        self, noisy_BCT: Tensor, t_B: Tensor, projected: Sequence[QueryKey], mask_BT: Tensor,
+        self, noisy_BCT: Tensor, t_B: Tensor, projected: Projected, mask_BT: Tensor,
         draws: Draws | None = None,
     ) -> Tensor:  # fmt: skip
         """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1], `projected` is `project(condition)`.
@@ -90,8 +98,11 @@ class Decoder(nn.Module):
         real_B1T = factor(mask_BT, noisy_BCT)
         time_BE = sinusoid(t_B, self.time_projection.in_features).to(noisy_BCT.dtype)
         time_BD = self.time_projection(self.time_mlp(time_BE))
-        x_BDT = (self.conv_in(noisy_BCT * real_B1T) + time_BD[:, :, None]) * real_B1T
-        for layer, condition in zip(self.layers, projected, strict=True):
+        x_BDT = self.conv_in(noisy_BCT * real_B1T) + time_BD[:, :, None]
+        if projected.input_BDT is not None:
+            x_BDT = x_BDT + projected.input_BDT
+        x_BDT = x_BDT * real_B1T
+        for layer, condition in zip(self.layers, projected.attention, strict=True):
             x_BDT = layer(x_BDT, mask_BT, condition, draws)
         return self.conv_out(x_BDT) * real_B1T
 

@@ -27,12 +27,11 @@ from torch import Tensor, nn
 from manifests.checks import require
 from train.diffusion.ddim import ddim_sample
 from train.diffusion.labels import LabelDiffusion
-from train.layers.dilated_attention import QueryKey
 from train.layers.fourier import FourierCondition
 from train.layers.hp_xlstm import MLSTM, HPxLSTM, HPxLSTMConfig
 from train.layers.input_gates import INPUT_GATE_BIAS_STD
 from train.models.actdiff_masks import draw_condition_mask
-from train.models.actdiff_networks import Decoder, Encoder
+from train.models.actdiff_networks import Decoder, Encoder, Projected
 from train.models.actdiff_segmenter import DiffusionSegmenter
 from train.models.hopadiff_config import HopaDIFFConfig
 from train.models.streams import Stream, StreamName
@@ -66,12 +65,12 @@ class HopaDIFF(DiffusionSegmenter):
         y_BCT, boundary_B1T = self.targets(batch)
         logits, features = self._encode(batch, draws)
         losses: dict[str, Tensor] = {}
-        for (name, branch), encoder_BCT, z_BNT in zip(self.branches().items(), logits, features, strict=True):
+        for index, (name, branch) in enumerate(self.branches().items()):
             kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
             noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
-            condition = branch.condition(z_BNT * kept_B1T, batch.mask_BT)
+            condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.mask_BT)
             decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.mask_BT, draws)
-            supervised = self.supervise(encoder_BCT, decoder_BCT, batch)
+            supervised = self.supervise(logits[index], decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
         return losses
 
@@ -81,7 +80,7 @@ class HopaDIFF(DiffusionSegmenter):
         assert not self.training, "predict draws no dropout: call eval() first"
         _, features = self._encode(batch)
         branches, mask_BT = list(self.branches().values()), batch.mask_BT
-        conditions = [branch.condition(z, mask_BT) for branch, z in zip(branches, features, strict=True)]
+        conditions = [b.condition(self._seen(features, i), mask_BT) for i, b in enumerate(branches)]
 
         # One DDIM run over the branches one after the other in a batch of their own: [branches · B, C, T].
         def decode(noisy: Tensor, t: Tensor) -> Tensor:
@@ -92,6 +91,11 @@ class HopaDIFF(DiffusionSegmenter):
         masks = mask_BT.repeat(count, 1)
         denoised = ddim_sample(decode, self.diffusion, masks, self.classes, draws.repeated(count))
         return denoised.unflatten(0, (count, -1)).mean(0)
+
+    def _seen(self, features: list[Tensor], index: int) -> list[Tensor]:
+        """What a branch's decoder is conditioned on: its own features first."""
+        others = [z for i, z in enumerate(features) if i != index]
+        return [features[index], *(others if self.config.shared_condition else ())]
 
     def _encode(self, batch: Batch, draws: Draws | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """Each branch's encoder logits [B, C, T] and its features ẑ [B, N, T], cues exchanged."""
@@ -114,11 +118,16 @@ class Branch(nn.Module):
         self.encoder = Encoder(feature_size, classes, config.encoder)
         self.fourier = FourierCondition(config.fourier)
         channels = config.encoder.condition_channels
-        self.decoder = Decoder(classes, channels + self.fourier.channels(channels), config.decoder)
+        others = channels if config.shared_condition and config.partial_branch else 0
+        self.decoder = Decoder(classes, channels + self.fourier.channels(channels) + others, config.decoder)
 
-    def condition(self, z_BNT: Tensor, mask_BT: Tensor) -> list[QueryKey]:
-        """ẑ and its frequency channels side by side (Eq. 6), as the decoder's layers project them."""
-        return self.decoder.project(torch.cat([z_BNT, self.fourier(z_BNT, mask_BT)], dim=1))
+    def condition(self, seen: list[Tensor], mask_BT: Tensor) -> Projected:
+        """ẑ and its frequency channels side by side (Eq. 6), as the decoder's layers project them.
+
+        `seen`: the branch's own ẑ [B, N, T], and the other's if the condition is shared.
+        """
+        own, *others = seen
+        return self.decoder.project(torch.cat([own, self.fourier(own, mask_BT), *others], dim=1))
 
 
 class LoneXLSTM(nn.Module):

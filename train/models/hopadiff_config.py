@@ -30,5 +30,8 @@ class HopaDIFFConfig(ActDiffConfig):
     partial_branch: bool = True
     hp_xlstm: HPxLSTMConfig | None = field(default_factory=HPxLSTMConfig)
     fourier: FourierConfig = field(default_factory=FourierConfig)
+    # Each decoder is conditioned on what both branches see, not on its own branch only: in the paper, the other one is
+    # felt through the gates of HP-xLSTM alone, and the mean of a good and a poor branch is worse than the good one.
+    shared_condition: bool = False
     # Binary cross entropy and boundary loss "equally weighted"; of a smoothing loss the paper says nothing.
     losses: LossConfig = field(default_factory=lambda: LossConfig(ce=1.0, smoothing=0.0, boundary=1.0))

@@ -309,7 +309,7 @@ def test_the_shipped_detector_finds_who_is_meant_in_films_it_has_not_seen() -> N
 
 def test_the_shipped_encoder_tells_true_captions_from_false_ones() -> None:
     figures = measure_encoder(FOLDER / "mini" / "encoder", films=12, seed=1)
-    assert figures["matching, cut-out persons"] >= 0.65
-    assert (
-        figures["posture from partial features (linear)"] > figures["posture, always the most frequent"] + 0.1
-    )
+    assert figures["matching, cut-out persons"] >= 0.7
+    # With so few films the probe itself is fitted to a tenth of what the model card's is.
+    assert figures["posture from partial features (linear)"] >= 0.7
+    assert figures["hands from partial features (linear)"] >= 0.65
