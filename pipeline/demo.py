@@ -33,8 +33,8 @@ class Size:
     epochs: int
 
 
-FULL = Size(films=24, seconds=(30, 45), epochs=120)
-QUICK = Size(films=8, seconds=(20, 25), epochs=60)
+FULL = Size(films=24, seconds=(30, 45), epochs=64)
+QUICK = Size(films=8, seconds=(20, 25), epochs=64)
 
 
 def run_demo(out: Path, size: Size = FULL) -> int:

@@ -37,7 +37,13 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
         t.system.name: t for t in trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
     }
     base = planned["hopadiff"].config.settings
-    assert len(planned) == 8
+    assert len(planned) == 10
+    world = trials(load_systems("ablation"), load_config("world"), [], 1, tmp_path)
+    settings = {t.system.name: t.config.settings for t in world}
+    assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
+    assert not settings["own-condition"]["shared_condition"]
+    assert not settings["as-the-paper"]["decoder"]["condition_input"]
+    assert settings["actdiff-partial"]["decoder"] == settings["hopadiff"]["decoder"]
     assert planned["without-hp-xlstm"].config.settings["hp_xlstm"] is None
     assert planned["without-bca"].config.settings["hp_xlstm"] == {**base["hp_xlstm"], "cross_gates": False}
     assert planned["actdiff-partial"].config.settings["encoder"] == base["encoder"]

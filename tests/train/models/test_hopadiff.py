@@ -43,6 +43,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no HP-xLSTM": {"hp_xlstm": None},
     "no BCA": {"hp_xlstm": dataclasses.replace(XLSTM, cross_gates=False)},
     "no Fourier condition": {"fourier": FourierConfig("none")},
+    "shared condition": {"shared_condition": True},
+    "condition entering": {"decoder": DecoderConfig(3, 6, time_width=16, condition_input=True)},
+    "both": {
+        "shared_condition": True,
+        "decoder": DecoderConfig(3, 6, time_width=16, condition_input=True),
+    },
+    "both, without a partial branch": {
+        "shared_condition": True,
+        "decoder": DecoderConfig(3, 6, time_width=16, condition_input=True),
+        "partial_branch": False,
+    },
     "ActDiff": {"partial_branch": False, "hp_xlstm": None, "fourier": FourierConfig("none")},
 }
 every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
@@ -165,8 +176,10 @@ def test_both_streams_count_and_an_absent_feature_is_no_feature(stream: str) -> 
     assert not torch.allclose(predict(zeros_there), predict(BATCH))  # zeros are not absent
 
 
-def test_cues_are_exchanged_only_through_bca() -> None:
-    for changes, talks in ((VARIANTS["full"], True), (VARIANTS["no BCA"], False)):
+def test_cues_are_exchanged_only_through_bca_and_a_shared_condition() -> None:
+    apart = VARIANTS["no BCA"]
+    shared = {**apart, "shared_condition": True}
+    for changes, talks in ((VARIANTS["full"], True), (apart, False), (shared, True)):
         model = hopadiff(**{**STILL, **changes}).eval()
         losses = model.losses(BATCH, draws(BATCH, 0))
         losses["holistic_decoder_ce"].backward()
