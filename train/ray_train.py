@@ -5,7 +5,7 @@ loop on its own part of each batch; gradients are summed over the workers, each 
 `config.batch` is what one worker has in memory and N workers step as one with N · batch would, up to the order
 of sums: what a sample draws (noise, dropout) is its own, whichever worker has it. Rank 0 validates and writes.
 Both folders must be open to all nodes. A lost worker ends none of it: all start again from the last checkpoint, and if
-its node is gone, the others take its part of each batch until one joins; the run stays the same and is only slower.
+its node is gone, the others take its part of each batch; the run stays the same and is only slower.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,9 +45,8 @@ from train.training import follow, train
 
 # The others wait in a collective while rank 0 validates. That a worker was lost, Ray notices by itself.
 _PATIENCE_S = 7 * 24 * 3600
-MAX_FAILURES = (
-    20  # of workers, in one call: enough for nodes that are taken away, not for a fault that always comes
-)
+MAX_FAILURES = 20  # in one call: enough for nodes that are taken away, not for a fault that always comes
+_SETTLE_S = 15.0  # in which Ray notices that a node is gone
 
 
 def train_distributed(
@@ -77,28 +77,20 @@ def train_distributed(
         # Beside this process: on another node it could be lost with it.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-        trainer = TorchTrainer(
-            _work,
-            train_loop_config={
-                "features": features, "out": out, "config": config, "events": events, "module": module,
-                "gpu": gpus > 0, "path": list(sys.path), "shares": count, "refused": out / name / "refused",
-            },
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=(1, count) if count > 1 else 1, use_gpu=gpus > 0,
-                resources_per_worker={"CPU": 1, "GPU": int(gpus > 0)},
-            ),
-            torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=_PATIENCE_S),
-            run_config=ray.train.RunConfig(
-                name=name, storage_path=str(out), failure_config=ray.train.FailureConfig(max_failures=failures)
-            ),
-        )  # fmt: skip
+        refused = out / name / "refused"
+        job = {
+            "features": features, "out": out, "config": config, "events": events, "module": module,
+            "gpu": gpus > 0, "path": list(sys.path), "shares": count, "refused": refused,
+        }  # fmt: skip
         lost: Exception | None = None
         with ThreadPoolExecutor(1) as pool:
             told = pool.submit(_relay, events, listeners)
             try:
-                trainer.fit()
-            except ray.train.TrainingFailedError as error:
-                lost = error
+                for _ in range(1 + failures):
+                    lost = _attempt(job, min(count, max(1, _places(gpus > 0))))
+                    if lost is None or refused.exists():  # what a worker refuses, it refuses again
+                        break
+                    time.sleep(_SETTLE_S)
             finally:
                 events.put(None)
                 shutil.rmtree(out / name, ignore_errors=True)
@@ -112,6 +104,32 @@ def train_distributed(
         ) from lost
     _, record = read_tensors(RunFolder(out).checkpoints / BEST)
     return Validation(**record["validation"])
+
+
+def _attempt(job: dict[str, Any], workers: int) -> Exception | None:
+    """Trains with so many workers from where the run is to its end; returns what ended it earlier."""
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config=job,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers, use_gpu=job["gpu"], resources_per_worker={"CPU": 1, "GPU": int(job["gpu"])}
+        ),
+        torch_config=TorchConfig(backend="nccl" if job["gpu"] else "gloo", timeout_s=_PATIENCE_S),
+        run_config=ray.train.RunConfig(name=job["refused"].parent.name, storage_path=str(job["out"])),
+    )
+    try:
+        trainer.fit()
+    except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as error:
+        return error
+    return None
+
+
+def _places(on_gpus: bool) -> int:
+    """Workers for whom there is room on the nodes that are alive."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(
+        int(min(node.get("CPU", 0), node.get("GPU", 0) if on_gpus else node.get("CPU", 0))) for node in nodes
+    )
 
 
 def _checked_count(gpus: int, workers: int | None) -> int:
@@ -165,8 +183,6 @@ def _work(job: dict[str, Any]) -> None:
     """What each worker does."""
     sys.path += [place for place in job["path"] if place not in sys.path]
     importlib.import_module(job["module"])
-    if job["refused"].exists():  # by a worker that this was told of already: nothing to try again
-        return
     ranks = _ProcessGroup(job["shares"])
     device = str(get_device()) if job["gpu"] else "cpu"
     try:
