@@ -46,7 +46,7 @@ def test_a_training_that_loses_a_node_ends_with_the_weights_that_it_would_have_h
     cluster: Any, tmp_path: Path
 ) -> None:
     features = toy_features(tmp_path / "features")
-    settings = ("epochs=400", "validate_every=100", "checkpoint_every=20", "optimiser.lr=0.002")
+    settings = ("epochs=200", "validate_every=100", "checkpoint_every=20", "optimiser.lr=0.002")
     train(features, tmp_path / "one", toy_config("batch=4", *settings), "cpu")
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     axe = Axe(cluster, nodes[1], 100)

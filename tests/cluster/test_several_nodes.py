@@ -16,12 +16,23 @@ from ray.cluster_utils import Cluster
 
 from pipeline.world.writing import World, write_world
 
-SETTINGS = ("--preset", "tiny-random", "--set", "decode.window_frames=8", "--decoders", "2", "--batch", "8")
+SETTINGS = (
+    "--preset",
+    "tiny-random",
+    "--fps",
+    "5",
+    "--set",
+    "decode.window_frames=8",
+    "--decoders",
+    "2",
+    "--batch",
+    "8",
+)
 
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("films"), World(films=4, seed=3, shortest_s=12, longest_s=13))
+    return write_world(tmp_path_factory.mktemp("films"), World(films=3, seed=3, shortest_s=12, longest_s=13))
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
         t.system.name: t for t in trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
     }
     base = planned["hopadiff"].config.settings
-    assert len(planned) == 10
+    assert len(planned) == 11
     world = trials(load_systems("ablation"), load_config("world"), [], 1, tmp_path)
     settings = {t.system.name: t.config.settings for t in world}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
