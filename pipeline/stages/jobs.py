@@ -83,10 +83,17 @@ def cancel_job(address: str, job: str) -> str:
 
 def _client(address: str) -> Any:
     """Raises InputError where no dashboard answers."""
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        expected = (
+            "a token that this cluster accepts: RAY_AUTH_MODE=token, and the head's ~/.ray/auth_token in the same place "
+            "here and on all nodes"
+        )
+        raise InputError(Problem("--address", expected, value=address)) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         expected = f"the dashboard of a running Ray cluster, such as http://head:8265 ({error})"
         raise InputError(Problem("--address", expected, value=address)) from error
