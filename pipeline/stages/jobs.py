@@ -90,7 +90,7 @@ def _client(address: str) -> Any:
         return JobSubmissionClient(address)
     except AuthenticationError as error:
         expected = (
-            "a token that this cluster accepts: RAY_AUTH_MODE=token, and the head's ~/.ray/auth_token in the same place "
+            "a token that this cluster accepts: RAY_AUTH_MODE=token, and the head's ~/.ray/auth_token in that place "
             "here and on all nodes"
         )
         raise InputError(Problem("--address", expected, value=address)) from error
