@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test lint bench faults clean
+.PHONY: setup demo test cluster lint bench faults clean
 
 setup: $(READY)
 
@@ -16,7 +16,11 @@ demo: $(READY)
 	$(BIN)/rhas demo demo $(if $(QUICK),--quick)
 
 test: $(READY) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/cluster
+
+# Several raylets, of which some are killed and some come late: three minutes on top of the tests'.
+cluster: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

