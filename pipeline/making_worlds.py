@@ -38,7 +38,7 @@ def make_world(out: Path, films: int, seed: int, seconds: tuple[float, float], w
 
 
 def fit_models(
-    out: Path, seed: int, only: str, detector_steps: int, tower_steps: int, encoder_steps: int
+    out: Path, seed: int, only: str, detector_steps: int, encoder_steps: tuple[int, int, int]
 ) -> None:
     """Fits the small models and writes them to `out`/detector and `out`/encoder; `out`/work is to go on from."""
     import torch
@@ -57,7 +57,7 @@ def fit_models(
     if only != "encoder":
         train_detector(out / "detector", out / "work", seed, detector_steps, device, say)
     if only != "detector":
-        train_encoder(out / "encoder", out / "work", seed, tower_steps, encoder_steps, device, say)
+        train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
 
 
 def print_measures(models: Path | None, films: int, seed: int) -> None:

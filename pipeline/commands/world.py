@@ -45,11 +45,12 @@ def train_models(
     detector_steps: Annotated[int, typer.Option(help="Steps of the GroundingDINO")] = 8000,
     tower_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2's vision tower")] = 5000,
     encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 3600,
+    joint_steps: Annotated[int, typer.Option(help="Steps of both together")] = 5500,
 ) -> None:
     """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
     from pipeline.making_worlds import fit_models
 
-    fit_models(out, seed, only, detector_steps, tower_steps, encoder_steps)
+    fit_models(out, seed, only, detector_steps, (tower_steps, encoder_steps, joint_steps))
 
 
 @world_app.command("measure-models")

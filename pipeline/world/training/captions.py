@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,36 +31,58 @@ def caption(reference: str, doing: Deed) -> str:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is true of a person in a picture."""
+
+    looks: Traits
+    doing: Deed
+
+    def cut_out(self) -> Known:
+        """Of one who is cut out of it: not the height, since all cut-outs are made as large."""
+        return replace(self, looks={name: value for name, value in self.looks.items() if name != "height"})
+
+    def denies(self, said: Traits, doing: Deed | None) -> frozenset[str]:
+        """What of these looks and of this deed isn't so: names of looks, "posture" and "hands"."""
+        wrong = {name for name, value in said.items() if self.looks.get(name) != value}
+        if doing is not None:
+            layers = zip(("posture", "hands"), doing, self.doing, strict=True)
+            wrong |= {layer for layer, says, does in layers if says != does}
+        return frozenset(wrong)
+
+
+@dataclass(frozen=True)
 class Claim:
     """A caption, what it says, and what of that is wrong of the person it was drawn for."""
 
     sentence: str
     said: Traits  # the looks that it names
-    doing: Deed
+    doing: Deed | None  # None if it speaks of looks alone
     wrong: frozenset[str]  # of the looks, "posture" and "hands"
 
 
 def draw_claim(
     rng: np.random.Generator,
-    persons: Sequence[Traits],
-    doings: Sequence[Deed],
+    persons: Sequence[Known],
     person: int,
     true: bool,
     changes: int = 1,
+    deeds: bool = True,
 ) -> Claim:
     """A caption about one of the persons in a picture that is true of them, or true of none of them.
 
     A false one with one change is as near as can be: another posture, something else in the hands, or another
-    attribute; `changes` is how many of these are drawn. What is named tells nothing of whether it is true.
+    attribute; `changes` is how many of these are drawn. Without `deeds` it speaks of looks alone. What is named tells
+    nothing of whether it is true.
     """
-    own, done = persons[person], doings[person]
+    own, done = persons[person].looks, persons[person].doing
     named = [name for name in _VALUES if name in own]
-    drawn = {str(name) for name in rng.choice(named, size=int(rng.integers(1, 4)), replace=False)}
-    chosen = [name for name in _VALUES if name in drawn | ({"gender"} if rng.random() < 0.5 else {"shirt"})]
-    while True:
+    while True:  # names anew each time: where only "the man" is named, "the woman" may well be there too
+        drawn = {str(name) for name in rng.choice(named, size=int(rng.integers(1, 4)), replace=False)}
+        always = "gender" if rng.random() < 0.5 else "shirt"
+        chosen = [name for name in _VALUES if name in drawn | {always}]
         said, doing = {name: own[name] for name in (*chosen, "gender")}, done
         for _ in range(0 if true else changes):
-            kind = rng.random()
+            kind = rng.random() if deeds else 1.0
             if kind < 0.3:
                 doing = (_another(rng, len(POSTURES), done[0]), doing[1])
             elif kind < 0.6:
@@ -69,17 +91,24 @@ def draw_claim(
                 name = chosen[int(rng.integers(len(chosen)))]
                 values = [value for value in _VALUES[name] if value != own[name]]
                 said[name] = values[int(rng.integers(len(values)))]
-        if true or not any(
-            doing == theirs and all(other.get(name) == value for name, value in said.items())
-            for other, theirs in zip(persons, doings, strict=True)
-        ):
+        says = {name: said[name] for name in chosen}, doing if deeds else None
+        if true or all(known.denies(*says) for known in persons):
             break
-    wrong = {name for name in chosen if said[name] != own[name]}
-    wrong |= {
-        layer for layer, says, does in zip(("posture", "hands"), doing, done, strict=True) if says != does
-    }
-    sentence = caption(describe(rng, said, chosen), doing)
-    return Claim(sentence, {name: said[name] for name in chosen}, doing, frozenset(wrong))
+    reference = describe(rng, said, chosen)
+    sentence = caption(reference, doing) if deeds else reference
+    return Claim(sentence, *says, persons[person].denies(*says))
+
+
+def others_claim(
+    rng: np.random.Generator, persons: Sequence[Known], person: int, stranger: Known
+) -> Claim | None:
+    """A caption that is true of somebody in another picture, held against one of these persons.
+
+    None if what was drawn happens to be true of one of them too.
+    """
+    theirs = draw_claim(rng, [stranger], 0, true=True)
+    wrong = [known.denies(theirs.said, theirs.doing) for known in persons]
+    return replace(theirs, wrong=wrong[person]) if all(wrong) else None
 
 
 def _another(rng: np.random.Generator, count: int, value: int) -> int:

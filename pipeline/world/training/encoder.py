@@ -16,20 +16,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.world.references import Traits, traits
-from pipeline.world.training.captions import Claim, Deed, deed, draw_claim
+from pipeline.world.references import traits
+from pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
 from pipeline.world.training.detector_model import LOOKS
 from pipeline.world.training.encoder_model import TrainedEncoder, encoder_config, save_encoder, see
 from pipeline.world.training.fit import Task, fit
 from pipeline.world.training.scenes import Scene, draw_reference, draw_scenes
-from pipeline.world.training.tower import TowerTask, images_of, jittered, kinds_of
+from pipeline.world.training.tower import Cut, TowerTask, images_of, jittered, kinds_of
 from pipeline.world.training.vocabulary import write_tokenizer
 
-SCENES, CROPS = 12, 2  # of a step, and of a scene
+SCENES, JOINT_SCENES, CROPS = 12, 8, 2  # of a step, one of all of it, and of a scene
 _NOWHERE = (float("nan"), float("nan"))
+_OTHERS, _SEVERAL = 0.25, 0.25  # shares of false captions that are another's, and false in several things
+_LOOKS_ALONE = 0.3  # share of captions that tell no deed
 KINDS = ("posture", "hands", *LOOKS)
 
 
@@ -83,35 +85,56 @@ class Asked:
 
 
 class EncoderTask(Task):
-    """Images, sentences and losses of each step; the vision tower stays as it is."""
+    """Images, sentences and losses of each step; the vision tower stays as it is unless `tower` trains it as well."""
 
     learning_rate = 1e-3
     clip_norm = 1.0
     weight_decay = 0.02
 
     def __init__(
-        self, seed: int, tokenizer: Any, module: TrainedEncoder, device: torch.device | None = None
+        self,
+        seed: int,
+        tokenizer: Any,
+        encoder: TrainedEncoder,
+        device: torch.device | None = None,
+        tower: TowerTask | None = None,
+        first_step: int = 0,
     ) -> None:
         self.seed, self.device, self.tokenizer = seed, device or torch.device("cpu"), tokenizer
-        self.module: TrainedEncoder = module
-        module.model.vision_model.requires_grad_(False)
+        self.encoder, self.tower, self.first_step = encoder, tower, first_step
+        encoder.model.vision_model.requires_grad_(tower is not None)
+        heads = [] if tower is None else [tower.heads, tower.joints]
+        self.module = nn.ModuleList([encoder, *heads])
+
+    def scale(self, name: str) -> float:
+        return 0.5 if "vision_model" in name else 1.0
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        scenes, rng = draw_scenes(self.seed, step, SCENES)
+        count = SCENES if self.tower is None else JOINT_SCENES
+        scenes, rng = draw_scenes(self.seed, self.first_step + step, count)
         return self.losses_of(scenes, rng)
 
     def losses_of(self, scenes: list[Scene], rng: np.random.Generator) -> dict[str, Tensor]:
         """Losses of some scenes, with cuts and sentences that `rng` draws."""
-        images_NCSS, asked = ask(scenes, rng)
-        with torch.no_grad():
-            seen_NPV = see(self.module.model.vision_model, images_NCSS.to(self.device))
+        cuts, asked = ask(scenes, rng)
+        images = images_of(scenes, [cut.box for cut in cuts], [cut.scene for cut in cuts]).to(self.device)
+        with torch.set_grad_enabled(self.tower is not None):
+            seen_NPV = see(self.encoder.model.vision_model, images)
+        losses = self._losses(seen_NPV, asked)
+        if self.tower is not None:
+            losses |= {
+                f"tower's {name}": loss for name, loss in self.tower.told(seen_NPV, scenes, cuts).items()
+            }
+        return losses
+
+    def _losses(self, seen_NPV: Tensor, asked: Asked) -> dict[str, Tensor]:
         image_N = torch.tensor(asked.image, device=self.device)
-        states_NQD = self.module.read(seen_NPV[image_N], self._ids(asked.sentence))
+        states_NQD = self.encoder.read(seen_NPV.index_select(0, image_N), self._ids(asked.sentence))
         features_ND, matches_N = states_NQD.mean(1), self._tensor(asked.matches)
         captions = matches_N >= 0
-        logits = self.module.match(states_NQD[captions])
+        logits = self.encoder.match(states_NQD[captions])
         losses = {"match": F.cross_entropy(logits, matches_N[captions])}
-        heads = self.module.heads
+        heads = self.encoder.heads
         for name, values in asked.kinds.items():
             weight = 1.0 if name in ("posture", "hands") else 0.1
             loss = F.cross_entropy(heads[name](features_ND), self._tensor(values), ignore_index=-1)
@@ -142,63 +165,88 @@ class EncoderTask(Task):
         return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def ask(scenes: list[Scene], rng: np.random.Generator) -> tuple[Tensor, Asked]:
-    """Images [N, 3, S, S] in [0, 1], the whole frames first and then cut-out persons, and the sentences about them."""
+def ask(scenes: list[Scene], rng: np.random.Generator) -> tuple[list[Cut], Asked]:
+    """Persons to be cut out, and sentences about the images: the whole frames first, then the cut-out persons."""
     asked = Asked()
-    boxes: list[np.ndarray] = []
-    of: list[int] = []
+    cuts: list[Cut] = []
+    others = [known for scene in scenes for known in _known(scene)]
     for number, scene in enumerate(scenes):
-        named, doings = [traits(who.look) for who in scene.cast], [deed(actions) for actions in scene.actions]
-        seen = np.flatnonzero(scene.visible)
-        there = [named[person] for person in seen], [doings[person] for person in seen]
+        seen, there = np.flatnonzero(scene.visible), _known(scene)
         for place, person in enumerate(rng.permutation(len(seen))[:CROPS].tolist()):
-            crop, who = len(scenes) + len(boxes), int(seen[person])
-            boxes.append(jittered(rng, scene.boxes[who]))
-            of.append(number)
+            crop, who = len(scenes) + len(cuts), int(seen[person])
+            cuts.append(Cut(number, who, jittered(rng, scene.boxes[who])))
             asked.reference(crop, draw_reference(rng, scene.cast, who), scene, who, whole=False)
             asked.reference(number, draw_reference(rng, scene.cast, who), scene, who, whole=True)
+            alone = [there[person].cut_out()]
             # In pairs about the same picture: what they differ in is what there is to learn.
             for true in (True, False):
-                asked.caption(crop, _claim(rng, [named[who]], [doings[who]], 0, true), true)
+                asked.caption(crop, _claim(rng, alone, 0, true, others), true)
                 if place == 0:
-                    asked.caption(number, _claim(rng, *there, person, true), true)
+                    asked.caption(number, _claim(rng, there, person, true, others), true)
         unseen = np.flatnonzero(scene.seen < 0.02)
         if len(unseen):
             who = int(unseen[0])
             asked.reference(number, draw_reference(rng, scene.cast, who), scene, who, whole=True)
-    return images_of(scenes, boxes, of), asked
+    return cuts, asked
+
+
+def _known(scene: Scene) -> list[Known]:
+    """Those who are seen."""
+    return [
+        Known(traits(scene.cast[who].look), deed(scene.actions[who])) for who in np.flatnonzero(scene.visible)
+    ]
 
 
 def claimed_kinds(claim: Claim) -> dict[str, int]:
     """What a caption says, by the name of the head that tells it."""
-    posture, hands = claim.doing
-    return {"posture": posture, "hands": hands + 1} | {
-        name: LOOKS[name].index(value) for name, value in claim.said.items()
-    }
+    looks = {name: LOOKS[name].index(value) for name, value in claim.said.items()}
+    return looks if claim.doing is None else looks | {"posture": claim.doing[0], "hands": claim.doing[1] + 1}
 
 
 def _claim(
-    rng: np.random.Generator, persons: Sequence[Traits], doings: Sequence[Deed], person: int, true: bool
+    rng: np.random.Generator, there: Sequence[Known], person: int, true: bool, others: Sequence[Known]
 ) -> Claim:
-    """As `draw_claim`; a third of the false ones are false in several things, which is learnt first."""
-    return draw_claim(rng, persons, doings, person, true, changes=3 if rng.random() < 0.35 else 1)
+    """As `draw_claim`, of looks alone at times; false ones are false in one thing, in several, or true of `others`."""
+    kind = rng.random()
+    if not true and kind < _OTHERS:
+        claim = others_claim(rng, there, person, others[int(rng.integers(len(others)))])
+        if claim is not None:
+            return claim
+    changes, deeds = 3 if kind < _OTHERS + _SEVERAL else 1, rng.random() >= _LOOKS_ALONE
+    return draw_claim(rng, there, person, true, changes, deeds)
 
 
 def train_encoder(
     out: Path,
     work: Path,
     seed: int,
-    tower_steps: int,
-    steps: int,
+    steps: tuple[int, int, int],
     device: torch.device,
     say: Callable[[str], None],
 ) -> None:
-    """Trains tower and Q-Former for so many steps, going on from what `work` holds, and writes the model to `out`."""
+    """Trains tower, Q-Former and both for so many steps, going on from what `work` holds; writes the model to `out`."""
+    tower_steps, qformer_steps, joint_steps = steps
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = write_tokenizer(Path(folder))
-    module = TrainedEncoder(encoder_config(), seed)
-    tower = TowerTask(seed, module.model.vision_model, device)
-    fit(tower, work / "tower.safetensors", tower_steps, device, lambda line: say(f"encoder's tower: {line}"))
-    task = EncoderTask(seed, tokenizer, module, device)
-    fit(task, work / "encoder.safetensors", steps, device, lambda line: say(f"encoder: {line}"))
-    save_encoder(task.module, tokenizer, out)
+
+    def stage(name: str) -> Callable[[str], None]:
+        return lambda line: say(f"encoder's {name}: {line}")
+
+    encoder = TrainedEncoder(encoder_config(), seed)
+    tower = TowerTask(seed, encoder.model.vision_model, device)
+    fit(tower, work / "tower.safetensors", tower_steps, device, stage("tower"))
+    task = EncoderTask(seed, tokenizer, encoder, device)
+    fit(task, work / "qformer.safetensors", qformer_steps, device, stage("qformer"))
+    save_encoder(encoder, tokenizer, work / "in parts")
+    # Goes on with the model as it would be shipped, with new heads: from there any other can be taken further.
+    task = joint_task(seed, tokenizer, work / "in parts", qformer_steps, device)
+    fit(task, work / "joint.safetensors", joint_steps, device, stage("whole"))
+    save_encoder(task.encoder, tokenizer, out)
+
+
+def joint_task(seed: int, tokenizer: Any, start: Path, first_step: int, device: torch.device) -> EncoderTask:
+    """The last stage: tower and Q-Former of a saved model together, on scenes from `first_step` on."""
+    encoder = TrainedEncoder(encoder_config(), seed)
+    encoder.take(start)
+    tower = TowerTask(seed, encoder.model.vision_model, device, attentive=True)
+    return EncoderTask(seed, tokenizer, encoder, device, tower, first_step)

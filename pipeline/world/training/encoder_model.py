@@ -64,6 +64,12 @@ class TrainedEncoder(nn.Module):
             sizes |= told | {"wrong": len(told)}
             self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
+    def take(self, folder: Path) -> None:
+        """Goes on from a model that `save_encoder` wrote; the heads are left as they are."""
+        from transformers import Blip2ForImageTextRetrieval
+
+        self.model.load_state_dict(Blip2ForImageTextRetrieval.from_pretrained(folder).state_dict())
+
     def read(self, seen_NPV: Tensor, ids_NS: Tensor) -> Tensor:
         """The queries' last states [N, Q, D] given sentences, padded with 0."""
         queries = self.model.query_tokens.expand(len(ids_NS), -1, -1)

@@ -20,7 +20,7 @@ from extract.encode.blip2 import Blip2Encoder
 from pipeline.world import HELD_OUT, TRAINING
 from pipeline.world.film import Film, Picture
 from pipeline.world.references import traits
-from pipeline.world.training.captions import deed, draw_claim
+from pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
 from pipeline.world.training.scenes import SEEN
 from pipeline.world.training.tower import MARGIN
 
@@ -42,18 +42,13 @@ class Looked:
 def measure_encoder(weights: Path, films: int, seed: int = 0) -> dict[str, float]:
     """Shares of right answers in `films` held-out films; for chance, matching has 50 %.
 
-    Matching: a caption of looks and action that is true of the person, or one in which a single thing is false (see
-    `captions.draw_claim`), as often; cut out by the true box, and, true of nobody in it, for the whole frame.
+    Matching: whether a caption of looks and action goes with a picture. Of persons cut out by the true box and of whole
+    frames it is asked twice: true ones against those of somebody in the film before, as often; and against those in
+    which a single thing is false (`captions.draw_claim`), as often. False ones are true of nobody in the picture.
     """
     encoder = load_encoder(EncoderConfig(kind="blip2", weights=str(weights)))
     assert isinstance(encoder, Blip2Encoder)
-    figures = dict(
-        zip(
-            ("matching, cut-out persons", "matching, whole frames"),
-            _matching(encoder, films, seed),
-            strict=True,
-        )
-    )
+    figures = _matching(encoder, films, seed)
     held_out = list(_looked(encoder, HELD_OUT, films, seed))
     fitted = list(_looked(encoder, TRAINING, films, seed))
     for name in ("partial", "holistic"):
@@ -66,29 +61,47 @@ def measure_encoder(weights: Path, films: int, seed: int = 0) -> dict[str, float
 
 
 @torch.inference_mode()
-def _matching(encoder: Blip2Encoder, films: int, seed: int) -> tuple[float, float]:
-    right: tuple[list[bool], list[bool]] = ([], [])
+def _matching(encoder: Blip2Encoder, films: int, seed: int) -> dict[str, float]:
+    right: dict[tuple[str, str], list[bool]] = {}
+    strangers: list[Known] = []
     for number in range(films):
         rng = np.random.default_rng([HELD_OUT, seed, number])
         film = Film.made(HELD_OUT, seed, number)
-        named = [traits(who.look) for who in film.cast]
-        hot = film.lives.multi_hot()
+        named, hot = [traits(who.look) for who in film.cast], film.lives.multi_hot()
+        met: list[Known] = []
         for frame, picture in _pictures(film, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
-            doings = [deed(hot[frame, person]) for person in seen]
+            there = [Known(named[person], deed(hot[frame, person])) for person in seen]
             images = _images(encoder, picture, seen)
             for place, person in enumerate(seen.tolist()):
                 if picture.inside[person] * picture.visible[person] < _CLEAR:
                     continue
-                there = [named[other] for other in seen]
-                for answers, image, persons, deeds, who in (
-                    (right[0], images[1 + place], [named[person]], [doings[place]], 0),
-                    (right[1], images[0], there, doings, place),
+                met.append(there[place])
+                for where, image, persons, who in (
+                    ("cut-out persons", images[1 + place], [there[place].cut_out()], 0),
+                    ("whole frames", images[0], there, place),
                 ):
-                    true = bool(rng.random() < 0.5)
-                    sentence = draw_claim(rng, persons, deeds, who, true).sentence
-                    answers.append(_matches(encoder, image, sentence) == true)
-    return float(np.mean(right[0])), float(np.mean(right[1]))
+                    claims: list[tuple[str, Claim | None]] = [
+                        ("true", draw_claim(rng, persons, who, true=True))
+                    ]
+                    claims.append(("in a single thing", draw_claim(rng, persons, who, true=False)))
+                    if strangers:
+                        stranger = strangers[int(rng.integers(len(strangers)))]
+                        claims.append(("another's", others_claim(rng, persons, who, stranger)))
+                    for kind, claim in claims:
+                        if claim is not None:
+                            answer = _matches(encoder, image, claim.sentence)
+                            right.setdefault((where, kind), []).append(answer == (kind == "true"))
+        strangers = met
+    mean = {at: float(np.mean(answers)) for at, answers in right.items()}
+    return {
+        f"matching, {where}, false ones are {text}": (mean[where, "true"] + mean[where, kind]) / 2
+        for where in ("cut-out persons", "whole frames")
+        for kind, text in (
+            ("another's", "another person's"),
+            ("in a single thing", "false in a single thing"),
+        )
+    }
 
 
 def _matches(encoder: Blip2Encoder, image_CSS: torch.Tensor, sentence: str) -> bool:

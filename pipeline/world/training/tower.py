@@ -6,6 +6,7 @@ read looks, posture and hands from the tower's output over a person's place, cut
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,19 +35,49 @@ _KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A person of a scene who is cut out, and the box [4] that does it."""
+
+    scene: int
+    person: int
+    box: np.ndarray
+
+
+class AttentiveHead(nn.Module):
+    """Tells a kind from the patches that it chooses: a hat is in few of them, and a mean over all hardly shows it."""
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.where, self.what = nn.Linear(width, 1), nn.Linear(width, size)
+
+    def forward(self, region_NPV: Tensor) -> Tensor:
+        return self.what((self.where(region_NPV).softmax(1) * region_NPV).sum(1))
+
+
+class MeanHead(nn.Linear):
+    """Tells a kind from the mean over patches."""
+
+    def forward(self, region_NPV: Tensor) -> Tensor:
+        return super().forward(region_NPV.mean(1))
+
+
 class TowerTask(Task):
     """Scenes, cut-out persons and losses of each step; `tower` is trained in place."""
 
     clip_norm = 1.0
     weight_decay = 0.02
 
-    def __init__(self, seed: int, tower: Any, device: torch.device | None = None) -> None:
+    def __init__(
+        self, seed: int, tower: Any, device: torch.device | None = None, attentive: bool = False
+    ) -> None:
         self.seed, self.device, self.tower = seed, device or torch.device("cpu"), tower
-        width = tower.config.hidden_size
+        width, head = tower.config.hidden_size, AttentiveHead if attentive else MeanHead
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in _KINDS.items()})
+            self.heads = nn.ModuleDict({name: head(width, size) for name, size in _KINDS.items()})
             self.joints = nn.Linear(width, len(JOINTS))
+        self.looks_weight = 0.25 if attentive else 0.1
         self.module = nn.ModuleDict({"tower": tower, "kinds": self.heads, "joints": self.joints})
 
     def losses(self, step: int) -> dict[str, Tensor]:
@@ -55,34 +86,36 @@ class TowerTask(Task):
 
     def losses_of(self, scenes: list[Scene], rng: np.random.Generator) -> dict[str, Tensor]:
         """Losses of some scenes, whose persons `rng` cuts out."""
-        persons = [
-            (number, int(who)) for number, scene in enumerate(scenes) for who in np.flatnonzero(scene.visible)
+        cuts = [
+            Cut(number, int(who), jittered(rng, scene.boxes[who]))
+            for number, scene in enumerate(scenes)
+            for who in np.flatnonzero(scene.visible)
         ]
-        cuts = [jittered(rng, scenes[number].boxes[who]) for number, who in persons]
-        joints = np.array([
-            patches(scenes[number].joints[who], cut) for (number, who), cut in zip(persons, cuts, strict=True)
-        ])  # fmt: skip
-        images = images_of(scenes, cuts, [number for number, _ in persons]).to(self.device)
-        seen_NPV = see(self.tower, images)
-        crops_CPV = seen_NPV[len(scenes) :]
-        logits_CJP = self.joints(crops_CPV[:, 1:]).transpose(1, 2)
+        images = images_of(scenes, [cut.box for cut in cuts], [cut.scene for cut in cuts]).to(self.device)
+        return self.told(see(self.tower, images), scenes, cuts)
+
+    def told(self, seen_NPV: Tensor, scenes: list[Scene], cuts: list[Cut]) -> dict[str, Tensor]:
+        """Losses of what the tower has seen of the whole scenes and then of these cut-out persons."""
+        crops_CPV = seen_NPV[len(scenes) :, 1:]
+        logits_CJP = self.joints(crops_CPV).transpose(1, 2)
+        joints = np.array([patches(scenes[cut.scene].joints[cut.person], cut.box) for cut in cuts])
         places = torch.tensor(joints, device=self.device).flatten()
         losses = {"joints": F.cross_entropy(logits_CJP.flatten(0, 1), places, ignore_index=-1)}
         boxes = torch.tensor(
-            np.array([scenes[number].boxes[who] for number, who in persons]), dtype=torch.float32
+            np.array([scenes[cut.scene].boxes[cut.person] for cut in cuts]), dtype=torch.float32
         )
-        frame_C = torch.tensor([number for number, _ in persons], device=self.device)
-        regions = {"": crops_CPV[:, 1:].mean(1), "whole ": over(seen_NPV[frame_C], boxes.to(self.device))}
-        truth = [kinds_of(scenes[number], who) for number, who in persons]
-        for where, region_CV in regions.items():
-            total = region_CV.new_zeros(())
+        frame_C = torch.tensor([cut.scene for cut in cuts], device=self.device)
+        regions = {"": crops_CPV, "whole ": over(seen_NPV[frame_C], boxes.to(self.device))[:, None]}
+        truth = [kinds_of(scenes[cut.scene], cut.person) for cut in cuts]
+        for where, region_CPV in regions.items():
+            total = region_CPV.new_zeros(())
             for name, head in self.heads.items():
                 values = torch.tensor([known[name] for known in truth], device=self.device)
-                loss = F.cross_entropy(head(region_CV), values, ignore_index=-1)
+                loss = F.cross_entropy(head(region_CPV), values, ignore_index=-1)
                 if name in ("posture", "hands"):
                     losses[where + name] = loss
                 else:
-                    total = total + 0.1 * loss
+                    total = total + self.looks_weight * loss
             losses[where + "looks"] = total
         return losses
 
