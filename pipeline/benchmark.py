@@ -16,7 +16,7 @@ from manifests.atomic import remove_leftovers
 from manifests.lock import locked
 from manifests.processes import die_with_parent
 from pipeline.display import make_console
-from train.benchmark.plan import Trial, TrialFolder, begin, load_systems, systems_of, trials
+from train.benchmark.plan import System, Trial, TrialFolder, begin, load_systems, systems_of, trials
 from train.benchmark.results import gather
 from train.benchmark.tables import write_tables
 from train.config import load_config
@@ -38,11 +38,13 @@ def run_benchmark(
     with locked(out / "lock"):
         remove_leftovers(out)
         begin(planned, shards, out)
-        return _run_all(shards, out, planned)
+        return _run_all(shards, out, systems, planned)
 
 
-def _run_all(shards: Path, out: Path, planned: Sequence[Trial]) -> int:
+def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequence[Trial]) -> int:
     console, failed = make_console(), {}
+    for name in sorted({system.name for system in systems} - {trial.system.name for trial in planned}):
+        console.print(f"{name}: the same as a system before it, not run again", highlight=False)
     for number, trial in enumerate(planned, start=1):
         label = f"{number}/{len(planned)} {trial.name}"
         if trial.done:

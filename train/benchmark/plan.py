@@ -115,6 +115,8 @@ def trials(
 ) -> list[Trial]:
     """Every system with every seed 0 … seeds − 1 and fold, so ordered that an early table has all systems.
 
+    A system whose config is an earlier one's, as a variant that the base has anyway, isn't run again.
+
     `overrides`, as after `--set`, go on top of the base. Both's model settings go to each system that knows them,
     but for the losses of another model than the base's. Raises InputError for what a system's model can't be, and
     for overrides that no system knows or that the benchmark sets itself.
@@ -130,10 +132,13 @@ def trials(
         if system.name in configs:
             raise InputError(Problem("--models", "each system once", value=system.name))
         configs[system.name] = _config(system, base)
+    different = [
+        s for i, s in enumerate(systems) if configs[s.name] not in [configs[t.name] for t in systems[:i]]
+    ]
     planned = []
     for seed in range(seeds):
         for fold in folds or (None,):
-            for system in systems:
+            for system in different:
                 config = dataclasses.replace(configs[system.name], seed=seed)
                 name = f"{system.name}-seed{seed}"
                 if fold is not None:
