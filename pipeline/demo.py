@@ -20,6 +20,7 @@ from pipeline.picture import draw_film
 from pipeline.report.making import write_report
 from pipeline.shards_table import print_verification
 from pipeline.training import train_run
+from pipeline.world.writing import World
 from train.evaluation import evaluate_run, read_metrics
 from train.run import RunFolder
 
@@ -45,7 +46,7 @@ def run_demo(out: Path, size: Size = FULL) -> int:
         console.print(f"\n[bold]{text}[/bold]  ({duration(time.monotonic() - began)})", highlight=False)
 
     step("1/5 films: persons whose looks, boxes and actions are known")
-    manifest = make_world(out / "films", size.films, 0, size.seconds, workers=2)
+    manifest = make_world(out / "films", World(size.films, 0, *size.seconds), workers=2)
     step("2/5 extraction: GroundingDINO finds who is meant, BLIP-2 sees the frame and the person")
     inputs = load_inputs(manifest, manifest.with_name("labels.csv"), manifest.with_name("actions.csv"))
     with live(console) as listener:

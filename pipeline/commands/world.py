@@ -29,12 +29,14 @@ def make_films(
     films: Annotated[int, typer.Option(help="How many films; a rerun may ask for more")] = 24,
     seed: Annotated[int, typer.Option(help="Everything follows from it")] = 0,
     seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest film")] = (30.0, 90.0),
+    scale: Annotated[int, typer.Option(help="Of 160×96 pixels")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Make films of two to four persons with manifest, labels, references and truth."""
     from pipeline.making_worlds import make_world
+    from pipeline.world.writing import World
 
-    make_world(out, films, seed, seconds, workers)
+    make_world(out, World(films, seed, *seconds, scale), workers)
 
 
 @world_app.command("train-models")

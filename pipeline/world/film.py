@@ -17,7 +17,7 @@ from pipeline.world.looks import HEIGHTS, Look, draw_looks
 from pipeline.world.places import FLOOR, MARGIN, Ball, Place, Shot, draw_ball, draw_place, draw_shots
 from pipeline.world.references import refer, traits
 
-HEIGHT, WIDTH = 96, 160  # pixels
+HEIGHT, WIDTH = 96, 160  # pixels, at scale 1
 _FINER = 2  # frames are drawn at twice their size and averaged down
 _BODY = 0.56  # of the height: a person of average height at zoom 1
 _NOBODY = 255
@@ -80,11 +80,11 @@ class Film:
         light = np.clip(np.arange(256)[:, None] * gain + shift, 0, 255).astype(np.uint8)[:, None]
         return cls(frames, cast, lives, places, shots, balls, light)
 
-    def picture(self, frame: int) -> Picture:
-        """Draws one frame, 0 <= frame < frames."""
+    def picture(self, frame: int, scale: int = 1) -> Picture:
+        """Draws one frame, 0 <= frame < frames, `scale` times as wide and high as the smallest."""
         shot = next(shot for shot in reversed(self.shots) if shot.start <= frame)
         left, zoom = shot.view(frame)
-        stage = _Stage(self.places[shot.place], left, zoom)
+        stage = _Stage(self.places[shot.place], left, zoom, scale)
         for ball in self.balls:
             stage.ball(ball, frame)
         count = len(self.cast)
@@ -97,7 +97,7 @@ class Film:
         stage.hide()
         left_over = np.array([np.count_nonzero(stage.owners == person) for person in range(count)])
         visible = np.where(shown > 0, left_over / np.maximum(shown, 1), 0.0)
-        image = cv2.resize(stage.canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(stage.canvas, (WIDTH * scale, HEIGHT * scale), interpolation=cv2.INTER_AREA)
         return Picture(cv2.LUT(image, self.light), boxes, inside, visible, places)
 
     def _pose(self, stage: _Stage, person: int, frame: int) -> tuple[np.ndarray, float]:
@@ -127,18 +127,18 @@ class Film:
 class _Stage:
     """The canvas of one frame, [H', W', 3] at `_FINER` times the frame's size, and whose each pixel is."""
 
-    def __init__(self, place: Place, left: float, zoom: float) -> None:
+    def __init__(self, place: Place, left: float, zoom: float, scale: int) -> None:
         self.place, self.left, self.zoom = place, left, zoom
-        self.height, self.width = HEIGHT * _FINER, WIDTH * _FINER
+        height, width = HEIGHT * _FINER, WIDTH * _FINER  # of what of the background is seen at zoom 1
+        self.height, self.width = height * scale, width * scale
         # The camera keeps its feet on the ground: nearer means larger from the floor up.
-        x, w = (left + MARGIN) * self.width, self.width / zoom
-        y, h = self.height * FLOOR * (1 - 1 / zoom), self.height / zoom
-        scale = np.array([[zoom, 0, -x * zoom], [0, zoom, -y * zoom]])
+        self._top = FLOOR * (1 - 1 / zoom)
+        larger, x, y = zoom * scale, (left + MARGIN) * width, self._top * height
+        view = np.array([[larger, 0, -x * larger], [0, larger, -y * larger]])
         self.canvas = cv2.warpAffine(
-            place.background, scale, (self.width, self.height), borderMode=cv2.BORDER_REPLICATE
+            place.background, view, (self.width, self.height), borderMode=cv2.BORDER_REPLICATE
         )
         self.owners = np.full((self.height, self.width), _NOBODY, dtype=np.uint8)
-        self._top, self._seen = y / self.height, (w, h)
 
     def point(self, x: float, y: float) -> np.ndarray:
         """A point of the stage in pixels of the canvas."""

@@ -54,6 +54,7 @@ class World:
     seed: int = 0
     shortest_s: float = 30
     longest_s: float = 90
+    scale: int = 1  # of 160×96 pixels
 
     def __post_init__(self) -> None:
         problems = []
@@ -64,6 +65,8 @@ class World:
         if not 2 <= self.shortest_s <= self.longest_s <= 3600:
             value = f"{self.shortest_s:g} to {self.longest_s:g}"
             problems.append(Problem("--seconds", "2 <= shortest <= longest <= 3600 seconds", value=value))
+        if not 1 <= self.scale <= 12:
+            problems.append(Problem("--scale", "1 (160×96 pixels) to 12 (1920×1152)", value=self.scale))
         if problems:
             raise InputError(problems)
 
@@ -155,7 +158,7 @@ def _write_film(job: tuple[Path, World, int]) -> int:
     video = io.BytesIO()
     with av.open(video, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS)
-        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = HEIGHT * world.scale, WIDTH * world.scale, "yuv420p"
         # One thread: the encoder's decisions depend on how many there are. No macroblock tree: with it, one film in
         # five came out otherwise at times, from the same pictures.
         stream.options = {
@@ -166,7 +169,7 @@ def _write_film(job: tuple[Path, World, int]) -> int:
             "x264-params": "mbtree=0",
         }
         for at in range(film.frames):
-            picture = film.picture(at)
+            picture = film.picture(at, world.scale)
             boxes[at], inside[at], visible[at] = picture.boxes, picture.inside, picture.visible
             frame = av.VideoFrame.from_ndarray(picture.image, format="rgb24")
             frame.pts, frame.time_base = at, Fraction(1, FPS)

@@ -61,6 +61,24 @@ def test_a_rerun_makes_what_is_missing_and_refuses_another_world(folder: Path) -
         write_world(folder, World(films=3, seed=6, shortest_s=20, longest_s=24))
 
 
+def test_larger_films_show_the_same_finer(folder: Path, tmp_path: Path) -> None:
+    write_world(tmp_path, World(films=1, seed=5, shortest_s=20, longest_s=24, scale=3))
+    paths = [root / "films" / f"{movie_id(0)}.mp4" for root in (folder, tmp_path)]
+    frames = []
+    for path in paths:
+        with av.open(path) as container:
+            frames.append(next(container.decode(video=0)).to_ndarray(format="rgb24"))
+    small, large = frames
+    assert large.shape == (288, 480, 3)
+    shrunk = large.reshape(96, 3, 160, 3, 3).mean((1, 3))
+    assert np.abs(shrunk - small).mean() < 8
+    truths = [Truth.load(truth_path(root, movie_id(0))) for root in (folder, tmp_path)]
+    np.testing.assert_allclose(truths[0].boxes, truths[1].boxes, atol=0.03)
+    np.testing.assert_array_equal(truths[0].actions, truths[1].actions)
+    with pytest.raises(InputError, match="--scale"):
+        World(scale=0)
+
+
 def test_its_tables_are_a_data_set_without_a_problem(folder: Path) -> None:
     inputs = load_inputs(folder / "manifest.csv", folder / "labels.csv", folder / "actions.csv")
     assert len(inputs.manifest.movies) == 3 and inputs.vocabulary.actions == ACTIONS
