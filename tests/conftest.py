@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# Before torch and Ray are loaded, here and in what tests start. Where there are more threads than free cores, those that
-# wait for each other would spin most of the time away, and Ray's workers, which are made nice, would starve.
+# Before torch and Ray are loaded, here and in what tests start. Where there are more threads than free cores, those
+# that wait for each other would spin most of the time away, and Ray's workers, which are made nice, would starve.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("RAY_worker_niceness", "0")
 
