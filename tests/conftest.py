@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,30 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ray's first, which take longest: where what comes last is short, no process waits long for the other."""
-    items.sort(key=lambda item: "ray_here" not in item.fixturenames)  # type: ignore[attr-defined]
+    """Clusters first, which end a Ray that runs in their process, then those of `ray_here`, then the short ones.
+
+    What comes last should be short: then neither of two processes waits long for the other.
+    """
+
+    def place(item: pytest.Item) -> int:
+        if item.path.parent.name == "cluster":
+            return 0
+        return 1 if "ray_here" in item.fixturenames else 2  # type: ignore[attr-defined]
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, with `-n`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay in one process, and so do the two files that look at one demo, which takes long to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return file.replace("pipeline/test_report.py", "pipeline/test_demo.py")
+
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session")
