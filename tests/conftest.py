@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before torch and Ray are loaded, here and in what tests start. Where there are more threads than free cores, those
 # that wait for each other would spin most of the time away, and Ray's workers, which are made nice, would starve.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("RAY_worker_niceness", "0")
+
+# The same examples in every run, and no limit to the time that one takes: that would measure what else runs here.
+settings.register_profile(
+    "rhas", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("rhas")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
