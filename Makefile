@@ -15,8 +15,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/rhas demo demo $(if $(QUICK),--quick)
 
+# In two processes, for two cores; the tests of a file stay together, since they share what is made for them once.
 test: $(READY) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
 
 # Several raylets, of which some are killed and some come late: three minutes on top of the tests'.
 cluster: $(READY)

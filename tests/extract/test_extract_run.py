@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,15 +137,16 @@ def test_a_rerun_does_nothing(films: Path, undisturbed: tuple[Path, Summary]) ->
 def test_a_killed_run_is_continued(films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path) -> None:
     out = tmp_path / "f"
     settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    # Small batches leave time for a kill between the first window and the film's end.
     command = [
         sys.executable, "-m", "pipeline.cli", "extract", "--movies", str(films / "manifest.csv"),
-        "--out", str(out), "--preset", "tiny-random", "--batch", "8", *settings,
+        "--out", str(out), "--preset", "tiny-random", "--batch", "2", *settings,
     ]  # fmt: skip
     # In a session of its own, so that everything it started can be ended with it.
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # for what hangs
     while not list(out.glob("parts/*/*.h5")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
@@ -166,13 +168,20 @@ def test_other_settings_are_refused_by_name(films: Path, undisturbed: tuple[Path
         run(films / "manifest.csv", undisturbed[0], "detector.nms_iou=0.5")
 
 
+@pytest.fixture(scope="module")
+def one_film(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A features folder with one film of one person, and its manifest."""
+    folder = tmp_path_factory.mktemp("one")
+    shutil.copy(films / "b.mp4", folder)
+    manifest = write_manifest(folder, ["b,b.mp4,p,the person on the left,,"])
+    assert run(manifest, folder / "f").exit_code == EXIT_DONE
+    return folder
+
+
 @pytest.fixture
-def small(films: Path, tmp_path: Path) -> Path:
-    """A features folder with one film of one person."""
-    (tmp_path / "b.mp4").write_bytes((films / "b.mp4").read_bytes())
-    manifest = write_manifest(tmp_path, ["b,b.mp4,p,the person on the left,,"])
-    assert run(manifest, tmp_path / "f").exit_code == EXIT_DONE
-    return tmp_path
+def small(one_film: Path, tmp_path: Path) -> Path:
+    """A copy for a test to change: films are known by their bytes, wherever they are."""
+    return shutil.copytree(one_film, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
