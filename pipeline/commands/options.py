@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands have, and the exit code of those that were interrupted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+EXIT_INTERRUPTED = 130
 
 ActionsOption = Annotated[
     Path | None,
