@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import EXIT_INTERRUPTED, ActionsOption, SetOption
+from pipeline.commands.options import EXIT_INTERRUPTED, ActionsOption, SetOption, interrupt_on_sigterm
 
 commands = typer.Typer()
 
@@ -145,7 +144,7 @@ def extract(
         elastic=elastic, update=update, retry_failed=retry_failed,
     )  # fmt: skip
     console = make_console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how schedulers announce that time is up
+    interrupt_on_sigterm()
     try:
         with live(console) as listener:
             summary = run_extraction(inputs, out, config, options, listener)

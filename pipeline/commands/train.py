@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import EXIT_INTERRUPTED, SetOption
+from pipeline.commands.options import EXIT_INTERRUPTED, SetOption, interrupt_on_sigterm
 
 commands = typer.Typer()
 
@@ -42,7 +41,7 @@ def train(
 
     named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how schedulers announce that time is up
+    interrupt_on_sigterm()
     try:
         train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
     except KeyboardInterrupt:

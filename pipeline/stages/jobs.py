@@ -28,7 +28,8 @@ _STOPPED_S = _STOPPING_S + 60.0
 
 def submit_job(address: str, pipeline: Pipeline) -> str:
     """Starts it, returning the job's id."""
-    command = f"python -u -m pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+    # In place of the shell that Ray starts, which would end first and take it along.
+    command = f"exec python -u -m pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
     # Ray may have been started there by its full path. Nodes have the same installation, so look where it is here.
     variables = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}${{PATH}}",

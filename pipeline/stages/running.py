@@ -138,7 +138,7 @@ def _run(stage: Stage, log: Path, say: Say) -> tuple[int, bool]:
 
         def stop(number: int, _: Any) -> None:
             stopped.append(number)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # where a scheduler started this, SIGINT may be blocked
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         assert process.stdout is not None
