@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,10 +37,13 @@ def address() -> Iterator[str]:
     """Of the dashboard of a head without cores, to which one node belongs."""
     dashboard, agent = free_ports(2)  # others may have Ray's own
     head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": dashboard}
-    cluster = Cluster(initialize_head=True, head_node_args=head | {"dashboard_agent_listen_port": agent})
-    cluster.add_node(num_cpus=1)
-    yield f"http://127.0.0.1:{dashboard}"
-    cluster.shutdown()
+    # A folder of its own, with a short name for sockets: jobs find their cluster by it.
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
+        more = {"dashboard_agent_listen_port": agent, "temp_dir": folder}
+        cluster = Cluster(initialize_head=True, head_node_args=head | more)
+        cluster.add_node(num_cpus=1)
+        yield f"http://127.0.0.1:{dashboard}"
+        cluster.shutdown()
 
 
 def free_ports(count: int) -> list[int]:
