@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Machine:
     home: Path
     outside: subprocess.Popen[bytes]
     inside: int
+    variables: dict[str, str] = field(default_factory=dict)  # of all its commands
 
     def order(self, *command: str | Path, cwd: Path | None = None) -> list[str]:
         """The command line that runs a command on it, in its home folder or another one."""
@@ -75,7 +76,7 @@ class Machine:
             for name, value in os.environ.items()
             if not name.startswith(("RAY_A", "RAY_DASHBOARD"))
         }
-        return kept | {"HOME": str(self.home), "PATH": f"{BIN}:{os.environ['PATH']}"} | more
+        return kept | {"HOME": str(self.home), "PATH": f"{BIN}:{os.environ['PATH']}"} | self.variables | more
 
     def start(self, log: Path, *command: str | Path, **more: str) -> subprocess.Popen[bytes]:
         """Begins a command that says all to `log`; `more`: environment variables."""
