@@ -19,7 +19,8 @@ demo: $(READY)
 test: $(READY) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
 
-# Several raylets, of which some are killed and some come late: three minutes on top of the tests'.
+# Several raylets, of which some are killed and some come late, and machines made of network namespaces (as root, with
+# iproute2): ten minutes on top of the tests'.
 cluster: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 

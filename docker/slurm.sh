@@ -1,26 +1,56 @@
 #!/bin/bash
-# A pipeline on Slurm: a Ray cluster over all nodes of the allocation, the pipeline in it, and its end with it.
+# A pipeline on Slurm: Ray on all nodes of the allocation, the pipeline on the first of them, and its end with it.
 #   sbatch --nodes=2 --gpus-per-node=8 docker/slurm.sh pipeline.yaml
 # Films, outputs and the environment (RHAS, by default .venv of the folder it is submitted from) lie on a path that all
-# nodes share. A job that is requeued goes on where it was.
+# nodes share. A node that fails is done without; a job that is requeued goes on where it was.
 #SBATCH --job-name=rhas
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --exclusive
+#SBATCH --no-kill
 #SBATCH --requeue
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 #SBATCH --output=rhas-%j.log
 set -euo pipefail
 
-pipeline=$(realpath "${1:?usage: sbatch docker/slurm.sh pipeline.yaml}")
-bin=${RHAS:-${SLURM_SUBMIT_DIR:-.}/.venv}/bin
+pipeline=$(realpath --canonicalize-existing "${1:?usage: sbatch docker/slurm.sh pipeline.yaml}")
+bin=$(realpath --canonicalize-existing "${RHAS:-${SLURM_SUBMIT_DIR:-.}/.venv}/bin")
 nodes=${SLURM_JOB_NUM_NODES:-1}
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
+# This runs on the first node. Where its name means loopback, others can't use that.
+address=$(hostname --ip-address | tr ' ' '\n' | grep --invert-match '^127\.' | head --lines=1 || true)
+address=${address:-$(hostname --all-ip-addresses | awk '{print $1}')}
 port=$((20000 + SLURM_JOB_ID % 10000))  # so that two jobs on a node don't meet
-export PATH="$bin:$PATH" RAY_USAGE_STATS_ENABLED=0
+# A token of this job's own: who else is on these machines can't use its cluster.
+RAY_AUTH_TOKEN=$(od -A n -t x1 -N 32 /dev/urandom | tr -d ' \n')
+export PATH="$bin:$PATH" RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 
-# Starts Ray on every node, waits for all of them, runs the command on the first, and stops Ray.
-srun --nodes="$nodes" --ntasks="$nodes" --kill-on-bad-exit=1 \
-    ray symmetric-run --address "$address:$port" --min-nodes "$nodes" -- \
-    rhas run "$pipeline" --address auto
+# shellcheck disable=SC2016  # the shells on the nodes expand it
+srun --nodes="$nodes" --ntasks="$nodes" --cpu-bind=none --kill-on-bad-exit=0 --no-kill bash -c '
+    if [ "$SLURM_NODEID" = 0 ]; then
+        exec ray start --head --block --node-ip-address="$1" --port="$2" --include-dashboard=false
+    fi
+    until ray health-check --address="$1:$2"; do sleep 2; done 2>/dev/null
+    exec ray start --block --address="$1:$2"' ray "$address" "$port" &
+cluster=$!
+trap 'kill -TERM "$cluster" 2>/dev/null || true; wait "$cluster" || true' EXIT
+
+# Python and Ray come over the network on many nodes at once, which may take minutes.
+until=$((SECONDS + ${RHAS_NODES_WAIT_S:-600}))
+until there=$(ray status --address="$address:$port" 2>/dev/null | grep --count '^ 1 node_') && ((there >= nodes)); do
+    if ((SECONDS > until)) || ! kill -0 "$cluster" 2>/dev/null; then
+        echo "slurm.sh: ${there:-0} of $nodes nodes have started Ray; see what they say above" >&2
+        exit 1
+    fi
+    sleep 2
+done
+
+rhas run "$pipeline" --address "$address:$port" &
+run=$!
+trap 'kill -TERM "$run" 2>/dev/null || true' TERM
+code=0
+wait "$run" || code=$?
+while kill -0 "$run" 2>/dev/null; do  # the wait ended with a signal, which was passed on
+    code=0
+    wait "$run" || code=$?
+done
+exit "$code"

@@ -20,6 +20,9 @@ from manifests.configs import from_mapping, overridden, preset_path, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s a core
+# Decoded frames in flight. A window of 1080p film takes 0.3 GB; a GPU that never waits has two at work, and for each
+# some that wait or are being read.
+MEMORY_BYTES, MEMORY_BYTES_PER_GPU = 4 << 30, 2 << 30
 _require = partial(require, file="extraction config")
 
 
@@ -134,7 +137,7 @@ class RunOptions:
     decoders: int | None = None  # decoder processes; None is three per GPU, or one per four cores on CPUs
     address: str | None = None  # of a Ray cluster to join; None starts Ray on this machine
     batch: int = 16  # frames or crops in one model call; halved when memory runs out
-    memory_bytes: int = 4 << 30  # decoded frames in flight, over all workers
+    memory_bytes: int = MEMORY_BYTES  # decoded frames in flight, over all workers
     span_windows: int = 32  # consecutive windows of a film that one decoder reads in a row
     deadline_s: float = 60.0  # a decoder without progress for so long is killed
     attempts: int = 3  # of a window that loses its worker
@@ -163,6 +166,11 @@ class RunOptions:
             (0 <= rate <= 1, "max_failure_rate", rate, "a number from 0 to 1"),
             file="run options",
         )
+
+
+def default_memory_bytes(gpus: int) -> int:
+    """As much as so many model workers need, not to wait."""
+    return max(MEMORY_BYTES, gpus * MEMORY_BYTES_PER_GPU)
 
 
 def config_from_dict(values: Any, file: str | Path = "extraction config") -> ExtractConfig:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,6 +156,14 @@ class RayPool:
             ray.kill(actor.handle)
 
 
+def _init(**arguments: Any) -> None:
+    """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(**arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
 def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator[RayPool]:
     """A pool on the cluster at `options.address`, or on a Ray started here and stopped at the end."""
@@ -162,9 +172,9 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if options.address:
-                ray.init(address=options.address, **common)
+                _init(address=options.address, **common)
             else:
-                ray.init(
+                _init(
                     address="local", num_cpus=options.cpus, include_dashboard=False,
                     object_store_memory=int(1.5 * options.memory_bytes) + (512 << 20), **common
                 )  # fmt: skip

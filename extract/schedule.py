@@ -95,8 +95,8 @@ class Scheduler:
             self._await_model(model)
         worked = time.monotonic()
         while self.movies or self.open_films:
+            self._feed_models()  # first: what they take lets decoders read ahead
             self._feed_decoders()
-            self._feed_models()
             for ticket in self.pool.wait(list(self.pending), POLL_S):
                 self._settle(ticket)
             if self.pending.keys() - self.awaited:

@@ -51,7 +51,7 @@ def print_plan(
         console.print("time: unknown for the small random models; give --like with an earlier report.json")
         return 3 if bad else 0
     elif gpus:
-        _print_forecast(console, films, gpus, cores, tflops)
+        _print_forecast(console, films, config, gpus, cores, tflops)
         return 3 if bad else 0
     else:
         workers, tflop = cores or os.cpu_count() or 1, sum(f.tflop for f in films)
@@ -65,13 +65,20 @@ def print_plan(
 
 
 def _print_forecast(
-    console: Console, films: list[FilmPlan], gpus: int, cores: int | None, tflops: float
+    console: Console,
+    films: list[FilmPlan],
+    config: ExtractConfig,
+    gpus: int,
+    cores: int | None,
+    tflops: float,
 ) -> None:
     """Hours on these GPUs, on fewer and on more, and what to add."""
-    now = forecast(films, gpus, cores, tflops)
+    window = config.decode.window_frames
+    now = forecast(films, gpus, cores, tflops, window)
     table = Table("GPUs", "cores", "hours", "limited by", title=f"time at {tflops:g} TFLOP/s a GPU, assumed")
     for count in sorted({max(1, gpus // 2), gpus, 2 * gpus}):
-        there = forecast(films, count, None if cores is None else max(1, cores * count // gpus), tflops)
+        there_cores = None if cores is None else max(count + 1, cores * count // gpus)
+        there = forecast(films, count, there_cores, tflops, window)
         table.add_row(str(count), str(there.cores), f"{there.seconds / 3600:.2f}", there.limit)
     console.print(table)
     enough = cores_for(films, gpus, tflops)
@@ -83,6 +90,10 @@ def _print_forecast(
             f"buy cores: with {enough} instead of {now.cores} the GPUs no longer wait for frames, and it takes "
             f"{duration(forecast(films, gpus, enough, tflops).models_s)}; extract with --decoders {enough - gpus}"
         )
+    elif now.limit == "driver":
+        advice = "buy neither: one extraction can't hand out windows faster; split the manifest and run two at a time"
     else:
-        advice = f"buy GPUs: {now.cores - enough} of {now.cores} cores are idle; {enough} would do"
+        advice = (
+            f"buy GPUs: {now.cores - enough} of {now.cores} cores are idle; {min(enough, now.cores)} would do"
+        )
     console.print(advice, highlight=False)

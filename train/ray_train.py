@@ -15,7 +15,9 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -158,6 +160,14 @@ def _check_resources(count: int, on_gpus: bool) -> None:
         raise InputError(problems)
 
 
+def _init(**arguments: Any) -> None:
+    """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(**arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
 def _cluster(address: str | None) -> Iterator[None]:
     """The Ray that runs in this process already, or that at `address`, or one of our own."""
@@ -166,9 +176,9 @@ def _cluster(address: str | None) -> Iterator[None]:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if address:
-                ray.init(address=address, **common)
+                _init(address=address, **common)
             else:
-                ray.init(address="local", include_dashboard=False, **common)
+                _init(address="local", include_dashboard=False, **common)
         except ConnectionError as error:
             problem = Problem("--address", f"a running Ray cluster ({error})", value=address)
             raise InputError(problem) from error

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.options import EXIT_INTERRUPTED
+
 commands = typer.Typer()
 
 PipelineFile = Annotated[Path, typer.Argument(help="YAML with stages: see pipeline/stages/pipeline_file.py")]
@@ -50,7 +52,12 @@ def submit(
     job = submit_job(address, loaded)
     typer.echo(f"{job}: submitted; rhas status {job} --address {address}")
     if follow:
-        raise typer.Exit(follow_job(address, job, lambda text: typer.echo(text, nl=False)))
+        try:
+            code = follow_job(address, job, lambda text: typer.echo(text, nl=False))
+        except KeyboardInterrupt:
+            typer.echo(f"{job} goes on; rhas cancel {job} --address {address} would stop it", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(code)
 
 
 @commands.command()
@@ -62,7 +69,8 @@ def status(
     """How the jobs of a cluster stand."""
     from pipeline.stages.jobs import describe_jobs, job_logs
 
-    for line in describe_jobs(address, job):
+    lines = list(describe_jobs(address, job))
+    for line in lines or [f"{address}: no pipelines were submitted"]:
         typer.echo(line)
     if logs and job is not None:
         typer.echo(job_logs(address, job))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import ActionsOption, SetOption
-
-EXIT_INTERRUPTED = 130
+from pipeline.commands.options import EXIT_INTERRUPTED, ActionsOption, SetOption, interrupt_on_sigterm
 
 commands = typer.Typer()
 
@@ -74,10 +71,12 @@ def plan(
 ) -> None:
     """Probe every film, without models: frames, hours, bad files, bytes to write, estimated time."""
     from extract.config import load_config
+    from extract.forecast import check
     from extract.plan import plan_films
     from manifests.inputs import load_inputs
     from pipeline.plan_table import print_plan
 
+    check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
     config = load_config(preset, _overrides(fps, None, None, settings))
     films = plan_films(inputs.manifest, config, cpus)
@@ -104,7 +103,10 @@ def extract(
         str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: start Ray here]")
     ] = None,
     batch: Annotated[int, typer.Option(help="Frames in one model call; halved when memory runs out")] = 16,
-    memory: Annotated[float, typer.Option(help="GiB of decoded frames in flight, over all workers")] = 4.0,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB of decoded frames in flight, over all workers [default: 4, or 2 per GPU]"),
+    ] = None,
     deadline: Annotated[
         float, typer.Option(help="Seconds without progress after which a decoder is killed")
     ] = 60.0,
@@ -126,7 +128,7 @@ def extract(
     settings: SetOption = None,
 ) -> None:
     """Turn the films of a manifest into verified feature shards."""
-    from extract.config import RunOptions, load_config
+    from extract.config import RunOptions, default_memory_bytes, load_config
     from extract.run import extract as run_extraction
     from manifests.inputs import load_inputs
     from pipeline.display import live, make_console, print_summary
@@ -135,13 +137,14 @@ def extract(
         movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
     )
     config = load_config(preset, _overrides(fps, detector, encoder, settings))
+    memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
     options = RunOptions(
         gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
-        memory_bytes=int(memory * 2**30), deadline_s=deadline, max_failure_rate=max_failure_rate,
+        memory_bytes=memory_bytes, deadline_s=deadline, max_failure_rate=max_failure_rate,
         elastic=elastic, update=update, retry_failed=retry_failed,
     )  # fmt: skip
     console = make_console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how schedulers announce that time is up
+    interrupt_on_sigterm()
     try:
         with live(console) as listener:
             summary = run_extraction(inputs, out, config, options, listener)

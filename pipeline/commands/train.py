@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import SetOption
+from pipeline.commands.options import EXIT_INTERRUPTED, SetOption, interrupt_on_sigterm
 
 commands = typer.Typer()
 
@@ -41,7 +41,12 @@ def train(
 
     named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
-    train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
+    interrupt_on_sigterm()
+    try:
+        train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; the same command goes on from the last checkpoint in {out}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @commands.command("eval")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -19,13 +21,34 @@ from pipeline.stages.pipeline_file import Pipeline
 
 _POLL_S = 1.0
 _PATIENCE_S = 300.0  # for a head that doesn't answer, while a job is followed
-_STOPPED_S = 120.0
+_READY_S = 60.0  # for a cluster that begins
+_STOPPING_S = 60  # for a stage to end as it does on Ctrl-C; then Ray kills it
+_STOPPED_S = _STOPPING_S + 60.0
 
 
 def submit_job(address: str, pipeline: Pipeline) -> str:
     """Starts it, returning the job's id."""
-    command = f"python -u -m pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
-    return str(_client(address).submit_job(entrypoint=command, metadata={"rhas": str(pipeline.path)}))
+    # In place of the shell that Ray starts, which would end first and take it along.
+    command = f"exec python -u -m pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+    # Ray may have been started there by its full path. Nodes have the same installation, so look where it is here.
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}${{PATH}}",
+        "RAY_JOB_STOP_WAIT_TIME_S": str(_STOPPING_S),
+    }
+    client, until = _client(address), time.monotonic() + _READY_S
+    while True:
+        try:
+            job = client.submit_job(
+                entrypoint=command,
+                metadata={"rhas": str(pipeline.path)},
+                runtime_env={"env_vars": variables},
+            )
+            return str(job)
+        except RuntimeError as error:
+            # A cluster that has just begun has no agent for jobs yet, and says so.
+            if "try again later" not in str(error) or time.monotonic() > until:
+                raise RhasError(f"{address} doesn't take the job: {error}") from error
+            time.sleep(_POLL_S)
 
 
 def follow_job(address: str, job: str, show: Callable[[str], None]) -> int:
@@ -104,5 +127,5 @@ def _info(client: Any, job: str) -> Any:
         return client.get_job_info(job)
     except RuntimeError as error:
         raise InputError(
-            Problem("rhas", "the id of a job of this cluster", column="job", value=job)
+            Problem("JOB", "the id of a job of this cluster, as `rhas status` lists them", value=job)
         ) from error

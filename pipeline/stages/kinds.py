@@ -1,7 +1,7 @@
 """What can be a stage: which command it is, what it reads of earlier stages, and where it writes.
 
 A stage is done if nothing that it read has changed since, nor what it wrote. `digest` says what that is: of a features
-folder every checksum, of a run its best weights, of a file its bytes.
+folder every checksum, of a run its best weights, of a file its bytes, of a big one (a film, weights) parts of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from manifests.manifest import load_manifest
 from manifests.reader import FeaturesReader
 from pipeline.commands import extract, train
 
+_WHOLE_BYTES = 64 << 20  # files up to this are read from end to end
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -28,15 +30,22 @@ class Kind:
     takes: Mapping[str, str] = field(
         default_factory=dict
     )  # option: the kind of stage whose output it is by default
-    files: tuple[str, ...] = ()  # options that name other files that are read
+    files: tuple[str, ...] = ()  # options that name other files that are read; paths among the others are too
     writes: str | None = None  # option: where it writes; by default a folder with the stage's name
     result: str | None = None  # of what it takes, what it adds to: OPTION/file
+    needs: str = "one GPU if this machine has one, else its cores"  # where the file doesn't say
     spread: bool = False  # asks a cluster for cores and GPUs itself: it has --gpus, --workers and --address
 
 
 KINDS = {
-    "extract": Kind(extract.extract, files=("movies", "labels", "actions"), writes="out", spread=True),
-    "verify": Kind(extract.verify, takes={"features": "extract"}),
+    "extract": Kind(
+        extract.extract,
+        files=("movies", "labels", "actions"),
+        writes="out",
+        needs="all cores, no GPU",
+        spread=True,
+    ),
+    "verify": Kind(extract.verify, takes={"features": "extract"}, needs="one core"),
     "train": Kind(train.train, takes={"shards": "extract"}, writes="out", spread=True),
     "eval": Kind(train.evaluate, takes={"run": "train"}, result="run/results.csv"),
     "predict": Kind(train.predict, takes={"run": "train", "shards": "extract"}, writes="out"),
@@ -57,7 +66,7 @@ def digest(path: Path) -> str:
             files = sorted(
                 file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
             )
-            return content_id([(str(file.relative_to(path)), file.stat().st_size) for file in files])
+            return content_id([(str(file.relative_to(path)), _of_bytes(file)) for file in files])
         return _of_bytes(path)
     except (OSError, InputError):
         return ""
@@ -80,5 +89,7 @@ def _film(video: Path) -> str:
 
 
 def _of_bytes(file: Path) -> str:
+    if file.stat().st_size > _WHOLE_BYTES:
+        return video_fingerprint(file)
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "blake2b").hexdigest()

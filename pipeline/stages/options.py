@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from typer.models import ArgumentInfo
 
 KINDS = {int: "a whole number", float: "a number", str: "a text", Path: "a path", bool: "true or false"}
+LISTS = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,15 @@ class Option:
     def problem(self, value: Any) -> str | None:
         """What was expected, if it isn't this value."""
         if self.many != isinstance(value, list):
-            return f"a list of {KINDS[self.type]}" if self.many else KINDS[self.type]
+            return self._expected
         accepted = {float: (int, float), Path: (str,), str: (str, int, float)}.get(self.type, (self.type,))
         values = value if self.many else [value]
         wrong = any(type(v) not in accepted for v in values)
-        return KINDS[self.type] if wrong else None
+        return self._expected if wrong else None
+
+    @property
+    def _expected(self) -> str:
+        return f"a list of {LISTS[self.type]}, such as [a, b]" if self.many else KINDS[self.type]
 
     def arguments(self, value: Any) -> Iterator[str]:
         """As on a command line."""

@@ -26,7 +26,10 @@ from manifests.errors import InputError, Problem
 from pipeline.stages.kinds import KINDS, Kind
 from pipeline.stages.options import Option, options_of
 
-RESOURCES = ("gpus", "cpus", "workers", "decoders", "memory")
+# What a stage asks for, with its unit.
+RESOURCES = {
+    "gpus": "GPUs", "cpus": "cores", "workers": "workers", "decoders": "decoders", "memory": "GiB of frames in flight",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,14 @@ class Stage:
 
     @property
     def inputs(self) -> dict[str, Path]:
-        """What it reads, by option."""
-        names = (*self.kind.takes, *self.kind.files)
-        return {name: Path(self.options[name]) for name in names if self.options.get(name) is not None}
+        """What it reads, by option: also presets, configs and weights that are files of the user's own."""
+        paths = {
+            name: Path(value)
+            for name, value in self.options.items()
+            if name in (*self.kind.takes, *self.kind.files) or _is_path(value)
+        }
+        paths.pop(self.kind.writes or "", None)
+        return paths
 
     @property
     def output(self) -> Path | None:
@@ -59,8 +67,12 @@ class Stage:
     @property
     def resources(self) -> str:
         """What it asks for, for people to read."""
-        asked = [f"{self.options[name]} {name}" for name in RESOURCES if self.options.get(name) is not None]
-        return ", ".join(asked)
+        asked = [
+            f"{self.options[name]} {unit if self.options[name] != 1 else unit.removesuffix('s')}"
+            for name, unit in RESOURCES.items()
+            if self.options.get(name) is not None
+        ]
+        return ", ".join(asked) or self.kind.needs
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,11 @@ def _output_of(path: Path, name: str, command: str, source: Any, before: Sequenc
         expected = f"an earlier stage of the kind {command}, or an option that says where its output lies"
         raise InputError(Problem(path, expected, column=name))
     return str(chosen[-1].output)
+
+
+def _is_path(value: Any) -> bool:
+    """Whether `_absolute` found one."""
+    return isinstance(value, str) and Path(value).is_absolute()
 
 
 def _absolute(value: Any, option: Option, path: Path) -> Any:

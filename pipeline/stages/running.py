@@ -25,6 +25,7 @@ from extract.accounts import EXIT_DONE, EXIT_SOME_FAILED
 from manifests.atomic import write_text_atomically
 from manifests.identity import content_id
 from manifests.lock import locked
+from pipeline.commands.options import EXIT_INTERRUPTED
 from pipeline.display import duration
 from pipeline.stages.kinds import digest, films_digest
 from pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
@@ -77,7 +78,7 @@ def describe(pipeline: Pipeline, say: Say) -> None:
             say(f"    reads  {name}: {path}")
         if stage.output is not None:
             say(f"    writes {stage.output}")
-        say(f"    needs  {stage.resources or 'one core'}")
+        say(f"    needs  {stage.resources}")
 
 
 def run_pipeline(pipeline: Pipeline, say: Say) -> int:
@@ -97,8 +98,13 @@ def _run_all(pipeline: Pipeline, say: Say) -> int:
         log = pipeline.out / "logs" / f"{stage.name}.log"
         say(f"{label}: rhas {shlex.join(stage.arguments)}")
         before, began = read(stage), time.monotonic()
-        code = _run(stage, log, say)
+        code, stopped = _run(stage, log, say)
         took = duration(time.monotonic() - began)
+        if stopped and code != EXIT_DONE:
+            say(
+                f"{label}: interrupted after {took}; what is finished stays, the same command goes on from there"
+            )
+            return EXIT_INTERRUPTED
         if code not in (EXIT_DONE, EXIT_SOME_FAILED):
             say(f"{label}: failed after {took} with exit code {code}; see {log}")
             return code if code > 0 else EXIT_FAILED
@@ -112,8 +118,11 @@ def _run_all(pipeline: Pipeline, say: Say) -> int:
     return worst
 
 
-def _run(stage: Stage, log: Path, say: Say) -> int:
-    """The stage's exit code; what it says goes to its log and to `say`. SIGTERM and Ctrl-C ask it to stop."""
+def _run(stage: Stage, log: Path, say: Say) -> tuple[int, bool]:
+    """The stage's exit code, and whether it was asked to stop, which SIGTERM and Ctrl-C do.
+
+    What it says goes to its log and to `say`.
+    """
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-u", "-m", "pipeline.stages.one", *stage.arguments]
     with log.open("a") as file:
@@ -125,16 +134,20 @@ def _run(stage: Stage, log: Path, say: Say) -> int:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             start_new_session=True,
         )  # fmt: skip
-        before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+        stopped: list[int] = []
+
+        def stop(number: int, _: Any) -> None:
+            stopped.append(number)
+            process.send_signal(signal.SIGTERM)  # where a scheduler started this, SIGINT may be blocked
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 file.write(line)
                 file.flush()
                 say(f"  {line.rstrip()}")
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            return process.wait()
+            return process.wait(), bool(stopped)
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

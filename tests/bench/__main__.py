@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.gpus import scheduling
+from tests.bench.gpus_virtual import in_virtual_time
 from tests.bench.process_memory import peak_bytes
 from tests.bench.training import TRAINING_BENCHES
 
@@ -187,6 +188,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "one_pass": one_pass,
     "world": world,
     "gpus": scheduling,
+    "gpus_virtual": in_virtual_time,
     **TRAINING_BENCHES,
 }
 

@@ -17,7 +17,7 @@ DOCKER = ROOT / "docker"
 YAML_RULES = "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: disable}}"
 # Of KubeRay's RayJob, RayCluster and worker groups, as its API reference has them.
 JOB = {"entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit", "rayClusterSpec"}
-CLUSTER = {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
+CLUSTER = {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"}
 HEAD = {"rayStartParams", "template"}
 WORKERS = HEAD | {"groupName", "replicas", "minReplicas", "maxReplicas"}
 

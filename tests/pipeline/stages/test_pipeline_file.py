@@ -42,7 +42,7 @@ stages:
     assert by_name["verify"].arguments == ("verify", features)
     assert by_name["small"].inputs == {"shards": Path(features)} and by_name["small"].output == out / "small"
     assert (
-        by_name["big"].inputs == {"shards": tmp_path / "elsewhere"} and by_name["big"].resources == "2 gpus"
+        by_name["big"].inputs == {"shards": tmp_path / "elsewhere"} and by_name["big"].resources == "2 GPUs"
     )
     assert by_name["eval"].inputs == {"run": out / "small"}
     assert by_name["eval"].output == out / "small" / "results.csv"
@@ -89,7 +89,9 @@ stages:
         )
     said = {problem.column: problem.expected for problem in caught.value.problems}
     assert said["extract.movis"] == "an option of `rhas extract`; did you mean 'movies'?"
-    assert said["extract.gpus"] == "a whole number" and said["extract.set"] == "a list of a text"
+    assert (
+        said["extract.gpus"] == "a whole number" and said["extract.set"] == "a list of texts, such as [a, b]"
+    )
     assert "a stage of the kind extract, verify, train" in said["trian"]
     assert said["train.fold"] == "a whole number" and "an option of `rhas train`" in said["train.update"]
     assert said["eval.from"] == "the name of an earlier stage"

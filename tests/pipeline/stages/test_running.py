@@ -15,6 +15,9 @@ import pytest
 from extractions import WORKERS
 from process_tree import assert_ended, command, process_tree
 
+from pipeline.stages.kinds import digest
+from pipeline.stages.pipeline_file import load_pipeline
+from pipeline.stages.running import read
 from pipeline.world.writing import World, write_world
 
 PIPELINE = """
@@ -98,6 +101,43 @@ def test_what_is_unchanged_is_left_alone_and_what_is_not_is_done_again(ran: Ran)
     manifest.write_text(before)
 
 
+def test_files_of_the_users_own_are_inputs_too(ran: Ran, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("{model: actdiff, epochs: 1}\n")
+    (tmp_path / "night.yaml").write_text(
+        f"stages: {{train: {{shards: {ran.folder}/out/extract, config: mine.yaml}}}}"
+    )
+    (stage,) = load_pipeline(tmp_path / "night.yaml").stages
+    before = read(stage)
+    assert stage.inputs["config"] == config and read(stage) == before
+    config.write_text("{model: actdiff, epochs: 2}\n")
+    assert read(stage) != before, "another configuration under the same name"
+
+
+@pytest.mark.parametrize("size", [10, 65 << 20])
+def test_weights_in_a_folder_are_told_apart_though_their_sizes_are_the_same(
+    tmp_path: Path, size: int
+) -> None:
+    for name, last in (("one", b"a"), ("same", b"a"), ("other", b"b")):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "model.safetensors").open("wb") as file:
+            file.truncate(size)
+            file.seek(size - 1)
+            file.write(last)
+    one, same, other = (digest(tmp_path / name) for name in ("one", "same", "other"))
+    assert one == same != other
+
+
+def test_the_plan_says_what_stages_need(ran: Ran) -> None:
+    needs = [line.split("needs")[1].strip() for line in rhas("run", ran.file, "--dry-run").stdout.splitlines()
+             if "needs" in line]  # fmt: skip
+    assert needs == [
+        "1 worker, 1 decoder",
+        "one core",
+        *["one GPU if this machine has one, else its cores"] * 2,
+    ]
+
+
 def test_a_failing_stage_names_its_log_and_stops_the_rest(ran: Ran) -> None:
     ran.file.write_text(
         PIPELINE.replace("epochs=1", "batch=3, epochs=1")
@@ -124,7 +164,7 @@ def test_lost_films_do_not_stop_it_but_are_told_and_asked_again(ran: Ran, tmp_pa
     assert states(again.stdout) == ["to do", "to do"], "what comes of the film may come later"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: signal.Signals) -> None:
     text = PIPELINE.replace("films/manifest.csv", str(ran.folder / "films" / "manifest.csv"))
     (tmp_path / "night.yaml").write_text(text.replace("fps: 3", "fps: 15"))
@@ -143,5 +183,7 @@ def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: 
     assert len(tree) >= 4
     process.send_signal(sent)
     code = process.wait(60)
-    assert code == (-signal.SIGKILL if sent == signal.SIGKILL else 130)
+    assert code == 130
+    assert process.stdout is not None
+    assert "extract: interrupted after" in process.stdout.read()
     assert_ended(tree)

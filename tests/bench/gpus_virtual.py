@@ -1,0 +1,90 @@
+"""Scheduling in virtual time: the real scheduler over 1 to 256 GPUs, and with 1 to 4 decoder cores for each.
+
+Times of a window are those of `tests.bench.gpus`, and as long as 1080p film takes in memory; what the driver and the
+writer pay per window was measured there, with Ray (`extract.forecast`). It takes seconds on any machine.
+
+    python -m tests.bench gpus_virtual
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract.config import DECODERS_PER_GPU, RunOptions, default_memory_bytes, load_config
+from extract.decode.process import Probe
+from extract.decode.sampling import Grid, sample
+from extract.forecast import DRIVER_S
+from extract.progress import Progress
+from extract.schedule import Scheduler
+from extract.workers import ModelReport, ReadReport
+from manifests.manifest import Movie, Person
+from manifests.shard import Film
+from tests.bench.gpus import DECODING_S, MODELS_S, WINDOW
+from tests.bench.virtual_pool import VirtualPool
+
+WRITING_S = DRIVER_S  # as long: bench row gpus
+RESULTS_A_WINDOW = 3  # read, encoded, written
+WINDOWS, FILMS = 100, 4  # for each GPU: 1.5 h of film; a run of four minutes at the ideal rate
+
+
+def in_virtual_time() -> list[dict]:
+    """The share of the ideal rate that is reached: per number of GPUs, of decoders, with the memory of one GPU."""
+    rows = [share(gpus) for gpus in (1, 2, 4, 8, 16, 32, 64, 128, 256)]
+    rows += [share(8, decoders) for decoders in (1, 2, 4)]
+    return [*rows, share(8, memory_bytes=default_memory_bytes(1))]
+
+
+def share(gpus: int, decoders: int = DECODERS_PER_GPU, memory_bytes: int | None = None) -> dict:
+    """`decoders`: for each GPU."""
+    memory_bytes = memory_bytes or default_memory_bytes(gpus)
+    options = RunOptions(gpus=gpus, memory_bytes=memory_bytes)
+    pool = VirtualPool(
+        [f"model {i}" for i in range(gpus)], [f"decoder {i}" for i in range(decoders * gpus)],
+        seconds=_seconds, answer=_answer, driver_s=DRIVER_S / RESULTS_A_WINDOW,
+    )  # fmt: skip
+    movies = [
+        Movie(f"f{i}", Path(f"f{i}.mp4"), (Person(f"f{i}", "p", "the man in the red shirt"),))
+        for i in range(FILMS * gpus)
+    ]
+    config = load_config("blip2")
+    Scheduler(pool, config, options, Progress(), _open_film).run(iter(movies))
+    ideal_s = WINDOWS * MODELS_S
+    kind = f"{gpus} GPUs" + (f", {decoders} decoders each" if decoders != DECODERS_PER_GPU else "")
+    if memory_bytes != default_memory_bytes(gpus):
+        kind += f", --memory {memory_bytes >> 30}"
+    return {
+        "what": f"{kind}: share of the ideal rate, in virtual time", "ratio": ideal_s / pool.now_s,
+        "aim": ">= 0.95" if gpus <= 8 else ">= 0.90",
+        "driver_busy": DRIVER_S * WINDOWS * gpus / pool.now_s, "writer_busy": pool.busy_s["writer"] / pool.now_s,
+        "decoders_busy": DECODING_S * WINDOWS / decoders / pool.now_s,
+    }  # fmt: skip
+
+
+def _seconds(method: str, args: tuple[Any, ...]) -> float:
+    whole = {"read": DECODING_S, "encode": MODELS_S, "write": WRITING_S}.get(method, 0.0)
+    return whole * (args[0].stop - args[0].start) / WINDOW if method in ("read", "encode") else whole
+
+
+def _answer(method: str, args: tuple[Any, ...]) -> Any:
+    if method == "probe":
+        times = np.arange(WINDOW * WINDOWS // FILMS) / 15
+        probe = Probe(len(times), 1080, 1920, len(times) / 15, times)
+        return probe, sample(times, probe.end_s, 15.0)
+    if method == "read":
+        return ReadReport(WINDOW, WINDOW, "", False, DECODING_S)
+    if method == "encode":
+        return ModelReport(WINDOW, 0.0, 0.0, MODELS_S)
+    return {} if method == "describe" else 0.0
+
+
+def _open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[Film, set[int]]:
+    film = Film(
+        movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
+        versions={}, source={"frames": probe.frames, "height": probe.height, "width": probe.width}, fps=15.0,
+        window_frames=WINDOW, time_s=grid.time_s, source_frame=grid.source_frame, persons=movie.persons,
+        feature_shape=(768,),
+    )  # fmt: skip
+    return film, set(film.planned())
