@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from train.benchmark.plan import Trial
 from train.evaluation import read_metrics
@@ -55,6 +57,39 @@ def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> tuple[pd.Data
     table = groups[columns].agg(["mean", "std"])
     table.insert(0, ("runs", ""), groups[HEADLINE].count())
     return runs, table
+
+
+def differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """How far the other systems are from the first: for each and each metric, mean, half and pairs.
+
+    Runs are compared with those of the same seed and fold, which saw the same films in the same order; `half` is half
+    of the 95 % interval of the mean difference (Student's t), NaN with less than two pairs. Empty with one system.
+    """
+    measured = runs[(runs["status"] == DONE) & (runs["model"] != BASELINE)]
+    columns = [title for title in METRICS if title in measured]
+    pairs = (
+        measured.assign(fold=measured["fold"].fillna(0))
+        .set_index(["system", "seed", "fold"])[columns]
+        .astype(float)
+    )
+    rows = {}
+    for name in list(dict.fromkeys(measured["system"]))[1:]:
+        apart = (pairs.loc[name] - pairs.loc[measured["system"].iloc[0]]).dropna(how="all")
+        rows[name] = {
+            (title, kind): value
+            for title in columns
+            for kind, value in (
+                ("mean", apart[title].mean()), ("half", interval(apart[title])), ("pairs", apart[title].count()),
+            )
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")
+
+
+def interval(values: pd.Series) -> float:
+    """Half the width of the mean's 95 % interval (Student's t); NaN for less than two values."""
+    if len(values) < 2:
+        return math.nan
+    return float(stats.t.ppf(0.975, len(values) - 1) * values.std() / math.sqrt(len(values)))
 
 
 def _values(report: Mapping[str, Any]) -> dict[str, float | None]:

@@ -1,6 +1,7 @@
 """The tables and the plot of a benchmark.
 
-In: the data frames of `train.benchmark.results`. Out: runs.csv, table.csv, table.md, table.tex and table.png.
+In: the data frames of `train.benchmark.results`. Out: runs.csv, table.csv, differences.csv, table.md, table.tex and
+table.png.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from scipy import stats
 
 from manifests.atomic import write_text_atomically
-from train.benchmark.results import BASELINE, COST, DONE, HEADLINE, METRICS
+from train.benchmark.results import BASELINE, COST, DONE, HEADLINE, METRICS, differences, interval
 
 
 def write_tables(out: Path, runs: pd.DataFrame, table: pd.DataFrame) -> None:
-    """Writes all five."""
-    flat = table.copy()
-    flat.columns = [" ".join(filter(None, column)) for column in table.columns]
+    """Writes all six."""
+    apart = differences(runs)
     write_text_atomically(out / "runs.csv", runs.to_csv(index=False))
-    write_text_atomically(out / "table.csv", flat.to_csv())
+    for name, numbers in (("table", table), ("differences", apart)):
+        flat = numbers.copy()
+        flat.columns = [" ".join(filter(None, column)) for column in numbers.columns]
+        write_text_atomically(out / f"{name}.csv", flat.to_csv())
     cells = _cells(table)
     failures = [f"{_named(run)}: {run['status']}" for _, run in runs[runs["status"] != DONE].iterrows()]
-    write_text_atomically(out / "table.md", "\n".join(_markdown(cells, failures)))
+    write_text_atomically(out / "table.md", "\n".join(_markdown(cells, failures, runs, apart)))
     write_text_atomically(out / "table.tex", _latex(cells, failures))
     _plot(out / "table.png", runs)
 
@@ -53,32 +55,54 @@ def _named(run: pd.Series) -> str:
     return f"{run['system']}, seed {run['seed']}{fold}"
 
 
-def _markdown(cells: list[list[str]], failures: list[str]) -> Iterator[str]:
+def _markdown(
+    cells: list[list[str]], failures: list[str], runs: pd.DataFrame, apart: pd.DataFrame
+) -> Iterator[str]:
     yield "# Benchmark\n"
     yield (
         "Test split, percent, mean ± standard deviation over runs; τ and checkpoints were chosen on the validation "
         "split. Every run with its seed and config is in runs.csv. Seconds are those of training and its "
         "validations, without what an interruption lost; memory is the training process's peak.\n"
     )
+    yield from _rows(cells)
+    yield from (f"\n{failure}" for failure in failures)
+    if len(apart):
+        yield f"\n## Apart from {runs['system'].iloc[0]}\n"
+        yield (
+            "Mean difference over pairs of runs with the same seed and fold ± half of its 95 % interval "
+            "(Student's t).\n"
+        )
+        shown = [title for title in METRICS if title in apart and not title.startswith("top-1")]
+        yield from _rows([
+            ["system", "pairs", *shown],
+            *(
+                [
+                    str(system), str(int(row[HEADLINE, "pairs"])),
+                    *(_apart(row[title, "mean"], row[title, "half"]) for title in shown),
+                ]
+                for system, row in apart.iterrows()
+            ),
+        ])  # fmt: skip
+    yield ""
+
+
+def _rows(cells: list[list[str]]) -> Iterator[str]:
     yield f"| {' | '.join(cells[0])} |"
     yield f"|---|{'---:|' * (len(cells[0]) - 1)}"
     for row in cells[1:]:
         yield f"| {' | '.join(row)} |"
-    yield from (f"\n{failure}" for failure in failures)
-    yield ""
+
+
+def _apart(mean: float, half: float) -> str:
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:+.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")
 
 
 def _latex(cells: list[list[str]], failures: list[str]) -> str:
     table = pd.DataFrame(cells[1:], columns=cells[0])
     text: str = table.to_latex(index=False, escape=True, column_format="l" + "r" * (len(cells[0]) - 1))
     return text.replace("±", r"$\pm$") + "".join(f"% {failure}\n" for failure in failures)
-
-
-def interval(values: pd.Series) -> float:
-    """Half the width of the mean's 95 % interval (Student's t); NaN for less than two values."""
-    if len(values) < 2:
-        return math.nan
-    return float(stats.t.ppf(0.975, len(values) - 1) * values.std() / math.sqrt(len(values)))
 
 
 def _plot(png: Path, runs: pd.DataFrame) -> None:

@@ -1,0 +1,69 @@
+"""Differences between systems are taken between runs of the same seed and fold."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from train.benchmark.results import BASELINE, DONE, HEADLINE, METRICS, differences
+from train.benchmark.tables import write_tables
+
+
+def runs(values: dict[str, list[float]], folds: int = 0) -> pd.DataFrame:
+    """A table as `gather` makes it: a value for each seed, and fold if there are any; None for a run that failed."""
+    rows = []
+    for system, numbers in values.items():
+        for number, value in enumerate(numbers):
+            at = {"seed": number // max(1, folds), "fold": number % folds + 1 if folds else None}
+            status = DONE if value is not None else "failed: by hand"
+            model = BASELINE if system == "constant" else "actdiff"
+            rows.append(
+                {"system": system, "model": model, "status": status, **at, **dict.fromkeys(METRICS, value)}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_what_seeds_have_in_common_does_not_widen_the_interval() -> None:
+    """Seeds differ by tens of points, systems by one: unpaired intervals would say nothing."""
+    rng = np.random.default_rng(0)
+    seeds, apart = rng.normal(50, 20, 5), rng.normal(-1, 0.1, 5)
+    row = differences(runs({"full": list(seeds), "part": list(seeds + apart), "constant": [1.0] * 5})).loc[
+        "part"
+    ]
+    expected = stats.ttest_rel(seeds + apart, seeds).confidence_interval(0.95)
+    assert row[HEADLINE, "mean"] == pytest.approx(apart.mean())
+    assert row[HEADLINE, "half"] == pytest.approx((expected.high - expected.low) / 2)
+    assert row[HEADLINE, "pairs"] == 5 and row[HEADLINE, "half"] < 0.2
+
+
+def test_folds_are_pairs_of_their_own_and_failed_runs_are_left_out() -> None:
+    table = differences(runs({"full": [1, 2, 3, 4], "part": [2, 4, None, 9]}, folds=2))
+    assert list(table.index) == ["part"]
+    assert table.loc["part", (HEADLINE, "pairs")] == 3
+    assert table.loc["part", (HEADLINE, "mean")] == pytest.approx((1 + 2 + 5) / 3)
+
+
+def test_one_pair_has_no_interval_and_one_system_no_differences(tmp_path: Path) -> None:
+    assert math.isnan(differences(runs({"full": [1.0], "part": [2.0]})).loc["part", (HEADLINE, "half")])
+    alone = runs({"full": [1.0, 2.0], "constant": [0.0, 0.0]})
+    assert differences(alone).empty
+    columns = pd.MultiIndex.from_product([METRICS, ["mean", "std"]])
+    table = pd.DataFrame([[1.0, 0.5] * len(METRICS)], index=["full"], columns=columns)
+    table.insert(0, ("runs", ""), [2])
+    table = table.reindex(
+        columns=[
+            *table.columns,
+            *pd.MultiIndex.from_product([["parameters", "training s", "peak MiB"], ["mean", "std"]]),
+        ]
+    )
+    write_tables(tmp_path, alone, table)
+    assert "Apart from" not in (tmp_path / "table.md").read_text()
+    write_tables(tmp_path, runs({"full": [1.0, 2.0], "part": [4.0, 5.0]}), table)
+    text = (tmp_path / "table.md").read_text()
+    assert "## Apart from full" in text and "| part | 2 | +3.0 ± 0.0 |" in text
+    assert pd.read_csv(tmp_path / "differences.csv").loc[0, f"{HEADLINE} mean"] == 3
