@@ -52,6 +52,14 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     assert "hp_xlstm" not in planned["actdiff-partial"].config.settings
 
 
+def test_near_sighted_systems_have_two_layers(tmp_path: Path) -> None:
+    planned = trials(load_systems("near-sighted"), load_config("world"), [], 1, tmp_path)
+    assert len(planned) == 4
+    for trial in planned:
+        settings = trial.config.settings
+        assert settings["encoder"]["layers"] == settings["decoder"]["layers"] == 2
+
+
 def test_settings_go_to_the_systems_that_know_them(tmp_path: Path) -> None:
     given = [
         "settings.network.layers=2",
@@ -85,7 +93,7 @@ def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
         InputError, match=r"column a(.|\n)*column \.\./b: expected a name that a folder can have"
     ):
         load_systems(str(preset))
-    with pytest.raises(InputError, match="one of ablation or a YAML file"):
+    with pytest.raises(InputError, match="one of ablation, near-sighted or a YAML file"):
         load_systems("everything")
     with pytest.raises(InputError, match="--seeds"):
         trials(systems_of(["actdiff"]), load_config(), [], 0, tmp_path)

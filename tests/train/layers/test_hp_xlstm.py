@@ -73,3 +73,32 @@ def test_heads_must_divide_the_width() -> None:
         HPxLSTM(12, HPxLSTMConfig(heads=5))
     with pytest.raises(InputError, match="gate_width"):
         HPxLSTMConfig(gate_width=0)
+
+
+@pytest.mark.parametrize("cross_gates", [True, False])
+def test_what_was_seen_in_the_first_frames_is_learnt_to_be_known_hundreds_of_frames_later(
+    cross_gates: bool,
+) -> None:
+    """Nothing else tells it: whatever looks at neighbouring frames only stays at one half."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    model, head = (
+        HPxLSTM(16, HPxLSTMConfig(heads=2, cross_gates=cross_gates, gate_width=16)),
+        torch.nn.Linear(16, 1),
+    )
+    optimiser = torch.optim.Adam([*model.parameters(), *head.parameters()], lr=1e-2)
+    right = []
+    for _ in range(80):
+        h, p = 0.3 * torch.randn(2, 16, 16, 240, generator=generator)
+        cue = torch.randint(0, 2, (16,), generator=generator)
+        p[:, 0, :4] += 3 * (2 * cue[:, None] - 1)
+        p[:, 1, :4] += 3  # here is something to keep
+        logits = head(model(h, p, torch.ones(16, 240, dtype=torch.bool))[1][:, :, 120:].transpose(1, 2))[
+            ..., 0
+        ]
+        truth = cue[:, None].expand_as(logits)
+        optimiser.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, truth.float()).backward()
+        optimiser.step()
+        right.append(((logits > 0) == (truth > 0)).float().mean().item())
+    assert sum(right[-10:]) / 10 > 0.95
