@@ -1,4 +1,4 @@
-"""Trains the small BLIP-2 on the made world: first its vision tower, then, with that frozen, its Q-Former.
+"""Trains the small BLIP-2 on the made world: first its vision tower, then, with that frozen, its Q-Former, then both.
 
 Each step sees whole frames and cut-out persons, as an extraction does. Sentences are captions, true or nearly, to be
 matched; and references, which say no action, from whose features heads read the actions. This stands in for the
@@ -105,6 +105,8 @@ class EncoderTask(Task):
         encoder.model.vision_model.requires_grad_(tower is not None)
         heads = [] if tower is None else [tower.heads, tower.joints]
         self.module = nn.ModuleList([encoder, *heads])
+        if tower is not None:
+            self.learning_rate = 7e-4
 
     def scale(self, name: str) -> float:
         return 0.5 if "vision_model" in name else 1.0
