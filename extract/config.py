@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from manifests import configs
-from manifests.checks import one_of, require
-from manifests.configs import from_mapping, overridden, preset_path, read_yaml
+from rhas.manifests.common import configs
+from rhas.manifests.common.checks import one_of, require
+from rhas.manifests.common.configs import from_mapping, overridden, preset_path, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s a core
@@ -49,7 +49,7 @@ class DetectorConfig:
 
     implementation: Literal["groundingdino", "transformers", "boxes"] = "groundingdino"
     # A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`. For
-    # `boxes`, a CSV of boxes that are known already (see manifests.boxes).
+    # `boxes`, a CSV of boxes that are known already (see rhas.manifests.tables.boxes).
     weights: str = "IDEA-Research/grounding-dino-tiny"
     backbone: Literal["swin-t", "swin-b"] = "swin-t"  # which released architecture a .pth checkpoint holds
     text_encoder: str = "bert-base-uncased"  # local directory or hub id, used by .pth checkpoints

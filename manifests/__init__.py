@@ -1,5 +1,4 @@
-"""The contract between the stages: manifests, labels, vocabulary, and the format of feature shards.
+"""The contract between the stages: what users hand in (`tables`), and the folder of features (`shards`).
 
-Knows neither torch nor ray. The shard format is documented in `manifests.shard`, the folder in
-`manifests.layout`, reading in `manifests.reader`.
+`imports` brings data of others into these forms; `common` is what everything stands on. Knows neither torch nor ray.
 """

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands import extract, train
-from pipeline.commands.cluster import commands as cluster_commands
-from pipeline.commands.imports import import_app
-from pipeline.commands.world import world_app
+from rhas.pipeline.commands import extract, train
+from rhas.pipeline.commands.cluster import commands as cluster_commands
+from rhas.pipeline.commands.imports import import_app
+from rhas.pipeline.commands.world import world_app
 
 SHOWN_PROBLEMS = 50
 
@@ -37,14 +37,14 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer films and less training")] = False,
 ) -> None:
     """Make films, take them through both stages with small models, and leave a page that shows it."""
-    from pipeline.demo import FULL, QUICK, run_demo
+    from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
 
     raise typer.Exit(run_demo(out, QUICK if quick else FULL))
 
 
 def main() -> None:
     """Entry point: errors that users can act on become messages, not tracebacks."""
-    from manifests.errors import RhasError
+    from rhas.manifests.common.errors import RhasError
 
     try:
         app()

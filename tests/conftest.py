@@ -54,7 +54,7 @@ def ray_here() -> Iterator[None]:
     """One Ray for all tests: starting one takes seconds. `extract` uses it instead of its own."""
     import ray
 
-    import extract.ray_stage  # noqa: F401  sets Ray's environment before Ray starts
+    import rhas.extract.run.ray_pool  # noqa: F401  sets Ray's environment before Ray starts
 
     ray.init(
         address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 30

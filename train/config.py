@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from manifests import configs
-from manifests.checks import at_least, one_of, require
-from manifests.configs import from_mapping, overridden, preset_path, read_yaml
-from manifests.errors import Problem
-from train.data.config import DataConfig, TargetConfig
-from train.postprocess import PostprocessConfig
+from rhas.manifests.common import configs
+from rhas.manifests.common.checks import at_least, one_of, require
+from rhas.manifests.common.configs import from_mapping, overridden, preset_path, read_yaml
+from rhas.manifests.common.errors import Problem
+from rhas.train.data.config import DataConfig, TargetConfig
+from rhas.train.scoring.postprocess import PostprocessConfig
 
 PRESETS = Path(__file__).parent / "presets"
 # How long a run goes on, and how it is kept: nothing that changes what a step does.

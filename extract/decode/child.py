@@ -1,7 +1,7 @@
 """The decoder process: runs decord, writes frames into shared memory, reports every few frames.
 
-Started as `python -m extract.decode.child REQUESTS_FD EVENTS_FD BUFFER_FD MEMORY_BYTES` by
-`extract.decode.process`, which kills it when it stops reporting: decord can spin for ever while holding the
+Started as `python -m rhas.extract.decode.child REQUESTS_FD EVENTS_FD BUFFER_FD MEMORY_BYTES` by
+`rhas.extract.decode.process`, which kills it when it stops reporting: decord can spin for ever while holding the
 interpreter lock, so no thread in this process could help. Messages are JSON, never pickles. It dies with its
 parent.
 """
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from extract.decode import packets
-from manifests.processes import die_with_parent
+from rhas.extract.decode import packets
+from rhas.manifests.common.processes import die_with_parent
 
 BATCH = 16  # frames decoded between two reports
 

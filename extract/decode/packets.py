@@ -19,7 +19,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
+from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
 
 # FFmpeg's warnings to stderr, where they are counted: damage that decodes anyway leaves only this trace.
 av.logging.restore_default_callback()

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
+from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
 
 CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a film that needs more fails alone
 LONGEST_STRIP = 16  # longer side of a decoded frame over `short_side`
@@ -180,7 +180,7 @@ class DecoderProcess:
 
     def _command(self, request_fd: int, event_fd: int) -> list[str]:
         numbers = (request_fd, event_fd, self._buffer_fd, self.memory_bytes)
-        return [sys.executable, "-m", "extract.decode.child", *map(str, numbers)]
+        return [sys.executable, "-m", "rhas.extract.decode.child", *map(str, numbers)]
 
     def _kill(self) -> None:
         if self._child is not None:

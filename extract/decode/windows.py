@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.decode.process import DecoderProcess, Frames
+from rhas.extract.decode.process import DecoderProcess, Frames
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.config import EncoderConfig
-from extract.shipped_weights import place
-from manifests.errors import InputError, Problem
+from rhas.extract.config import EncoderConfig
+from rhas.extract.weights.shipped_weights import place
+from rhas.manifests.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from extract.encode.encoder import Encoder
+    from rhas.extract.encode.encoder import Encoder
 
 
 def load_encoder(config: EncoderConfig) -> Encoder:
@@ -22,18 +22,18 @@ def load_encoder(config: EncoderConfig) -> Encoder:
 
     Raises InputError if the weights are not there, can't be reached, or are those of another model.
     """
-    from extract.torchvision_fix import ensure_importable
+    from rhas.extract.weights.torchvision_fix import ensure_importable
 
     ensure_importable()
     if config.weights.startswith("random:"):
-        from extract.encode.random_weights import random_encoder
+        from rhas.extract.encode.random_weights import random_encoder
 
         return random_encoder(config)
 
     from safetensors import SafetensorError
 
-    from extract.encode.blip2 import Blip2Encoder
-    from extract.encode.clip import ClipEncoder
+    from rhas.extract.encode.blip2 import Blip2Encoder
+    from rhas.extract.encode.clip import ClipEncoder
 
     weights = place(config.weights, "encoder")
     _require_directory_or_hub_id(weights)

@@ -5,7 +5,7 @@ the image; the Q-Former reads the sentence beside its query tokens and lets them
 output; the queries' last states are the features. The vision output does not depend on the sentence, so
 it is reused for every person of a film; that is exact.
 
-In and out: see `extract.encode.encoder`. Li et al., "BLIP-2: Bootstrapping Language-Image Pre-training with
+In and out: see `rhas.extract.encode.encoder`. Li et al., "BLIP-2: Bootstrapping Language-Image Pre-training with
 Frozen Image Encoders and Large Language Models" (2023), section 3.2, image-text matching.
 
 Shapes: N images, P patches + 1, V vision width, Q query tokens (32), T text tokens, D features (768).
@@ -20,8 +20,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
-from manifests.errors import InputError, Problem
+from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
+from rhas.manifests.common.errors import InputError, Problem
 
 
 class Blip2Encoder(Encoder):

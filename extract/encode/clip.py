@@ -1,7 +1,7 @@
 """CLIP's image features and sentence embeddings, before normalisation, in their shared space.
 
 The features don't depend on the sentence: for a person they are those of the person's crop. The sentence has
-an embedding of its own. In and out: see `extract.encode.encoder`. Radford et al., "Learning Transferable
+an embedding of its own. In and out: see `rhas.extract.encode.encoder`. Radford et al., "Learning Transferable
 Visual Models From Natural Language Supervision" (2021).
 
 Shapes: N images, T text tokens, D the shared space (512 for ViT-B/32).
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
+from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
 
 
 class ClipEncoder(Encoder):

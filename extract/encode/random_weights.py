@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from extract.config import EncoderConfig
-from extract.encode.blip2 import Blip2Encoder
-from extract.encode.clip import ClipEncoder
-from extract.encode.encoder import Encoder
-from extract.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
-from manifests.errors import InputError, Problem
+from rhas.extract.config import EncoderConfig
+from rhas.extract.encode.blip2 import Blip2Encoder
+from rhas.extract.encode.clip import ClipEncoder
+from rhas.extract.encode.encoder import Encoder
+from rhas.extract.weights.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
+from rhas.manifests.common.errors import InputError, Problem
 
 SEED = 0
 START, END = "<|startoftext|>", "<|endoftext|>"  # CLIP's special tokens

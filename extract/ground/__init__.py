@@ -11,11 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.config import DetectorConfig
+from rhas.extract.config import DetectorConfig
 
 if TYPE_CHECKING:
-    from extract.ground.detector import Detector
-    from extract.ground.known_boxes import KnownBoxes
+    from rhas.extract.ground.detector import Detector
+    from rhas.extract.ground.known_boxes import KnownBoxes
 
 __all__ = ["load_detector"]
 
@@ -26,13 +26,13 @@ def load_detector(config: DetectorConfig) -> Detector | KnownBoxes:
     Raises `InputError` if the weights or the text encoder are not where the config says, or don't fit.
     """
     if config.implementation == "boxes":
-        from extract.ground.known_boxes import KnownBoxes
+        from rhas.extract.ground.known_boxes import KnownBoxes
 
         return KnownBoxes(Path(config.weights).expanduser())
     if config.implementation == "groundingdino":
-        from extract.ground import official
+        from rhas.extract.ground import official
 
         return official.load(config)
-    from extract.ground import port
+    from rhas.extract.ground import port
 
     return port.load(config)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from manifests.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from transformers import BertConfig, GroundingDinoConfig

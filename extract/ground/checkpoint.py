@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from manifests.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem
 
 # Parts that have many rows, as released and in the port.
 _RELEASED_BLOCK = "backbone.0.layers.*.blocks.*"

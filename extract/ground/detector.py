@@ -21,18 +21,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from extract.config import DetectorConfig
-from extract.ground.boxes import Candidates, select
-from extract.ground.text import Caption, Captioner
-from extract.weights import weights_hash
-from manifests.errors import InputError, Problem
+from rhas.extract.config import DetectorConfig
+from rhas.extract.ground.boxes import Candidates, select
+from rhas.extract.ground.text import Caption, Captioner
+from rhas.extract.weights.fingerprint import weights_hash
+from rhas.manifests.common.errors import InputError, Problem
 
 _MEAN = (0.485, 0.456, 0.406)  # ImageNet's, which Swin was trained with
 _STD = (0.229, 0.224, 0.225)
 
 
 class Detector(ABC):
-    """Grounds sentences in frames. Made by `extract.ground.load_detector`."""
+    """Grounds sentences in frames. Made by `rhas.extract.ground.load_detector`."""
 
     def __init__(self, config: DetectorConfig, model: nn.Module, captioner: Captioner):
         self.config = config
@@ -61,7 +61,7 @@ class Detector(ABC):
 
     @cached_property
     def weights_hash(self) -> str:
-        """Which weights these are; see `extract.weights`."""
+        """Which weights these are; see `rhas.extract.weights.fingerprint`."""
         return weights_hash(self.model)
 
     def to(self, device: str | torch.device) -> Self:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extract.ground.boxes import Candidates
-from manifests.boxes import load_boxes
-from manifests.manifest import Person
+from rhas.extract.ground.boxes import Candidates
+from rhas.manifests.tables.boxes import load_boxes
+from rhas.manifests.tables.manifest import Person
 
 
 class KnownBoxes:
-    """Made by `extract.ground.load_detector` for `detector.implementation: boxes`."""
+    """Made by `rhas.extract.ground.load_detector` for `detector.implementation: boxes`."""
 
     def __init__(self, path: Path):
         """Raises `InputError` with all problems of the file."""

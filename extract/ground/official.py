@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from extract.config import DetectorConfig
-from extract.ground import architecture as sizes
-from extract.ground.architecture import ARCHITECTURES, Architecture
-from extract.ground.bert import PhraseBert
-from extract.ground.checkpoint import load_strictly, read_released, to_released
-from extract.ground.detector import Detector
-from extract.ground.random_weights import random_parts, seeded
-from extract.ground.sources import kind_of, pretrained_port, text_encoder
-from extract.ground.text import Caption, Captioner
-from extract.torchvision_fix import ensure_importable
+from rhas.extract.config import DetectorConfig
+from rhas.extract.ground import architecture as sizes
+from rhas.extract.ground.architecture import ARCHITECTURES, Architecture
+from rhas.extract.ground.bert import PhraseBert
+from rhas.extract.ground.checkpoint import load_strictly, read_released, to_released
+from rhas.extract.ground.detector import Detector
+from rhas.extract.ground.random_weights import random_parts, seeded
+from rhas.extract.ground.sources import kind_of, pretrained_port, text_encoder
+from rhas.extract.ground.text import Caption, Captioner
+from rhas.extract.weights.torchvision_fix import ensure_importable
 
 if TYPE_CHECKING:
     from transformers import BertConfig

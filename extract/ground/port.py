@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from extract.config import DetectorConfig
-from extract.ground.architecture import ARCHITECTURES
-from extract.ground.checkpoint import load_strictly, read_released, to_transformers
-from extract.ground.detector import Detector
-from extract.ground.random_weights import random_parts, seeded
-from extract.ground.sources import kind_of, pretrained_port, text_encoder
-from extract.ground.text import Caption, Captioner
-from extract.torchvision_fix import ensure_importable
+from rhas.extract.config import DetectorConfig
+from rhas.extract.ground.architecture import ARCHITECTURES
+from rhas.extract.ground.checkpoint import load_strictly, read_released, to_transformers
+from rhas.extract.ground.detector import Detector
+from rhas.extract.ground.random_weights import random_parts, seeded
+from rhas.extract.ground.sources import kind_of, pretrained_port, text_encoder
+from rhas.extract.ground.text import Caption, Captioner
+from rhas.extract.weights.torchvision_fix import ensure_importable
 
 
 class PortDetector(Detector):

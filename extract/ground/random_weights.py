@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from extract.ground.architecture import ARCHITECTURES, Architecture
-from extract.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
-from extract.torchvision_fix import ensure_importable
+from rhas.extract.ground.architecture import ARCHITECTURES, Architecture
+from rhas.extract.weights.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
+from rhas.extract.weights.torchvision_fix import ensure_importable
 
 if TYPE_CHECKING:
     from transformers import BertConfig

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from extract.ground.text import DELIMITER_IDS, DELIMITERS
-from extract.shipped_weights import place as shipped_place
-from extract.torchvision_fix import ensure_importable
-from manifests.errors import InputError, Problem
+from rhas.extract.ground.text import DELIMITER_IDS, DELIMITERS
+from rhas.extract.weights.shipped_weights import place as shipped_place
+from rhas.extract.weights.torchvision_fix import ensure_importable
+from rhas.manifests.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from transformers import BertConfig, GroundingDinoForObjectDetection

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manifests.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem
 
 DELIMITERS = ("[CLS]", "[SEP]", ".", "?")
 # transformers' port looks for these ids, whatever the tokenizer says: those of bert-base-uncased.

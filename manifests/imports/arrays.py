@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import InputError, Problem
-from manifests.reader import reading
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.reader import reading
 
 Layout = Literal["F×T", "T×F"]  # with tokens "T×F" is T×N×F
 Tokens = Literal["mean", "all"]

@@ -22,12 +22,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from manifests import cells
-from manifests.csvfile import Row, raise_problems, rows_with_header, rows_without_header
-from manifests.errors import Problem
-from manifests.labels import Interval, Labels, PersonKey
-from manifests.manifest import Manifest, Movie, Person, reference_text
-from manifests.vocabulary import ABSENT, Vocabulary
+from rhas.manifests.common.errors import Problem
+from rhas.manifests.tables import cells
+from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, rows_without_header
+from rhas.manifests.tables.labels import Interval, Labels, PersonKey
+from rhas.manifests.tables.manifest import Manifest, Movie, Person, reference_text
+from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
 
 ANNOTATION_COLUMNS = ("video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id")
 REFERENCE_COLUMNS = ("video_id", "person_id", "reference")

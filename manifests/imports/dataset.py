@@ -16,20 +16,20 @@ from typing import Any
 import h5py
 import numpy as np
 
-from manifests.atomic import write_text_atomically
-from manifests.errors import InputError, Problem
-from manifests.failures import write_failures
-from manifests.folds import write_folds
-from manifests.identity import content_id
-from manifests.imports.film import WINDOW_FRAMES, ImportedFilm, write_film
-from manifests.inputs import Inputs
-from manifests.labels import Labels
-from manifests.layout import FeaturesFolder
-from manifests.manifest import Manifest
-from manifests.shard import FORMAT_VERSION
-from manifests.snapshot import write_snapshot
-from manifests.verify import read_config
-from manifests.vocabulary import Vocabulary
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.film import WINDOW_FRAMES, ImportedFilm, write_film
+from rhas.manifests.shards.failures import write_failures
+from rhas.manifests.shards.format import FORMAT_VERSION
+from rhas.manifests.shards.identity import content_id
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.snapshot import write_snapshot
+from rhas.manifests.shards.verify import read_config
+from rhas.manifests.tables.folds import write_folds
+from rhas.manifests.tables.inputs import Inputs
+from rhas.manifests.tables.labels import Labels
+from rhas.manifests.tables.manifest import Manifest
+from rhas.manifests.tables.vocabulary import Vocabulary
 
 Listener = Callable[[int, int], None]  # films done, of how many
 

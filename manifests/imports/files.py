@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from manifests.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem
 
 
 def files_in(folder: Path, suffix: str) -> list[Path]:

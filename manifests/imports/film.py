@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import InputError, Problem
-from manifests.finished import FinishedWindows
-from manifests.identity import movie_identity, video_fingerprint
-from manifests.imports.arrays import FeatureFile
-from manifests.imports.frames import frame_times
-from manifests.labels import Interval
-from manifests.layout import FeaturesFolder
-from manifests.manifest import Movie
-from manifests.reader import Shard, reading
-from manifests.shard import Film, PersonRows, Window, empty_rows, write_shard
-from manifests.status import FrameStatus
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.arrays import FeatureFile
+from rhas.manifests.imports.frames import frame_times
+from rhas.manifests.shards.format import Film, PersonRows, Window, empty_rows, write_shard
+from rhas.manifests.shards.identity import movie_identity, video_fingerprint
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard, reading
+from rhas.manifests.shards.resume import FinishedWindows
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.labels import Interval
+from rhas.manifests.tables.manifest import Movie
 
 WINDOW_FRAMES = 512
 MOST = float(np.finfo(np.float16).max)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import InputError, Problem
-from manifests.labels import Interval
-from manifests.vocabulary import Vocabulary
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.tables.labels import Interval
+from rhas.manifests.tables.vocabulary import Vocabulary
 
 MAX_FPS = 1000.0
 

@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests import cells
-from manifests.csvfile import Row, did_you_mean, raise_problems, shorten
-from manifests.errors import InputError, Problem
-from manifests.imports.arrays import open_features
-from manifests.imports.dataset import ImportedSet, check_shapes
-from manifests.imports.files import files_in, text_lines
-from manifests.imports.film import ImportedFilm
-from manifests.imports.frames import check_fps, common_length, intervals_of
-from manifests.manifest import Movie, Person
-from manifests.vocabulary import ABSENT, MAX_ACTION_CHARS, Vocabulary
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.arrays import open_features
+from rhas.manifests.imports.dataset import ImportedSet, check_shapes
+from rhas.manifests.imports.files import files_in, text_lines
+from rhas.manifests.imports.film import ImportedFilm
+from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
+from rhas.manifests.tables import cells
+from rhas.manifests.tables.csvfile import Row, did_you_mean, raise_problems, shorten
+from rhas.manifests.tables.manifest import Movie, Person
+from rhas.manifests.tables.vocabulary import ABSENT, MAX_ACTION_CHARS, Vocabulary
 
 PERSON_ID, REFERENCE = "actor", "the person"
 _INDEX_AND_NAME = re.compile(r"(0|[1-9][0-9]{0,5})\s+(\S.*)", re.ASCII)

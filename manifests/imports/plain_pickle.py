@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from manifests.csvfile import shorten
-from manifests.errors import InputError, Problem
-from manifests.imports.plain_values import (
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.plain_values import (
     CALLS,
     NDARRAY,
     Array,
@@ -30,6 +29,7 @@ from manifests.imports.plain_values import (
     shown,
     text_of,
 )
+from rhas.manifests.tables.csvfile import shorten
 
 PLAIN = "a pickle of plain lists, dicts, numbers and texts"
 

@@ -18,18 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from manifests import cells
-from manifests.checks import one_of, require
-from manifests.csvfile import Row, raise_problems
-from manifests.errors import InputError, Problem
-from manifests.imports.arrays import FeatureFile, Tokens, open_features
-from manifests.imports.dataset import ImportedSet, check_shapes
-from manifests.imports.files import files_in
-from manifests.imports.film import ImportedFilm
-from manifests.imports.frames import check_fps, common_length, intervals_of
-from manifests.imports.rhas133_pickles import FILM_PATTERN, SplitPickles
-from manifests.manifest import SPLITS, Movie, Person
-from manifests.vocabulary import Vocabulary
+from rhas.manifests.common.checks import one_of, require
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.arrays import FeatureFile, Tokens, open_features
+from rhas.manifests.imports.dataset import ImportedSet, check_shapes
+from rhas.manifests.imports.files import files_in
+from rhas.manifests.imports.film import ImportedFilm
+from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
+from rhas.manifests.imports.rhas133_pickles import FILM_PATTERN, SplitPickles
+from rhas.manifests.tables import cells
+from rhas.manifests.tables.csvfile import Row, raise_problems
+from rhas.manifests.tables.manifest import SPLITS, Movie, Person
+from rhas.manifests.tables.vocabulary import Vocabulary
 
 PERSON_ID = "person"
 SUFFIX = "_blip_feat.npy"

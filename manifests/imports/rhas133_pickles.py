@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.csvfile import shorten
-from manifests.errors import InputError, Problem
-from manifests.imports.plain_pickle import load_plain
-from manifests.manifest import MAX_REFERENCE_CHARS
-from manifests.shard import one_line
-from manifests.vocabulary import Vocabulary
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.plain_pickle import load_plain
+from rhas.manifests.shards.format import one_line
+from rhas.manifests.tables.csvfile import shorten
+from rhas.manifests.tables.manifest import MAX_REFERENCE_CHARS
+from rhas.manifests.tables.vocabulary import Vocabulary
 
 FILM_PATTERN = r"(?P<film>.+)/[^/]*?((?<![0-9])(?P<frame>[0-9]+))?(\.[A-Za-z0-9]+)?"
 _DIGITS = re.compile(r"[0-9]{1,18}")

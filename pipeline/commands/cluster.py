@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import EXIT_INTERRUPTED
+from rhas.pipeline.commands.options import EXIT_INTERRUPTED
 
 commands = typer.Typer()
 
@@ -28,8 +28,8 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done")] = False,
 ) -> None:
     """Run the stages of a pipeline, leaving alone what is done already."""
-    from pipeline.stages.pipeline_file import load_pipeline
-    from pipeline.stages.running import describe, run_pipeline
+    from rhas.pipeline.stages.pipeline_file import load_pipeline
+    from rhas.pipeline.stages.running import describe, run_pipeline
 
     loaded = load_pipeline(pipeline, address)
     if dry_run:
@@ -45,8 +45,8 @@ def submit(
     follow: Annotated[bool, typer.Option(help="Show its output until it ends")] = True,
 ) -> None:
     """Run a pipeline on a Ray cluster, as a job that goes on when this command ends."""
-    from pipeline.stages.jobs import follow_job, submit_job
-    from pipeline.stages.pipeline_file import load_pipeline
+    from rhas.pipeline.stages.jobs import follow_job, submit_job
+    from rhas.pipeline.stages.pipeline_file import load_pipeline
 
     loaded = load_pipeline(pipeline, "auto")  # mistakes are told here, not there
     job = submit_job(address, loaded)
@@ -67,7 +67,7 @@ def status(
     logs: Annotated[bool, typer.Option("--logs", help="Also all that it said")] = False,
 ) -> None:
     """How the jobs of a cluster stand."""
-    from pipeline.stages.jobs import describe_jobs, job_logs
+    from rhas.pipeline.stages.jobs import describe_jobs, job_logs
 
     lines = list(describe_jobs(address, job))
     for line in lines or [f"{address}: no pipelines were submitted"]:
@@ -79,6 +79,6 @@ def status(
 @commands.command()
 def cancel(address: DashboardAddress, job: Job) -> None:
     """Stop a job; what it has finished stays, and the same pipeline goes on from there."""
-    from pipeline.stages.jobs import cancel_job
+    from rhas.pipeline.stages.jobs import cancel_job
 
     typer.echo(f"{job}: {cancel_job(address, job)}")

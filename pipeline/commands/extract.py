@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import EXIT_INTERRUPTED, ActionsOption, SetOption, interrupt_on_sigterm
+from rhas.pipeline.commands.options import EXIT_INTERRUPTED, ActionsOption, SetOption, interrupt_on_sigterm
 
 commands = typer.Typer()
 
@@ -70,11 +70,11 @@ def plan(
     settings: SetOption = None,
 ) -> None:
     """Probe every film, without models: frames, hours, bad files, bytes to write, estimated time."""
-    from extract.config import load_config
-    from extract.forecast import check
-    from extract.plan import plan_films
-    from manifests.inputs import load_inputs
-    from pipeline.plan_table import print_plan
+    from rhas.extract.config import load_config
+    from rhas.extract.plan.forecast import check
+    from rhas.extract.plan.plan import plan_films
+    from rhas.manifests.tables.inputs import load_inputs
+    from rhas.pipeline.views.plan_table import print_plan
 
     check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
@@ -128,10 +128,10 @@ def extract(
     settings: SetOption = None,
 ) -> None:
     """Turn the films of a manifest into verified feature shards."""
-    from extract.config import RunOptions, default_memory_bytes, load_config
-    from extract.run import extract as run_extraction
-    from manifests.inputs import load_inputs
-    from pipeline.display import live, make_console, print_summary
+    from rhas.extract.config import RunOptions, default_memory_bytes, load_config
+    from rhas.extract.run.run import extract as run_extraction
+    from rhas.manifests.tables.inputs import load_inputs
+    from rhas.pipeline.views.display import live, make_console, print_summary
 
     inputs = load_inputs(
         movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
@@ -166,7 +166,7 @@ def _beside(movies: Path, name: str) -> Path | None:
 @commands.command()
 def verify(features: Features) -> None:
     """Check every checksum, and that every promised frame is accounted for."""
-    from pipeline.shards_table import print_verification
+    from rhas.pipeline.views.shards_table import print_verification
 
     raise typer.Exit(print_verification(features))
 
@@ -174,7 +174,7 @@ def verify(features: Features) -> None:
 @commands.command()
 def shards(features: Features) -> None:
     """List what is there: films, persons, frames, models, statuses."""
-    from pipeline.shards_table import print_shards
+    from rhas.pipeline.views.shards_table import print_shards
 
     print_shards(features)
 
@@ -186,8 +186,8 @@ def labels(
     actions: ActionsOption = None,
 ) -> None:
     """Replace the labels beside the shards; nothing is extracted again."""
-    from manifests.layout import FeaturesFolder
-    from manifests.snapshot import replace_labels
+    from rhas.manifests.shards.layout import FeaturesFolder
+    from rhas.manifests.shards.snapshot import replace_labels
 
     count = replace_labels(FeaturesFolder(features), labels, actions)
     typer.echo(f"{features}: {count} labelled intervals")
@@ -200,7 +200,7 @@ def look(
     out: Annotated[Path, typer.Option("--out", help="PNG to write")] = Path("film.png"),
 ) -> None:
     """Draw what a film's shard holds: frames with boxes, statuses, labels and features over time."""
-    from pipeline.picture import draw_film
+    from rhas.pipeline.views.picture import draw_film
 
     draw_film(features, movie, out)
     typer.echo(str(out))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import ActionsOption
+from rhas.pipeline.commands.options import ActionsOption
 
 import_app = typer.Typer(
     help="Turn the data of others into manifests or features folders.", no_args_is_help=True
@@ -25,7 +25,7 @@ def import_ava(
     actions: ActionsOption = None,
 ) -> None:
     """Turn AVA-style key-frame annotations and a CSV of sentences into a manifest and labels."""
-    from pipeline.importing import import_ava_files
+    from rhas.pipeline.programs.importing import import_ava_files
 
     typer.echo(import_ava_files(annotations, references, videos, out, actions))
 
@@ -40,7 +40,7 @@ def import_mstcn(
     ] = 15,
 ) -> None:
     """Turn 50Salads, Breakfast, GTEA, or data of your own laid out like them, into a features folder."""
-    from pipeline.importing import import_mstcn_folder
+    from rhas.pipeline.programs.importing import import_mstcn_folder
 
     typer.echo(import_mstcn_folder(directory, out, fps, tolerance))
 
@@ -78,7 +78,7 @@ def import_rhas133(
     actions: ActionsOption = None,
 ) -> None:
     """Turn RHAS133's features and pickles, as its authors hand them out, into a features folder."""
-    from pipeline.importing import import_rhas133_folder
+    from rhas.pipeline.programs.importing import import_rhas133_folder
 
     named = {} if film_pattern is None else {"film_pattern": film_pattern}
     line = import_rhas133_folder(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.options import EXIT_INTERRUPTED, SetOption, interrupt_on_sigterm
+from rhas.pipeline.commands.options import EXIT_INTERRUPTED, SetOption, interrupt_on_sigterm
 
 commands = typer.Typer()
 
@@ -37,7 +37,7 @@ def train(
     settings: SetOption = None,
 ) -> None:
     """Fit a segmenter to labelled feature shards."""
-    from pipeline.training import train_run
+    from rhas.pipeline.programs.training import train_run
 
     named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
@@ -56,8 +56,8 @@ def evaluate(
     task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
 ) -> None:
     """Measure a run on a split, beside the baselines."""
-    from train.anticipation import evaluate_anticipation
-    from train.evaluation import evaluate_run
+    from rhas.train.evaluation.evaluation import evaluate_run
+    from rhas.train.scoring.anticipation import evaluate_anticipation
 
     if task == "anticipation":
         evaluate_anticipation(run, split)
@@ -91,7 +91,7 @@ def predict(
     ] = None,
 ) -> None:
     """Segments, scores and timelines: of everyone in a features folder, or of one person in a film."""
-    from pipeline.training import predict_movie, predict_shards, seconds_of
+    from rhas.pipeline.programs.training import predict_movie, predict_shards, seconds_of
 
     target = out or run / "predictions"
     ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
@@ -103,7 +103,7 @@ def predict(
         raise typer.BadParameter("give either --shards (and --split), or --movie and --person")
     typer.echo(f"{target}: {count} segments in segments.csv, with scores and timelines")
     if ahead_s is not None:
-        from train.anticipation import anticipate_run
+        from rhas.train.scoring.anticipation import anticipate_run
 
         count = len(anticipate_run(run, shards or target / "features", target, ahead_s))
         typer.echo(f"{target}: {count} segments of the next {ahead_s:g} s in anticipated.csv")
@@ -133,7 +133,7 @@ def benchmark(
     settings: SetOption = None,
 ) -> None:
     """Train and measure several systems under one budget, and write one table."""
-    from pipeline.benchmark import run_benchmark
+    from rhas.pipeline.programs.benchmark import run_benchmark
 
     names = [name for name in models.split(",") if name]
     if not names and preset is None:
@@ -161,6 +161,6 @@ def report(
     ] = None,
 ) -> None:
     """One page to show around: results beside the baselines, timelines, a film with all of it drawn in."""
-    from pipeline.report.making import write_report
+    from rhas.pipeline.report.making import write_report
 
     typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))

@@ -33,8 +33,8 @@ def make_films(
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Make films of two to four persons with manifest, labels, references and truth."""
-    from pipeline.making_worlds import make_world
-    from pipeline.world.writing import World
+    from rhas.pipeline.world.making import make_world
+    from rhas.pipeline.world.writing import World
 
     make_world(out, World(films, seed, *seconds, scale), workers)
 
@@ -50,7 +50,7 @@ def train_models(
     joint_steps: Annotated[int, typer.Option(help="Steps of both together")] = 5500,
 ) -> None:
     """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
-    from pipeline.making_worlds import fit_models
+    from rhas.pipeline.world.making import fit_models
 
     fit_models(out, seed, only, detector_steps, (tower_steps, encoder_steps, joint_steps))
 
@@ -64,6 +64,6 @@ def measure_models(
     seed: Annotated[int, typer.Option(help="Of the held-out films")] = 0,
 ) -> None:
     """Measure the small models on films that neither they nor any experiment have seen."""
-    from pipeline.making_worlds import print_measures
+    from rhas.pipeline.world.making import print_measures
 
     print_measures(models, films, seed)

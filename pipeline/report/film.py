@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from extract.decode.process import DecoderProcess, Frames
-from manifests.atomic import write_bytes_atomically
-from manifests.reader import Shard
-from manifests.status import FrameStatus
-from train.inference import Series
+from rhas.extract.decode.process import DecoderProcess, Frames
+from rhas.manifests.common.atomic import write_bytes_atomically
+from rhas.manifests.shards.reader import Shard
+from rhas.manifests.shards.status import FrameStatus
+from rhas.train.scoring.inference import Series
 
 LONGEST_S = 40.0
 _WIDTH, _TITLE, _ROW, _LABELS = 640, 34, 18, 150  # pixels

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.decode.process import DecodeError
-from manifests.atomic import write_text_atomically
-from manifests.errors import InputError, Problem
-from manifests.reader import FeaturesReader
-from manifests.status import FrameStatus
-from pipeline.report.film import LONGEST_S, Shown, write_film
-from pipeline.report.page import Page, render
-from train.evaluation import evaluate_run, read_metrics
-from train.inference import Series, score, stitch
-from train.results import OURS, tau_text
-from train.run import Run, load_run_data, open_run
-from train.timeline import draw_timeline
+from rhas.extract.decode.process import DecodeError
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.pipeline.report.film import LONGEST_S, Shown, write_film
+from rhas.pipeline.report.page import Page, render
+from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
+from rhas.train.evaluation.results import OURS, tau_text
+from rhas.train.runs.run import Run, load_run_data, open_run
+from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.timeline import draw_timeline
 
 TIMELINES = 6
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from train.annotator import SPREAD_S
+from rhas.train.evaluation.annotator import SPREAD_S
 
 METRICS = {
     "macro F1@50": "segments found: F1 of those that overlap a true one by half or more, mean over actions",

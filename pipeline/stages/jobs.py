@@ -16,8 +16,8 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-from manifests.errors import InputError, Problem, RhasError
-from pipeline.stages.pipeline_file import Pipeline
+from rhas.manifests.common.errors import InputError, Problem, RhasError
+from rhas.pipeline.stages.pipeline_file import Pipeline
 
 _POLL_S = 1.0
 _PATIENCE_S = 300.0  # for a head that doesn't answer, while a job is followed
@@ -29,7 +29,9 @@ _STOPPED_S = _STOPPING_S + 60.0
 def submit_job(address: str, pipeline: Pipeline) -> str:
     """Starts it, returning the job's id."""
     # In place of the shell that Ray starts, which would end first and take it along.
-    command = f"exec python -u -m pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+    command = (
+        f"exec python -u -m rhas.pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+    )
     # Ray may have been started there by its full path. Nodes have the same installation, so look where it is here.
     variables = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}${{PATH}}",

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import InputError
-from manifests.identity import content_id, video_fingerprint
-from manifests.layout import FeaturesFolder
-from manifests.manifest import load_manifest
-from manifests.reader import FeaturesReader
-from pipeline.commands import extract, train
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.identity import content_id, video_fingerprint
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.tables.manifest import load_manifest
+from rhas.pipeline.commands import extract, train
 
 _WHOLE_BYTES = 64 << 20  # files up to this are read from end to end
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifests.configs import read_yaml
-from manifests.csvfile import did_you_mean
-from manifests.errors import InputError, Problem
-from pipeline.stages.kinds import KINDS, Kind
-from pipeline.stages.options import Option, options_of
+from rhas.manifests.common.configs import read_yaml
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.tables.csvfile import did_you_mean
+from rhas.pipeline.stages.kinds import KINDS, Kind
+from rhas.pipeline.stages.options import Option, options_of
 
 # What a stage asks for, with its unit.
 RESOURCES = {

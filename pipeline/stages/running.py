@@ -21,14 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from extract.accounts import EXIT_DONE, EXIT_SOME_FAILED
-from manifests.atomic import write_text_atomically
-from manifests.identity import content_id
-from manifests.lock import locked
-from pipeline.commands.options import EXIT_INTERRUPTED
-from pipeline.display import duration
-from pipeline.stages.kinds import digest, films_digest
-from pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
+from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.lock import locked
+from rhas.manifests.shards.identity import content_id
+from rhas.pipeline.commands.options import EXIT_INTERRUPTED
+from rhas.pipeline.stages.kinds import digest, films_digest
+from rhas.pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
+from rhas.pipeline.views.display import duration
 
 EXIT_FAILED = 1
 _FREE = (
@@ -124,7 +124,7 @@ def _run(stage: Stage, log: Path, say: Say) -> tuple[int, bool]:
     What it says goes to its log and to `say`.
     """
     log.parent.mkdir(exist_ok=True)
-    command = [sys.executable, "-u", "-m", "pipeline.stages.one", *stage.arguments]
+    command = [sys.executable, "-u", "-m", "rhas.pipeline.stages.one", *stage.arguments]
     with log.open("a") as file:
         file.write(
             f"--- {datetime.now(UTC).isoformat(timespec='seconds')} rhas {shlex.join(stage.arguments)}\n"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.world.lives import HANDS, POSTURES
-from pipeline.world.looks import HAIR, HATS, SHIRTS, SKINS, TROUSERS, Colour, Look
+from rhas.pipeline.world.lives import HANDS, POSTURES
+from rhas.pipeline.world.looks import HAIR, HATS, SHIRTS, SKINS, TROUSERS, Colour, Look
 
 _THIGH, _SHIN, _TORSO, _NECK, _UPPER, _FORE = 0.23, 0.22, 0.27, 0.12, 0.155, 0.15
 HEAD = 0.105  # radius

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.world.figure import JOINTS, Pen, draw_person, joints
-from pipeline.world.lives import FPS, Lives, live
-from pipeline.world.looks import HEIGHTS, Look, draw_looks
-from pipeline.world.places import FLOOR, MARGIN, Ball, Place, Shot, draw_ball, draw_place, draw_shots
-from pipeline.world.references import refer, traits
+from rhas.pipeline.world.figure import JOINTS, Pen, draw_person, joints
+from rhas.pipeline.world.lives import FPS, Lives, live
+from rhas.pipeline.world.looks import HEIGHTS, Look, draw_looks
+from rhas.pipeline.world.places import FLOOR, MARGIN, Ball, Place, Shot, draw_ball, draw_place, draw_shots
+from rhas.pipeline.world.references import refer, traits
 
 HEIGHT, WIDTH = 96, 160  # pixels, at scale 1
 _FINER = 2  # frames are drawn at twice their size and averaged down

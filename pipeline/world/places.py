@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.world.lives import FPS
-from pipeline.world.looks import SHIRTS, Colour
+from rhas.pipeline.world.lives import FPS
+from rhas.pipeline.world.looks import SHIRTS, Colour
 
 MARGIN = 0.35  # of the frame's width, on both sides of the stage
 FLOOR = 0.72  # of the height, where the floor begins

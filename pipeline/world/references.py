@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.world.looks import Look
+from rhas.pipeline.world.looks import Look
 
 ATTRIBUTES = ("shirt", "trousers", "hair", "hat", "height", "gender", "side")
 Traits = Mapping[str, str]  # of one person: the attributes that can be named

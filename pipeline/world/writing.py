@@ -27,18 +27,18 @@ from pathlib import Path
 import av
 import numpy as np
 
-from manifests import boxes as known_boxes
-from manifests.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
-from manifests.csvfile import write_rows
-from manifests.errors import InputError, Problem
-from manifests.labels import COLUMNS as LABEL_COLUMNS
-from manifests.lock import locked
-from manifests.manifest import REQUIRED_COLUMNS
-from manifests.vocabulary import ABSENT, Vocabulary, write_vocabulary
-from pipeline.world import FILMS
-from pipeline.world.film import HEIGHT, WIDTH, Film
-from pipeline.world.lives import ACTIONS, FPS
-from pipeline.world.looks import Look
+from rhas.manifests.common.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.lock import locked
+from rhas.manifests.tables import boxes as known_boxes
+from rhas.manifests.tables.csvfile import write_rows
+from rhas.manifests.tables.labels import COLUMNS as LABEL_COLUMNS
+from rhas.manifests.tables.manifest import REQUIRED_COLUMNS
+from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary, write_vocabulary
+from rhas.pipeline.world import FILMS
+from rhas.pipeline.world.film import HEIGHT, WIDTH, Film
+from rhas.pipeline.world.lives import ACTIONS, FPS
+from rhas.pipeline.world.looks import Look
 
 OUTSIDE = 0.25  # who has less of their box than this in the frame is N/A
 _BOXES_EVERY = 3  # frames

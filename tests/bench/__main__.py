@@ -36,8 +36,8 @@ SENTENCES = [
 def _models(preset: str, *settings: str):
     import torch
 
-    from extract.config import load_config
-    from extract.workers import ModelWorker
+    from rhas.extract.config import load_config
+    from rhas.extract.run.workers import ModelWorker
 
     torch.set_num_threads(1)  # as many as the workers of `rate` get; on busy machines more are slower
     return ModelWorker(load_config(preset, FULL + list(settings)), 4, "cpu").models
@@ -77,9 +77,9 @@ def _manifest(folder: Path, films: list[Path], persons: int) -> Path:
 
 def one_pass() -> list[dict]:
     """Model seconds of four persons in one pass, over four runs of one person each. Full-size towers."""
-    from extract.decode.process import Frames
-    from extract.decode.windows import WindowFrames
-    from manifests.manifest import Person
+    from rhas.extract.decode.process import Frames
+    from rhas.extract.decode.windows import WindowFrames
+    from rhas.manifests.tables.manifest import Person
 
     frames = 1
     pixels = np.random.default_rng(0).integers(0, 255, (frames, 480, 854, 3), dtype=np.uint8)
@@ -119,11 +119,11 @@ def one_pass() -> list[dict]:
 def rate() -> list[dict]:
     """Extraction rate over the models' own rate when fed from memory: the same frames, the same models."""
 
-    from extract.config import RunOptions, load_config
-    from extract.decode.process import DecoderProcess
-    from extract.decode.windows import WindowDecoder
-    from extract.run import extract
-    from manifests.inputs import load_inputs
+    from rhas.extract.config import RunOptions, load_config
+    from rhas.extract.decode.process import DecoderProcess
+    from rhas.extract.decode.windows import WindowDecoder
+    from rhas.extract.run.run import extract
+    from rhas.manifests.tables.inputs import load_inputs
 
     settings = ["detector.short_side=320", "detector.long_side=568", "decode.window_frames=8", "decode.fps=5"]
     folder = OUT / "rate"
@@ -170,7 +170,7 @@ def memory() -> list[dict]:
 
 def world() -> list[dict]:
     """How fast films of the made world are made, drawn and coded, on one core."""
-    from pipeline.world.writing import World, write_world
+    from rhas.pipeline.world.writing import World, write_world
 
     shutil.rmtree(OUT / "world", ignore_errors=True)
     frames: list[int] = []

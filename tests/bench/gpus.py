@@ -4,7 +4,7 @@ Times of a window of 256 samples, and where they are from:
 
 | what | seconds | source |
 |---|---:|---|
-| models, one person | 2.4 | 0.82 + 2 · 0.53 TFLOP a frame (`extract.plan`) at 200 TFLOP/s |
+| models, one person | 2.4 | 0.82 + 2 · 0.53 TFLOP a frame (`rhas.extract.plan.plan`) at 200 TFLOP/s |
 | decoding | 4.8 | 410 frames of 1080p at 24 a second, 86 frames/s on one core (measured with decord) |
 
 The share is that of the ideal rate, of as many model workers that never wait. Pretend nodes have eight GPUs each. All
@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from extract.decode.process import Frames, Probe
-from extract.decode.sampling import Grid, sample
-from extract.decode.windows import WindowFrames
-from extract.workers import DecodeWorker, ModelReport, ModelWorker, ReadReport, WindowTask
-from manifests.shard import Window, empty_rows
-from manifests.status import FrameStatus
+from rhas.extract.decode.process import Frames, Probe
+from rhas.extract.decode.sampling import Grid, sample
+from rhas.extract.decode.windows import WindowFrames
+from rhas.extract.run.workers import DecodeWorker, ModelReport, ModelWorker, ReadReport, WindowTask
+from rhas.manifests.shards.format import Window, empty_rows
+from rhas.manifests.shards.status import FrameStatus
 
 MODELS_S, DECODING_S, WINDOW = 2.4, 4.8, 256
 NODE_GPUS, NODE_CPUS = 8, 32
@@ -93,10 +93,10 @@ def _measure(gpus: int) -> dict:
     import ray
     from ray.cluster_utils import Cluster
 
-    from extract import ray_stage
-    from extract.config import RunOptions, load_config
-    from extract.run import extract
-    from manifests.inputs import load_inputs
+    from rhas.extract.config import RunOptions, load_config
+    from rhas.extract.run import ray_pool as ray_stage
+    from rhas.extract.run.run import extract
+    from rhas.manifests.tables.inputs import load_inputs
 
     folder = OUT / str(gpus)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Scheduling in virtual time: the real scheduler over 1 to 256 GPUs, and with 1 to 4 decoder cores for each.
 
 Times of a window are those of `tests.bench.gpus`, and as long as 1080p film takes in memory; what the driver and the
-writer pay per window was measured there, with Ray (`extract.forecast`). It takes seconds on any machine.
+writer pay per window was measured there, with Ray (`rhas.extract.plan.forecast`). It takes seconds on any machine.
 
     python -m tests.bench gpus_virtual
 """
@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from extract.config import DECODERS_PER_GPU, RunOptions, default_memory_bytes, load_config
-from extract.decode.process import Probe
-from extract.decode.sampling import Grid, sample
-from extract.forecast import DRIVER_S
-from extract.progress import Progress
-from extract.schedule import Scheduler
-from extract.workers import ModelReport, ReadReport
-from manifests.manifest import Movie, Person
-from manifests.shard import Film
+from rhas.extract.config import DECODERS_PER_GPU, RunOptions, default_memory_bytes, load_config
+from rhas.extract.decode.process import Probe
+from rhas.extract.decode.sampling import Grid, sample
+from rhas.extract.plan.forecast import DRIVER_S
+from rhas.extract.run.progress import Progress
+from rhas.extract.run.schedule import Scheduler
+from rhas.extract.run.workers import ModelReport, ReadReport
+from rhas.manifests.shards.format import Film
+from rhas.manifests.tables.manifest import Movie, Person
 from tests.bench.gpus import DECODING_S, MODELS_S, WINDOW
 from tests.bench.virtual_pool import VirtualPool
 

@@ -28,7 +28,7 @@ def _batch(frames: int) -> Any:
     """One video of noise with actions of 100 frames."""
     import torch
 
-    from train.data import Batch
+    from rhas.train.data import Batch
 
     generator = torch.Generator().manual_seed(0)
     real_BT = torch.ones(1, frames, dtype=torch.bool)
@@ -58,10 +58,10 @@ def _trainer(name: str) -> tuple[Any, Callable[[Any], object]]:
     """A model with fresh weights, and what trains it for one step on a batch, Adam's included."""
     import torch
 
-    from train.config import TrainConfig
-    from train.loop import train_step
-    from train.memory import keep_freed_memory
-    from train.models.registry import build_model
+    from rhas.train.config import TrainConfig
+    from rhas.train.device import keep_freed_memory
+    from rhas.train.fitting.loop import train_step
+    from rhas.train.models.registry import build_model
 
     torch.set_num_threads(1)
     keep_freed_memory()  # as training does
@@ -79,7 +79,7 @@ def _gather_forward(
     import torch
     from torch.nn import functional as F
 
-    from train.layers.dilated_attention import ABSENT
+    from rhas.train.models.layers.dilated_attention import ABSENT
 
     assert bias_K is None, "no model that is timed here has one"
     both = x_BDT if condition_BNT is None else torch.cat([x_BDT, condition_BNT], dim=1)
@@ -104,10 +104,10 @@ def _gathered() -> Iterator[None]:
     """
     from torch import nn
 
-    from train.layers.dilated_attention import DilatedAttention
-    from train.layers.dilated_conv import DilatedConv
-    from train.layers.pointwise import Pointwise
-    from train.models.actdiff_networks import Decoder
+    from rhas.train.models.actdiff.networks import Decoder
+    from rhas.train.models.layers.dilated_attention import DilatedAttention
+    from rhas.train.models.layers.dilated_conv import DilatedConv
+    from rhas.train.models.layers.pointwise import Pointwise
 
     plain: list[tuple[type, str, Any]] = [
         (DilatedAttention, "forward", _gather_forward),
@@ -195,7 +195,7 @@ def _measure_step(frames: int) -> dict[str, float]:
     """Seconds and peak memory of one HopaDIFF's training step; BCA's share, timed apart. In a fresh process."""
     import torch
 
-    from train.memory import peak_bytes
+    from rhas.train.device import peak_bytes
 
     model, step = _trainer("hopadiff")
     step(_batch(200))  # warm-up: Adam's state is there

@@ -15,7 +15,7 @@ import pytest
 from extractions import problems
 from ray.cluster_utils import Cluster
 
-from pipeline.world.writing import World, write_world
+from rhas.pipeline.world.writing import World, write_world
 
 PIPELINE = """
 stages:
@@ -58,7 +58,7 @@ def free_ports(count: int) -> list[int]:
 
 def rhas(*arguments: str | Path) -> tuple[int, str]:
     """Exit code, and all that it says."""
-    order = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    order = [sys.executable, "-m", "rhas.pipeline.cli", *map(str, arguments)]
     done = subprocess.run(order, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
     return done.returncode, done.stdout
 

@@ -13,10 +13,10 @@ from ray.cluster_utils import Cluster
 from recording_listener import Record
 from toy_segmenter import toy_config, toy_features
 
-from train.checkpoint import read_tensors
-from train.loop import Step
-from train.ray_train import train_distributed
-from train.training import train
+from rhas.train.fitting.loop import Step
+from rhas.train.fitting.ray_train import train_distributed
+from rhas.train.fitting.training import train
+from rhas.train.runs.checkpoint import read_tensors
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from extractions import problems
 from machines import BIN, Machine, impossible, machines
 
-from pipeline.world.writing import World, write_world
+from rhas.pipeline.world.writing import World, write_world
 
 PIPELINE = """
 stages:

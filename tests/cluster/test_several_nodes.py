@@ -14,7 +14,7 @@ from extractions import assert_same, problems, series
 from process_tree import command, process_tree
 from ray.cluster_utils import Cluster
 
-from pipeline.world.writing import World, write_world
+from rhas.pipeline.world.writing import World, write_world
 
 SETTINGS = (
     "--preset",
@@ -53,7 +53,16 @@ def cluster() -> Iterator[Any]:
 
 
 def begin(manifest: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    order = [sys.executable, "-m", "pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out)]
+    order = [
+        sys.executable,
+        "-m",
+        "rhas.pipeline.cli",
+        "extract",
+        "--movies",
+        str(manifest),
+        "--out",
+        str(out),
+    ]
     return subprocess.Popen(
         [*order, *SETTINGS, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

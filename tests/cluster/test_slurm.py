@@ -11,7 +11,7 @@ import pytest
 from machines import BIN, Machine, impossible, machines
 from pretend_slurm import Slurm
 
-from pipeline.world.writing import World, write_world
+from rhas.pipeline.world.writing import World, write_world
 
 SCRIPT = Path(__file__).parents[2] / "docker" / "slurm.sh"
 PIPELINE = """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.config import (
+from rhas.extract.config import (
     DecodeConfig,
     DetectorConfig,
     EncoderConfig,
@@ -15,7 +15,7 @@ from extract.config import (
     load_config,
     preset_names,
 )
-from manifests.errors import InputError
+from rhas.manifests.common.errors import InputError
 
 
 def problems(call, *args, **kwargs):

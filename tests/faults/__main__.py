@@ -31,7 +31,7 @@ def main() -> None:
         )
         import ray
 
-        import extract.ray_stage  # noqa: F401  sets Ray's environment before Ray starts
+        import rhas.extract.run.ray_pool  # noqa: F401  sets Ray's environment before Ray starts
 
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         print(

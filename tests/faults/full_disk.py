@@ -20,13 +20,13 @@ from extractions import problems
 from feature_folders import make_film, make_windows, same_window
 from toy_segmenter import toy_features
 
-from manifests.atomic import write_text_atomically
-from manifests.layout import FeaturesFolder
-from manifests.reader import Shard, read_part
-from manifests.shard import write_part, write_shard
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.shards.format import write_part, write_shard
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard, read_part
+from rhas.train.runs.checkpoint import read_tensors, write_tensors
 from tests.faults.kill_extraction import extract_command, write_films
 from tests.faults.kill_training import SETTINGS as TRAINING
-from train.checkpoint import read_tensors, write_tensors
 
 
 @contextmanager
@@ -83,7 +83,16 @@ def extracts(folder: Path, free_kib: int) -> None:
 def trains(folder: Path, free_kib: int) -> None:
     """`rhas train` says which file had no room, and ends with the weights that it would have had."""
     features = toy_features(folder / "features")
-    command = [sys.executable, "-m", "pipeline.cli", "train", "--shards", str(features), "--config", "small"]
+    command = [
+        sys.executable,
+        "-m",
+        "rhas.pipeline.cli",
+        "train",
+        "--shards",
+        str(features),
+        "--config",
+        "small",
+    ]
     command += [argument for setting in TRAINING for argument in ("--set", setting)]
     with nearly_full(folder, free_kib):
         _fails([*command, "--out", str(folder / "run")])

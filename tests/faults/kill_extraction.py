@@ -21,11 +21,11 @@ from extractions import WORKERS, assert_same, problems, series
 from numbered_films import regular, write_film
 from process_tree import assert_ended, command, process_tree, processes
 
-from extract.accounts import EXIT_DONE
-from extract.config import RunOptions, load_config
-from extract.run import extract
-from manifests.inputs import load_inputs
-from manifests.layout import FeaturesFolder
+from rhas.extract.config import RunOptions, load_config
+from rhas.extract.run.accounts import EXIT_DONE
+from rhas.extract.run.run import extract
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.tables.inputs import load_inputs
 
 SETTINGS = ["decode.window_frames=8", "detector.carry_frames=2"]
 FRAMES = {"a": 240, "b": 90}
@@ -106,7 +106,7 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
 
 def extract_command(manifest: Path, out: Path) -> list[str]:
     settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
-    return [sys.executable, "-m", "pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
+    return [sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
             "--preset", "tiny-random", "--batch", "8", *settings]  # fmt: skip
 
 

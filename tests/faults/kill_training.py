@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from toy_segmenter import toy_features
 
-from train.config import TrainConfig, load_config
-from train.training import train
+from rhas.train.config import TrainConfig, load_config
+from rhas.train.fitting.training import train
 
 SETTINGS = [
     "data.window=10", "data.split=random", "data.proportions=[6, 2, 2]", "batch=3", "epochs=12", "validate_every=3",

@@ -11,10 +11,10 @@ import pytest
 from extractions import assert_same, problems, series
 from numbered_films import regular, write_film
 
-from extract.accounts import EXIT_DONE
-from extract.config import RunOptions, load_config
-from extract.run import extract
-from manifests.inputs import load_inputs
+from rhas.extract.config import RunOptions, load_config
+from rhas.extract.run.accounts import EXIT_DONE
+from rhas.extract.run.run import extract
+from rhas.manifests.tables.inputs import load_inputs
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 

@@ -63,7 +63,7 @@ def test_a_read_only_disk_is_named(tmp_path: Path, command: str) -> None:
     manifest.write_text("movie_id,video,person_id,reference\na,a.mp4,p,the tall person\n")
     given = command.format(manifest=manifest, features=toy_features(tmp_path / "features"))
     mounted.mkdir()
-    rhas = f"{sys.executable} -m pipeline.cli {given} --out {mounted}/out"
+    rhas = f"{sys.executable} -m rhas.pipeline.cli {given} --out {mounted}/out"
     done = on_small_disk(mounted, "sh", "-c", f"mount -o remount,ro {mounted} && {rhas}")
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
     assert f"{mounted}/out" in done.stderr and "Read-only file system" in done.stderr

@@ -12,8 +12,8 @@ import pytest
 from hostile_films import BASES, FPS, FRAMES, GROUP, HEIGHT, Base, Case, bases, damaged
 from numbered_films import number_of
 
-from extract.decode.process import DecodeError, DecoderProcess, Frames, Probe, fit_short_side
-from extract.decode.sampling import MAX_FILM_S, MAX_FRAMES, sample
+from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, Probe, fit_short_side
+from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES, sample
 
 DEADLINE_S = 5.0
 MEMORY_BYTES = 2 << 30

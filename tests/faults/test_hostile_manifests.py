@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from manifests.failures import read_failures
-from manifests.folds import load_folds
-from manifests.inputs import load_inputs
-from manifests.layout import FeaturesFolder
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.failures import read_failures
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.tables.folds import load_folds
+from rhas.manifests.tables.inputs import load_inputs
 
 HEADERS = {
     "manifest.csv": ["movie_id", "video", "person_id", "reference", "start_s", "end_s", "split"],

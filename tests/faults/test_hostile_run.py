@@ -9,16 +9,16 @@ import odd_films
 import pytest
 from hostile_films import bases, damaged, write
 
-import extract.run
-from extract.accounts import EXIT_DONE, EXIT_SOME_FAILED, Summary
-from extract.config import RunOptions, load_config
-from extract.schedule import Scheduler
-from manifests.failures import read_failures
-from manifests.inputs import load_inputs
-from manifests.reader import FeaturesReader
-from manifests.status import FrameStatus
-from manifests.tally import Tally
-from manifests.verify import verify
+import rhas.extract.run.run
+from rhas.extract.config import RunOptions, load_config
+from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED, Summary
+from rhas.extract.run.schedule import Scheduler
+from rhas.manifests.shards.failures import read_failures
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.statistics import Tally
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.verify import verify
+from rhas.manifests.tables.inputs import load_inputs
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -41,7 +41,7 @@ def run(films: dict[str, Path], out: Path, fps: int = 3, **options: object) -> S
         "tiny-random", [f"decode.fps={fps}", "decode.window_frames=16", "detector.carry_frames=2"]
     )
     values = {"batch": 8, "max_failure_rate": 1.0, "deadline_s": 3.0} | options
-    return extract.run.extract(load_inputs(manifest), out, config, RunOptions(**values))  # type: ignore[arg-type]
+    return rhas.extract.run.run.extract(load_inputs(manifest), out, config, RunOptions(**values))  # type: ignore[arg-type]
 
 
 def checked(out: Path) -> Tally:
@@ -119,7 +119,7 @@ def test_a_film_longer_than_the_memory_runs_within_it(
             super()._read(decoder, job)  # type: ignore[arg-type]
             most.append(self.bytes_in_flight)
 
-    monkeypatch.setattr(extract.run, "Scheduler", Watched)
+    monkeypatch.setattr(rhas.extract.run.run, "Scheduler", Watched)
     memory = 2 << 20
     summary = run({"long": film}, tmp_path / "f", fps=30, decoders=2, memory_bytes=memory)
     assert summary.exit_code == EXIT_DONE and summary.tally.written == 300

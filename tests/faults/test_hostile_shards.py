@@ -21,13 +21,13 @@ from hostile_shards import BAD_WINDOWS, NO_SHARDS, Damage
 from toy_segmenter import toy_config
 from training_folders import labelled_film, write_training_folder
 
-from manifests.errors import InputError
-from manifests.finished import FinishedWindows
-from manifests.layout import FeaturesFolder
-from manifests.reader import read_part
-from manifests.shard import write_part, write_shard
-from manifests.verify import verify
-from train.data import Sample, load_dataset
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.format import write_part, write_shard
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import read_part
+from rhas.manifests.shards.resume import FinishedWindows
+from rhas.manifests.shards.verify import verify
+from rhas.train.data import Sample, load_dataset
 
 FILMS = [labelled_film("m1"), labelled_film("m2")]  # samples 0 to 40 in windows 0 to 4
 WINDOWS = make_windows(FILMS[0])

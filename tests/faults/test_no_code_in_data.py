@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from manifests.configs import read_yaml
-from manifests.errors import InputError
-from manifests.imports.arrays import open_features
-from train.checkpoint import read_tensors
-from train.models.released import read_state
+from rhas.manifests.common.configs import read_yaml
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.imports.arrays import open_features
+from rhas.train.models.released import read_state
+from rhas.train.runs.checkpoint import read_tensors
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [

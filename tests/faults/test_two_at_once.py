@@ -14,18 +14,18 @@ import pytest
 from feature_folders import make_film, write_folder
 from toy_segmenter import toy_config, toy_features
 
-from extract.config import RunOptions, load_config
-from extract.run import extract
-from manifests.errors import InputError
-from manifests.inputs import load_inputs
-from manifests.verify import verify
-from pipeline.importing import import_mstcn_folder
-from train.training import train
+from rhas.extract.config import RunOptions, load_config
+from rhas.extract.run.run import extract
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.verify import verify
+from rhas.manifests.tables.inputs import load_inputs
+from rhas.pipeline.programs.importing import import_mstcn_folder
+from rhas.train.fitting.training import train
 
 HOLD = """
 import sys
 from pathlib import Path
-from manifests.lock import locked
+from rhas.manifests.common.lock import locked
 with locked(Path(sys.argv[1])):
     print(flush=True)
     sys.stdin.read()

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.reader import FeaturesReader
-from manifests.shard import SERIES
-from manifests.verify import verify
+from rhas.manifests.shards.format import SERIES
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.verify import verify
 
 # Workers may batch and thread differently: rounding in float32, stored as float16.
 TOLERANCE = 2e-3
 # What the command lines of an extraction's processes contain.
 WORKERS = {
     "model worker": "ray::ModelWorker", "decoder": "ray::DecodeWorker", "writer": "ray::WriteWorker",
-    "decoder's child": "extract.decode.child",
+    "decoder's child": "rhas.extract.decode.child",
 }  # fmt: skip
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from extract.decode.process import DecodeError, Probe
-from extract.decode.sampling import Grid, sample
-from extract.pool import WorkerLost
-from extract.workers import ModelReport, ReadReport, WindowTask
-from manifests.manifest import Movie, Person
-from manifests.shard import Film
+from rhas.extract.decode.process import DecodeError, Probe
+from rhas.extract.decode.sampling import Grid, sample
+from rhas.extract.run.pool import WorkerLost
+from rhas.extract.run.workers import ModelReport, ReadReport, WindowTask
+from rhas.manifests.shards.format import Film
+from rhas.manifests.tables.manifest import Movie, Person
 
 HEIGHT, WIDTH = 480, 640
 FRAME_BYTES = HEIGHT * WIDTH * 3

@@ -16,14 +16,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from manifests.atomic import write_text_atomically
-from manifests.failures import Failure, shard_failures, write_failures
-from manifests.identity import content_id, movie_identity
-from manifests.inputs import Inputs
-from manifests.layout import FeaturesFolder
-from manifests.manifest import Manifest, Movie, Person
-from manifests.reader import Shard
-from manifests.shard import (
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.shards.failures import Failure, shard_failures, write_failures
+from rhas.manifests.shards.format import (
     FORMAT_VERSION,
     SERIES,
     Film,
@@ -33,9 +28,14 @@ from manifests.shard import (
     write_part,
     write_shard,
 )
-from manifests.snapshot import write_snapshot
-from manifests.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, LOST, FrameStatus
-from manifests.vocabulary import Vocabulary
+from rhas.manifests.shards.identity import content_id, movie_identity
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard
+from rhas.manifests.shards.snapshot import write_snapshot
+from rhas.manifests.shards.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, LOST, FrameStatus
+from rhas.manifests.tables.inputs import Inputs
+from rhas.manifests.tables.manifest import Manifest, Movie, Person
+from rhas.manifests.tables.vocabulary import Vocabulary
 
 FPS = 10.0
 CONFIG = {"decode": {"fps": FPS, "window_frames": 8}, "precision": "float32"}

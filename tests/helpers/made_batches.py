@@ -6,8 +6,8 @@ import torch
 from seeded_draws import seeded
 from torch import Tensor
 
-from train.data import Batch, Sample, collate
-from train.data.targets import boundary_target, soft_labels
+from rhas.train.data import Batch, Sample, collate
+from rhas.train.data.targets import boundary_target, soft_labels
 
 F, C = 6, 4
 LENGTHS = (40, 17, 29)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from train.loop import Listener, Step, Validation
+from rhas.train.fitting.loop import Listener, Step, Validation
 
 
 class Record(Listener):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from extract.ground.boxes import Candidates
+from rhas.extract.ground.boxes import Candidates
 
 HEIGHT, WIDTH = 12, 20
 

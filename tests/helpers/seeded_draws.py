@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.draws import Draws
+from rhas.train.data.generators import Draws
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from training_folders import labelled_film, write_training_folder
 
-from train.config import TrainConfig, config_from_dict, with_overrides
-from train.data import Batch
-from train.draws import Draws
-from train.loop import Listener, Step
-from train.models.registry import register
-from train.models.segmenter import Segmenter
-from train.training import train
+from rhas.train.config import TrainConfig, config_from_dict, with_overrides
+from rhas.train.data import Batch
+from rhas.train.data.generators import Draws
+from rhas.train.fitting.loop import Listener, Step
+from rhas.train.fitting.training import train
+from rhas.train.models.registry import register
+from rhas.train.models.segmenter import Segmenter
 
 
 @dataclass(frozen=True)

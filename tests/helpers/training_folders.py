@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 from feature_folders import FPS, make_film, write_folder
 
-from manifests.labels import Interval, Labels, write_labels
-from manifests.layout import FeaturesFolder
-from manifests.manifest import Person
-from manifests.shard import Film
-from manifests.vocabulary import ABSENT, Vocabulary
-from train.data.spans import Span, Stretch
+from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.tables.labels import Interval, Labels, write_labels
+from rhas.manifests.tables.manifest import Person
+from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
+from rhas.train.data.spans import Span, Stretch
 
 VOCABULARY = Vocabulary(("running", "walking"))  # that of `write_folder`
 PersonKey = tuple[str, str]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.demo import Size, run_demo
+from rhas.pipeline.programs.demo import Size, run_demo
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import pytest
 from toy_segmenter import toy_features
 from typer.testing import CliRunner
 
-from manifests.errors import InputError
-from pipeline.cli import app
-from pipeline.training import seconds_of
+from rhas.manifests.common.errors import InputError
+from rhas.pipeline.cli import app
+from rhas.pipeline.programs.training import seconds_of
 
 SETTINGS = (
     "settings.encoder.layers=2", "settings.encoder.width=8", "settings.encoder.condition_layers=[0, 1]",

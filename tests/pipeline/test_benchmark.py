@@ -17,9 +17,9 @@ from outside_package import install
 from process_tree import assert_ended, process_tree
 from toy_segmenter import toy_features
 
-from manifests.errors import InputError
-from pipeline.benchmark import run_benchmark
-from train.benchmark.results import COST, METRICS, TOP1
+from rhas.manifests.common.errors import InputError
+from rhas.pipeline.programs.benchmark import run_benchmark
+from rhas.train.benchmark.results import COST, METRICS, TOP1
 
 SETTINGS = ["data.window=10", "data.split=random", "data.proportions=[6, 2, 2]", "batch=3", "epochs=3",
             "validate_every=1", "checkpoint_every=1"]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from numbered_films import regular, write_film
 
-RHAS = [sys.executable, "-m", "pipeline.cli"]
+RHAS = [sys.executable, "-m", "rhas.pipeline.cli"]
 
 
 def rhas(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -20,7 +20,7 @@ def rhas(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys, pipeline.cli\n"
+        "import sys, rhas.pipeline.cli\n"
         "heavy = {'torch', 'ray', 'transformers', 'decord', 'av', 'h5py', 'numpy', 'pandas', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

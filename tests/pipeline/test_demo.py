@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from manifests.reader import FeaturesReader
-from manifests.status import FrameStatus
-from pipeline.commands.train import evaluate, predict
-from pipeline.demo import Size, run_demo
-from pipeline.picture import draw_film
-from pipeline.world.writing import Truth, truth_path
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.pipeline.commands.train import evaluate, predict
+from rhas.pipeline.programs.demo import Size, run_demo
+from rhas.pipeline.views.picture import draw_film
+from rhas.pipeline.world.writing import Truth, truth_path
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 

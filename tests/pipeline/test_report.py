@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from manifests.errors import InputError
-from manifests.reader import FeaturesReader
-from pipeline.report.film import _TITLE, _WIDTH
-from pipeline.report.making import write_report
-from pipeline.report.page import METRICS, Page, render
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.pipeline.report.film import _TITLE, _WIDTH
+from rhas.pipeline.report.making import write_report
+from rhas.pipeline.report.page import METRICS, Page, render
 
 YELLOW = np.array([255, 221, 64])
 

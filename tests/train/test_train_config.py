@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from manifests.errors import InputError
-from train.config import TrainConfig, config_from_dict, differences, load_config, preset_names, with_overrides
-from train.models.registry import build_model, model_config
+from rhas.manifests.common.errors import InputError
+from rhas.train.config import (
+    TrainConfig,
+    config_from_dict,
+    differences,
+    load_config,
+    preset_names,
+    with_overrides,
+)
+from rhas.train.models.registry import build_model, model_config
 
 
 @pytest.mark.parametrize("name", preset_names())

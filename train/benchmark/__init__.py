@@ -2,8 +2,8 @@
 
 bench/
   data.json            the features folder, and a digest of what it held
-  runs/SYSTEM-seedK/   a run each (see `train.run`), and in it planned.yaml: its config; log.txt: what its processes
-                       said; steps.csv and cost.json: see `train.benchmark.cost`
+  runs/SYSTEM-seedK/   a run each (see `rhas.train.runs.run`), and in it planned.yaml: its config; log.txt: what
+                       its processes said; steps.csv and cost.json: see `rhas.train.benchmark.cost`
   runs.csv             a row for each: seed, config, status, every metric; and for each seed those of the baselines
   table.csv, table.md, table.tex   mean ± standard deviation over seeds, beside the baselines
   table.png            macro F1@50: a dot for each seed, the mean with its 95 % interval
@@ -12,5 +12,5 @@ bench/
 - `cost`: seconds and memory of a run, over interruptions
 - `results`: what was measured, as data frames; `tables`: these as files
 
-Training, and what happens when one fails, are left to `pipeline.benchmark`.
+Training, and what happens when one fails, are left to `rhas.pipeline.programs.benchmark`.
 """

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from manifests.atomic import write_text_atomically
-from train.loop import Listener, Step
-from train.memory import peak_bytes
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.train.device import peak_bytes
+from rhas.train.fitting.loop import Listener, Step
 
 
 class CostLog(Listener):

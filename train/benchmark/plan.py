@@ -15,14 +15,14 @@ from pathlib import Path
 
 import yaml
 
-from manifests.atomic import write_text_atomically
-from manifests.configs import preset_path, read_yaml
-from manifests.errors import InputError, Problem
-from manifests.reader import FeaturesReader
-from train.config import PRESETS, TrainConfig, config_from_dict, plain, refused_changes, with_overrides
-from train.evaluation import read_metrics
-from train.models.registry import model_config
-from train.run import RunFolder, read_json
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.configs import preset_path, read_yaml
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.train.config import PRESETS, TrainConfig, config_from_dict, plain, refused_changes, with_overrides
+from rhas.train.evaluation.evaluation import read_metrics
+from rhas.train.models.registry import model_config
+from rhas.train.runs.run import RunFolder, read_json
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from train.benchmark.plan import Trial
-from train.evaluation import read_metrics
-from train.results import COLUMNS, NAMES, tau_text
-from train.run import read_json
+from rhas.train.benchmark.plan import Trial
+from rhas.train.evaluation.evaluation import read_metrics
+from rhas.train.evaluation.results import COLUMNS, NAMES, tau_text
+from rhas.train.runs.run import read_json
 
 TOP1 = {
     "top-1 MoF": "mof", "top-1 edit": "edit",

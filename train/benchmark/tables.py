@@ -1,7 +1,7 @@
 """The tables and the plot of a benchmark.
 
-In: the data frames of `train.benchmark.results`. Out: runs.csv, table.csv, differences.csv, table.md, table.tex and
-table.png.
+In: the data frames of `rhas.train.benchmark.results`. Out: runs.csv, table.csv, differences.csv, table.md, table.tex
+and table.png.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from manifests.atomic import write_text_atomically
-from train.benchmark.results import BASELINE, COST, DONE, HEADLINE, METRICS, differences, interval
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.train.benchmark.results import BASELINE, COST, DONE, HEADLINE, METRICS, differences, interval
 
 
 def write_tables(out: Path, runs: pd.DataFrame, table: pd.DataFrame) -> None:

@@ -12,13 +12,13 @@
 Nothing is copied on disk. Models, losses and the training loop are left to the rest of `train`.
 """
 
-from train.data.batches import Batch, collate
-from train.data.config import DataConfig, TargetConfig
-from train.data.dataset import Dataset, load_dataset
-from train.data.loader import BatchLoader
-from train.data.rasterise import rasterise
-from train.data.sampler import BatchSampler
-from train.data.samples import Sample, SampleSet
+from rhas.train.data.batches import Batch, collate
+from rhas.train.data.config import DataConfig, TargetConfig
+from rhas.train.data.dataset import Dataset, load_dataset
+from rhas.train.data.loader import BatchLoader
+from rhas.train.data.rasterise import rasterise
+from rhas.train.data.sampler import BatchSampler
+from rhas.train.data.samples import Sample, SampleSet
 
 __all__ = [
     "Batch",

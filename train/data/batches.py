@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from train.data.samples import Sample
-from train.draws import Draws, generator_for
+from rhas.train.data.generators import Draws, generator_for
+from rhas.train.data.samples import Sample
 
 # What a batch has for every frame, besides its mask.
 PER_FRAME = (

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from manifests.checks import at_least, one_of, require
+from rhas.manifests.common.checks import at_least, one_of, require
 
 # Samples in train, val and test of RHAS133 (HopaDIFF, Section 5).
 PAPER_PROPORTIONS = {"random": (626.0, 82.0, 82.0), "cross-movie": (566.0, 61.0, 163.0)}

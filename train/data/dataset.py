@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests.vocabulary import Vocabulary
-from train.data.config import DataConfig, TargetConfig
-from train.data.samples import OpenShards, SampleSet
-from train.data.spans import cut
-from train.data.splits import split_spans
-from train.data.stretches import read_contents
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.config import DataConfig, TargetConfig
+from rhas.train.data.samples import OpenShards, SampleSet
+from rhas.train.data.spans import cut
+from rhas.train.data.splits import split_spans
+from rhas.train.data.stretches import read_contents
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from manifests.errors import InputError
-from train.data.batches import Batch, collate
-from train.data.sampler import BatchSampler
-from train.data.samples import Sample, SampleSet
+from rhas.manifests.common.errors import InputError
+from rhas.train.data.batches import Batch, collate
+from rhas.train.data.sampler import BatchSampler
+from rhas.train.data.samples import Sample, SampleSet
 
 
 class BatchLoader:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import InputError, Problem
-from manifests.labels import Interval
-from manifests.vocabulary import ABSENT, Vocabulary
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.tables.labels import Interval
+from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
 
 Bools = NDArray[np.bool_]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from manifests.checks import require
-from manifests.errors import InputError, Problem
+from rhas.manifests.common.checks import require
+from rhas.manifests.common.errors import InputError, Problem
 
 
 class BatchSampler(torch.utils.data.Sampler[list[int]]):

@@ -20,17 +20,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manifests.errors import InputError, Problem
-from manifests.reader import PersonSeries, Shard, reading
-from manifests.status import HAS_HOLISTIC, HAS_PARTIAL
-from manifests.vocabulary import Vocabulary
-from train.data.config import TargetConfig
-from train.data.rasterise import Bools
-from train.data.spans import Span
-from train.data.targets import boundary_target, soft_labels
-from train.diffusion.labels import Link
-from train.metrics.baselines import class_counts
-from train.models.actdiff_losses import class_weights
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.reader import PersonSeries, Shard, reading
+from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.config import TargetConfig
+from rhas.train.data.rasterise import Bools
+from rhas.train.data.spans import Span
+from rhas.train.data.targets import boundary_target, soft_labels
+from rhas.train.metrics.baselines import class_counts
+from rhas.train.models.diffusion.labels import Link
+from rhas.train.models.losses import class_weights
 
 MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series that was read from them
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.labels import Interval
-from manifests.status import FrameStatus
-from manifests.vocabulary import Vocabulary
-from train.data.rasterise import Bools, rasterise
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.labels import Interval
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.rasterise import Bools, rasterise
 
 
 @dataclass(frozen=True, eq=False)

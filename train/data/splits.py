@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from manifests.errors import InputError, Problem
-from manifests.folds import load_folds
-from manifests.layout import FeaturesFolder
-from manifests.manifest import SPLITS
-from train.data.config import PAPER_PROPORTIONS, DataConfig
-from train.data.spans import Span
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.tables.folds import load_folds
+from rhas.manifests.tables.manifest import SPLITS
+from rhas.train.data.config import PAPER_PROPORTIONS, DataConfig
+from rhas.train.data.spans import Span
 
 
 def split_spans(spans: Sequence[Span], config: DataConfig, source: Path) -> dict[str, list[Span]]:

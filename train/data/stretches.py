@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from manifests.errors import InputError, Problem
-from manifests.failures import read_failures
-from manifests.identity import movie_identity
-from manifests.inputs import load_inputs
-from manifests.labels import Labels
-from manifests.layout import FeaturesFolder
-from manifests.manifest import Manifest, Movie, Person
-from manifests.reader import PersonSeries, Shard, reading
-from manifests.status import FrameStatus
-from manifests.verify import read_config
-from manifests.vocabulary import Vocabulary
-from train.data.config import DataConfig
-from train.data.spans import Stretch
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.failures import read_failures
+from rhas.manifests.shards.identity import movie_identity
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import PersonSeries, Shard, reading
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.verify import read_config
+from rhas.manifests.tables.inputs import load_inputs
+from rhas.manifests.tables.labels import Labels
+from rhas.manifests.tables.manifest import Manifest, Movie, Person
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.config import DataConfig
+from rhas.train.data.spans import Stretch
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@
 Inference, files and the command line are left to the rest of `train`.
 """
 
-from train.metrics.baselines import Comparison, class_counts, compare
-from train.metrics.compat import ReleasedReport, released_report
-from train.metrics.evaluate import Evaluator, evaluate
-from train.metrics.report import ClassScores, Report, ThresholdScores
-from train.metrics.thresholds import Threshold, choose_threshold
-from train.metrics.top1 import Top1Scores
-from train.metrics.video import Video, label_sets
+from rhas.train.metrics.baselines import Comparison, class_counts, compare
+from rhas.train.metrics.compat import ReleasedReport, released_report
+from rhas.train.metrics.evaluate import Evaluator, evaluate
+from rhas.train.metrics.report import ClassScores, Report, ThresholdScores
+from rhas.train.metrics.thresholds import Threshold, choose_threshold
+from rhas.train.metrics.top1 import Top1Scores
+from rhas.train.metrics.video import Video, label_sets
 
 __all__ = [
     "ClassScores",

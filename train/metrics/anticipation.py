@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from manifests.errors import InputError, Problem
-from train.metrics.frames import NAN
-from train.metrics.video import Video
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.metrics.frames import NAN
+from rhas.train.metrics.video import Video
 
 OBSERVED = (0.2, 0.3)  # α
 AHEAD = (0.1, 0.2, 0.3, 0.5)  # β

@@ -13,10 +13,10 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from manifests.errors import InputError, Problem
-from train.metrics.evaluate import evaluate
-from train.metrics.report import Report
-from train.metrics.video import Bools, Ints, Video
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.metrics.evaluate import evaluate
+from rhas.train.metrics.report import Report
+from rhas.train.metrics.video import Bools, Ints, Video
 
 Baseline = Callable[[Video], Video]
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from train.metrics.edit import levenshtein
-from train.metrics.frames import percent
-from train.metrics.report import or_null
-from train.metrics.segments import OVERLAPS
-from train.metrics.video import Bools, Floats, Ints, Video
+from rhas.train.metrics.edit import levenshtein
+from rhas.train.metrics.frames import percent
+from rhas.train.metrics.report import or_null
+from rhas.train.metrics.segments import OVERLAPS
+from rhas.train.metrics.video import Bools, Floats, Ints, Video
 
 NOISE = 1e-6
 

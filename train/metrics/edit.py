@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from train.metrics.video import Bools
+from rhas.train.metrics.video import Bools
 
 
 def set_sequence(mask_NC: Bools, breaks_N: Bools) -> list[bytes]:

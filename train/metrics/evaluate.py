@@ -12,13 +12,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from manifests.errors import InputError, Problem
-from train.metrics.frames import NAN, Accuracy, FrameAP, SetAgreement
-from train.metrics.report import ClassScores, Report, ThresholdScores
-from train.metrics.segments import OVERLAPS, SegmentCounts
-from train.metrics.top1 import Top1
-from train.metrics.totals import SequenceTotals
-from train.metrics.video import Frames, Ints, Video, label_sets
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.metrics.frames import NAN, Accuracy, FrameAP, SetAgreement
+from rhas.train.metrics.report import ClassScores, Report, ThresholdScores
+from rhas.train.metrics.segments import OVERLAPS, SegmentCounts
+from rhas.train.metrics.top1 import Top1
+from rhas.train.metrics.totals import SequenceTotals
+from rhas.train.metrics.video import Frames, Ints, Video, label_sets
 
 HALF = 0.5
 

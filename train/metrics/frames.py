@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from train.metrics.video import Bools, Floats
+from rhas.train.metrics.video import Bools, Floats
 
 NAN = float("nan")
 

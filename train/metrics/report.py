@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from train.metrics.top1 import Top1Scores
+from rhas.train.metrics.top1 import Top1Scores
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.metrics.frames import NAN, percent
-from train.metrics.video import Bools, Floats, Ints
+from rhas.train.metrics.frames import NAN, percent
+from rhas.train.metrics.video import Bools, Floats, Ints
 
 OVERLAPS = (10, 25, 50)  # percent
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manifests.errors import InputError, Problem
-from train.metrics.evaluate import HALF, check_classes, no_videos
-from train.metrics.segments import SegmentCounts
-from train.metrics.video import Video, label_sets
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.metrics.evaluate import HALF, check_classes, no_videos
+from rhas.train.metrics.segments import SegmentCounts
+from rhas.train.metrics.video import Video, label_sets
 
 # For one label a frame: no threshold, the best class.
 BEST_CLASS: tuple[float | None, ...] = (None,)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.metrics.frames import percent
-from train.metrics.totals import SequenceTotals
-from train.metrics.video import Bools, Frames, Ints
+from rhas.train.metrics.frames import percent
+from rhas.train.metrics.totals import SequenceTotals
+from rhas.train.metrics.video import Bools, Frames, Ints
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-from train.metrics.edit import edit_score, set_sequence
-from train.metrics.frames import NAN
-from train.metrics.segments import SegmentCounts
-from train.metrics.video import Bools
+from rhas.train.metrics.edit import edit_score, set_sequence
+from rhas.train.metrics.frames import NAN
+from rhas.train.metrics.segments import SegmentCounts
+from rhas.train.metrics.video import Bools
 
 
 class SequenceTotals:

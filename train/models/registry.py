@@ -17,14 +17,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from manifests.configs import from_mapping
-from manifests.errors import InputError, Problem
-from train.models.actdiff_segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
-from train.models.actfusion_segmenter import ActFusionConfig, ActFusionSegmenter
-from train.models.hopadiff import HopaDIFF
-from train.models.hopadiff_config import HopaDIFFConfig
-from train.models.ltcontext_segmenter import LTContextConfig, LTContextSegmenter
-from train.models.segmenter import Segmenter
+from rhas.manifests.common.configs import from_mapping
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
+from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
+from rhas.train.models.hopadiff.config import HopaDIFFConfig
+from rhas.train.models.hopadiff.segmenter import HopaDIFF
+from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
+from rhas.train.models.segmenter import Segmenter
 
 C = TypeVar("C")
 GROUP = "rhas.models"
@@ -79,7 +79,9 @@ def _load_others() -> None:
             entry.load()
         except Exception as error:
             package = entry.dist.name if entry.dist else entry.value
-            expected = f"a module that can be imported and calls train.models.registry.register ({error})"
+            expected = (
+                f"a module that can be imported and calls rhas.train.models.registry.register ({error})"
+            )
             raise InputError(
                 Problem(f"entry point {GROUP} of {package}", expected, value=entry.value)
             ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from manifests.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """What the training loop, evaluation and prediction ask of a model, whatever its architecture.
 
 A model is one file that defines a frozen config dataclass and a `Segmenter`, and one line in
-`train.models.registry`.
+`rhas.train.models.registry`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from train.data import Batch
-    from train.diffusion.labels import Link
-    from train.draws import Draws
+    from rhas.train.data import Batch
+    from rhas.train.data.generators import Draws
+    from rhas.train.models.diffusion.labels import Link
 
 
 class Segmenter(nn.Module, ABC):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from train.data import Batch
+    from rhas.train.data import Batch
 
 StreamName = Literal["holistic", "partial"]
 

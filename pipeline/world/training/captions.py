@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.world.lives import ACTIONS, HANDS, POSTURES
-from pipeline.world.looks import HAIR, HATS, HEIGHTS, SHIRTS, TROUSERS
-from pipeline.world.references import Traits, describe
+from rhas.pipeline.world.lives import ACTIONS, HANDS, POSTURES
+from rhas.pipeline.world.looks import HAIR, HATS, HEIGHTS, SHIRTS, TROUSERS
+from rhas.pipeline.world.references import Traits, describe
 
 _VALUES = {
     "shirt": tuple(SHIRTS), "trousers": tuple(TROUSERS), "hair": tuple(HAIR), "hat": tuple(HATS),

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from extract.ground.text import Captioner
-from pipeline.world.film import HEIGHT, WIDTH
-from pipeline.world.looks import Look
-from pipeline.world.training.detector_losses import Targets, detection_losses, look_losses
-from pipeline.world.training.detector_model import (
+from rhas.extract.ground.text import Captioner
+from rhas.pipeline.world.film import HEIGHT, WIDTH
+from rhas.pipeline.world.looks import Look
+from rhas.pipeline.world.training.detector_losses import Targets, detection_losses, look_losses
+from rhas.pipeline.world.training.detector_model import (
     LOOKS,
     STRIDE,
     TrainedDetector,
     detector_config,
     save_detector,
 )
-from pipeline.world.training.fit import Task, fit
-from pipeline.world.training.scenes import Scene, draw_reference, draw_scenes
-from pipeline.world.training.vocabulary import write_tokenizer
+from rhas.pipeline.world.training.fit import Task, fit
+from rhas.pipeline.world.training.scenes import Scene, draw_reference, draw_scenes
+from rhas.pipeline.world.training.vocabulary import write_tokenizer
 
 IMAGES, SENTENCES = 10, 2  # of a step, and of an image
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as extraction normalises

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.world.training.detector_model import LOOKS, REGIONS
+from rhas.pipeline.world.training.detector_model import LOOKS, REGIONS
 
 NEAR = 0.35  # IoU from which a query answers to a person
 _CENTRAL = (

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from extract.torchvision_fix import ensure_importable
-from pipeline.world.looks import HAIR, HATS, HEIGHTS, SHIRTS, TROUSERS
-from pipeline.world.training.vocabulary import VOCABULARY
+from rhas.extract.weights.torchvision_fix import ensure_importable
+from rhas.pipeline.world.looks import HAIR, HATS, HEIGHTS, SHIRTS, TROUSERS
+from rhas.pipeline.world.training.vocabulary import VOCABULARY
 
 STRIDE = 8  # pixels of the finer of the two feature levels
 # What the heads have to tell, and where in a person's box it is to be seen: top and bottom as shares of its height.

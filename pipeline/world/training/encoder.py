@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.world.references import traits
-from pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
-from pipeline.world.training.detector_model import LOOKS
-from pipeline.world.training.encoder_model import TrainedEncoder, encoder_config, save_encoder, see
-from pipeline.world.training.fit import Task, fit
-from pipeline.world.training.scenes import Scene, draw_reference, draw_scenes
-from pipeline.world.training.tower import Cut, TowerTask, images_of, jittered, kinds_of
-from pipeline.world.training.vocabulary import write_tokenizer
+from rhas.pipeline.world.references import traits
+from rhas.pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
+from rhas.pipeline.world.training.detector_model import LOOKS
+from rhas.pipeline.world.training.encoder_model import TrainedEncoder, encoder_config, save_encoder, see
+from rhas.pipeline.world.training.fit import Task, fit
+from rhas.pipeline.world.training.scenes import Scene, draw_reference, draw_scenes
+from rhas.pipeline.world.training.tower import Cut, TowerTask, images_of, jittered, kinds_of
+from rhas.pipeline.world.training.vocabulary import write_tokenizer
 
 SCENES, JOINT_SCENES, CROPS = 12, 8, 2  # of a step, one of all of it, and of a scene
 _NOWHERE = (float("nan"), float("nan"))

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from extract.torchvision_fix import ensure_importable
-from pipeline.world.lives import HANDS, POSTURES
-from pipeline.world.training.detector_model import LOOKS
-from pipeline.world.training.vocabulary import VOCABULARY
+from rhas.extract.weights.torchvision_fix import ensure_importable
+from rhas.pipeline.world.lives import HANDS, POSTURES
+from rhas.pipeline.world.training.detector_model import LOOKS
+from rhas.pipeline.world.training.vocabulary import VOCABULARY
 
 IMAGE, PATCH = 64, 8  # pixels
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # BLIP-2's

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from manifests.atomic import write_bytes_atomically
+from rhas.manifests.common.atomic import write_bytes_atomically
 
 _SAY_EVERY_S, _SAVE_EVERY_S = 20.0, 120.0
 

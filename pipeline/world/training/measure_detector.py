@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from extract.config import DetectorConfig
-from extract.ground import load_detector
-from pipeline.world import HELD_OUT
-from pipeline.world.film import Film
-from pipeline.world.references import ATTRIBUTES, traits
-from pipeline.world.training.scenes import SEEN
+from rhas.extract.config import DetectorConfig
+from rhas.extract.ground import load_detector
+from rhas.pipeline.world import HELD_OUT
+from rhas.pipeline.world.film import Film
+from rhas.pipeline.world.references import ATTRIBUTES, traits
+from rhas.pipeline.world.training.scenes import SEEN
 
 FRAMES_PER_FILM = 5
 RIGHT = 0.5  # IoU of a box that is right

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from extract.config import EncoderConfig
-from extract.crop import person_crops, whole_frames
-from extract.encode import load_encoder
-from extract.encode.blip2 import Blip2Encoder
-from pipeline.world import HELD_OUT, TRAINING
-from pipeline.world.film import Film, Picture
-from pipeline.world.references import traits
-from pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
-from pipeline.world.training.scenes import SEEN
-from pipeline.world.training.tower import MARGIN
+from rhas.extract.config import EncoderConfig
+from rhas.extract.encode import load_encoder
+from rhas.extract.encode.blip2 import Blip2Encoder
+from rhas.extract.encode.crops import person_crops, whole_frames
+from rhas.pipeline.world import HELD_OUT, TRAINING
+from rhas.pipeline.world.film import Film, Picture
+from rhas.pipeline.world.references import traits
+from rhas.pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
+from rhas.pipeline.world.training.scenes import SEEN
+from rhas.pipeline.world.training.tower import MARGIN
 
 FRAMES_PER_FILM = 5
 _RIDGE = 1.0

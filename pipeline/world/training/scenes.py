@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.world import TRAINING
-from pipeline.world.film import Character, Film
-from pipeline.world.references import ATTRIBUTES, Traits, describe, identifying, traits
+from rhas.pipeline.world import TRAINING
+from rhas.pipeline.world.film import Character, Film
+from rhas.pipeline.world.references import ATTRIBUTES, Traits, describe, identifying, traits
 
 FRAMES_PER_FILM = 4
 SEEN = 0.25  # share of a person that must be in the picture, unhidden, to be looked for

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from extract.crop import person_crops, pixel_box, whole_frames
-from pipeline.world.figure import JOINTS
-from pipeline.world.film import HEIGHT, WIDTH
-from pipeline.world.lives import HANDS, POSTURES
-from pipeline.world.training.captions import deed
-from pipeline.world.training.detector_losses import pool
-from pipeline.world.training.detector_model import LOOKS
-from pipeline.world.training.encoder_model import IMAGE, MEAN, PATCH, see
-from pipeline.world.training.fit import Task
-from pipeline.world.training.scenes import Scene, draw_scenes
+from rhas.extract.encode.crops import person_crops, pixel_box, whole_frames
+from rhas.pipeline.world.figure import JOINTS
+from rhas.pipeline.world.film import HEIGHT, WIDTH
+from rhas.pipeline.world.lives import HANDS, POSTURES
+from rhas.pipeline.world.training.captions import deed
+from rhas.pipeline.world.training.detector_losses import pool
+from rhas.pipeline.world.training.detector_model import LOOKS
+from rhas.pipeline.world.training.encoder_model import IMAGE, MEAN, PATCH, see
+from rhas.pipeline.world.training.fit import Task
+from rhas.pipeline.world.training.scenes import Scene, draw_scenes
 
 SCENES = 16  # of a step
 MARGIN = 0.1  # around boxes, as extraction cuts them out

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from extract.random_tokenizers import write_bert_tokenizer
-from pipeline.world.lives import ACTIONS
-from pipeline.world.looks import HAIR, HATS, SHIRTS, TROUSERS
+from rhas.extract.weights.random_tokenizers import write_bert_tokenizer
+from rhas.pipeline.world.lives import ACTIONS
+from rhas.pipeline.world.looks import HAIR, HATS, SHIRTS, TROUSERS
 
 VOCABULARY = 1280  # ids, most of them unused: special tokens and "." keep bert-base-uncased's
 _SAID = (

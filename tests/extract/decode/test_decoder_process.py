@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numbered_films import number_of, regular, write_film
 
-from extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
-from extract.decode.windows import WindowDecoder
+from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
+from rhas.extract.decode.windows import WindowDecoder
 
 SIZE = (48, 64)
 
@@ -165,7 +165,8 @@ def test_frames_that_arrived_before_a_hang_are_kept_and_not_read_again(film: Pat
 
 def test_the_child_dies_with_its_parent(film: Path) -> None:
     code = (
-        "import sys, os, numpy as np; from pathlib import Path; from extract.decode.process import DecoderProcess\n"
+        "import sys, os, numpy as np; from pathlib import Path\n"
+        "from rhas.extract.decode.process import DecoderProcess\n"
         f"d = DecoderProcess(); d.read(Path({str(film)!r}), np.arange(3), {SIZE}); print(d._child.pid, flush=True)\n"
         "sys.stdin.read()"
     )

@@ -7,7 +7,7 @@ import pytest
 from hostile_films import FRAMES, GROUP, write
 from numbered_films import number_of
 
-from extract.decode import packets
+from rhas.extract.decode import packets
 
 SIZE = (48, 96)
 

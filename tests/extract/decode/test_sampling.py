@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.decode.sampling import ROUNDING_S, sample
+from rhas.extract.decode.sampling import ROUNDING_S, sample
 
 gaps_s = st.lists(st.floats(0.004, 2.0), min_size=1, max_size=60)
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from extract.config import EncoderConfig
-from extract.encode import load_encoder
+from rhas.extract.config import EncoderConfig
+from rhas.extract.encode import load_encoder
 
 MAN, WOMAN = "The man in the black suit.", "a woman with a red hat, sitting"
 

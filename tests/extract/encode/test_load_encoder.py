@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extract.config import EncoderConfig
-from extract.encode import load_encoder
-from extract.encode.encoder import Encoder
-from manifests.errors import InputError
+from rhas.extract.config import EncoderConfig
+from rhas.extract.encode import load_encoder
+from rhas.extract.encode.encoder import Encoder
+from rhas.manifests.common.errors import InputError
 
 KINDS = ("blip2", "clip")
 SENTENCE = "the man in the black suit"
@@ -208,7 +208,9 @@ def test_random_encoders_read_any_printable_sentence(encoders, words):
 
 
 def test_importing_the_package_loads_no_model_library():
-    code = "import sys, extract.encode; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    code = (
+        "import sys, rhas.extract.encode; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from extract.config import DetectorConfig
-from extract.ground.architecture import Architecture
-from extract.random_tokenizers import write_bert_tokenizer
-from extract.torchvision_fix import ensure_importable
+from rhas.extract.config import DetectorConfig
+from rhas.extract.ground.architecture import Architecture
+from rhas.extract.weights.random_tokenizers import write_bert_tokenizer
+from rhas.extract.weights.torchvision_fix import ensure_importable
 
 ensure_importable()
 
@@ -79,7 +79,7 @@ def text_encoder_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def text_parts(text_encoder_folder):
     """(BertConfig, tokenizer) of that folder."""
-    from extract.ground.sources import text_encoder
+    from rhas.extract.ground.sources import text_encoder
 
     return text_encoder(str(text_encoder_folder))
 
@@ -87,8 +87,8 @@ def text_parts(text_encoder_folder):
 @pytest.fixture(scope="session")
 def official_model(text_parts):
     """The released implementation in `SMALL`, random weights."""
-    from extract.ground.official import build
-    from extract.ground.random_weights import seeded
+    from rhas.extract.ground.official import build
+    from rhas.extract.ground.random_weights import seeded
 
     return seeded(lambda: build(SMALL, *text_parts)).eval()
 
@@ -98,7 +98,7 @@ def port_model(official_model, text_parts):
     """transformers' port with the released implementation's weights."""
     from transformers import GroundingDinoForObjectDetection
 
-    from extract.ground.checkpoint import load_strictly, to_transformers
+    from rhas.extract.ground.checkpoint import load_strictly, to_transformers
 
     model = GroundingDinoForObjectDetection(SMALL.transformers_config(text_parts[0]))
     load_strictly(model, to_transformers(official_model.state_dict()), "the released model")
@@ -108,9 +108,9 @@ def port_model(official_model, text_parts):
 @pytest.fixture(scope="session")
 def small_detectors(official_model, port_model, text_parts):
     """(released, port) with the same weights."""
-    from extract.ground.official import OfficialDetector
-    from extract.ground.port import PortDetector
-    from extract.ground.text import Captioner
+    from rhas.extract.ground.official import OfficialDetector
+    from rhas.extract.ground.port import PortDetector
+    from rhas.extract.ground.text import Captioner
 
     captioner = Captioner(text_parts[1], 256)
     return (

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from extract.ground.bert import PhraseBert
+from rhas.extract.ground.bert import PhraseBert
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from extract.ground.boxes import MAX_CANDIDATES, corners, pairwise_iou, select, suppress
+from rhas.extract.ground.boxes import MAX_CANDIDATES, corners, pairwise_iou, select, suppress
 
 
 def naive_iou(a, b):

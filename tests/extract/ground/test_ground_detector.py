@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from extract.ground.detector import resized
-from manifests.errors import InputError
+from rhas.extract.ground.detector import resized
+from rhas.manifests.common.errors import InputError
 
 SENTENCES = ["The man in the red shirt", "A tall woman, on the left.", "the boy"]
 

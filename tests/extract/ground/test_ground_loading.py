@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from extract.ground import architecture, load_detector
-from extract.weights import weights_hash
-from manifests.errors import InputError
+from rhas.extract.ground import architecture, load_detector
+from rhas.extract.weights.fingerprint import weights_hash
+from rhas.manifests.common.errors import InputError
 
 SENTENCES = ["The man in the red shirt", "A tall woman, on the left.", "the boy"]
 IMPLEMENTATIONS = ["groundingdino", "transformers"]
@@ -192,7 +192,9 @@ def test_sizes_that_the_released_code_cannot_build(tmp_path, make_config, make_f
 
 
 def test_importing_the_package_imports_no_torch():
-    code = "import sys, extract.ground; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    code = (
+        "import sys, rhas.extract.ground; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

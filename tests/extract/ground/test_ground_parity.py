@@ -7,12 +7,12 @@ Tolerance: it is the same float32 arithmetic in another order. Logits, which sta
 import pytest
 import torch
 
-from extract.ground.architecture import ARCHITECTURES, Architecture
-from extract.ground.checkpoint import load_strictly, port_names, to_released, to_transformers
-from extract.ground.official import OfficialDetector, build
-from extract.ground.port import PortDetector
-from extract.ground.random_weights import random_parts, seeded
-from extract.ground.text import Captioner
+from rhas.extract.ground.architecture import ARCHITECTURES, Architecture
+from rhas.extract.ground.checkpoint import load_strictly, port_names, to_released, to_transformers
+from rhas.extract.ground.official import OfficialDetector, build
+from rhas.extract.ground.port import PortDetector
+from rhas.extract.ground.random_weights import random_parts, seeded
+from rhas.extract.ground.text import Captioner
 
 SENTENCES = ["The man in the red shirt", "A tall woman, on the left.", "the boy"]
 # Relative too: scores of random weights reach 30, where float32 rounds at 2e-6.

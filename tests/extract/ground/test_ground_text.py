@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.ground.text import DELIMITER_IDS, Captioner, normalise
-from extract.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
-from manifests.errors import InputError
+from rhas.extract.ground.text import DELIMITER_IDS, Captioner, normalise
+from rhas.extract.weights.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
+from rhas.manifests.common.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from manifests.imports.arrays import open_features
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.imports.arrays import open_features
 
 
 def saved(tmp_path: Path, array: np.ndarray) -> Path:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError, Problem
-from manifests.imports.ava import AvaImport, import_ava
-from manifests.labels import Interval, load_labels, write_labels
-from manifests.manifest import load_manifest, write_manifest
-from manifests.vocabulary import Vocabulary
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.ava import AvaImport, import_ava
+from rhas.manifests.tables.labels import Interval, load_labels, write_labels
+from rhas.manifests.tables.manifest import load_manifest, write_manifest
+from rhas.manifests.tables.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("standing", "talking", "walking"))
 REFERENCES = "video_id,person_id,reference\n"

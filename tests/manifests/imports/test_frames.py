@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from manifests.imports.frames import check_fps, common_length, frame_times, intervals_of
-from manifests.labels import Interval, Labels, load_labels, write_labels
-from manifests.vocabulary import Vocabulary
-from train.data.rasterise import rasterise
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.imports.frames import check_fps, common_length, frame_times, intervals_of
+from rhas.manifests.tables.labels import Interval, Labels, load_labels, write_labels
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.rasterise import rasterise
 
 VOCABULARY = Vocabulary(("background", "cut, or „slice“", "add oil"))
 FPS = st.sampled_from([15.0, 30.0, 29.97, 30000 / 1001, 1 / 3, 1000.0, 0.001]) | st.floats(0.001, 1000)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from made_datasets import write_mstcn, write_pickles, write_rhas133
 
-from manifests.manifest import load_manifest
+from rhas.manifests.tables.manifest import load_manifest
 
 
 def rhas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "rhas.pipeline.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_datasets import CLASSES, write_mstcn
 
-from manifests.errors import InputError
-from manifests.folds import load_folds
-from manifests.imports.dataset import Written, write_dataset
-from manifests.imports.mstcn import read_mstcn
-from manifests.labels import load_labels
-from manifests.layout import FeaturesFolder
-from manifests.manifest import load_manifest
-from manifests.reader import FeaturesReader
-from manifests.status import FrameStatus
-from manifests.verify import verify
-from manifests.vocabulary import load_vocabulary
-from train.data import DataConfig, load_dataset, rasterise
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.imports.dataset import Written, write_dataset
+from rhas.manifests.imports.mstcn import read_mstcn
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.verify import verify
+from rhas.manifests.tables.folds import load_folds
+from rhas.manifests.tables.labels import load_labels
+from rhas.manifests.tables.manifest import load_manifest
+from rhas.manifests.tables.vocabulary import load_vocabulary
+from rhas.train.data import DataConfig, load_dataset, rasterise
 
 VIDEOS = {"rgb-01-1": [0] * 20 + [2] * 700 + [1] * 3, "P03_cam01": [1, 1, 0], "S1": [2, 1] * 9, "z": [0]}
 FOLDS = {1: (["P03_cam01", "rgb-01-1", "z"], ["S1"]), 2: (["S1", "rgb-01-1"], ["P03_cam01"])}

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from manifests.imports.plain_pickle import load_plain
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.imports.plain_pickle import load_plain
 
 SCALARS = (
     st.none()

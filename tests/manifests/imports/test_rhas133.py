@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_datasets import write_pickles, write_rhas133
 
-from manifests.errors import InputError
-from manifests.imports.dataset import ImportedSet, Written, write_dataset
-from manifests.imports.rhas133 import Rhas133Options, read_rhas133
-from manifests.labels import load_labels
-from manifests.layout import FeaturesFolder
-from manifests.manifest import load_manifest
-from manifests.reader import FeaturesReader
-from manifests.status import FrameStatus
-from manifests.verify import verify
-from manifests.vocabulary import load_vocabulary
-from train.data import DataConfig, load_dataset, rasterise
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.imports.dataset import ImportedSet, Written, write_dataset
+from rhas.manifests.imports.rhas133 import Rhas133Options, read_rhas133
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.verify import verify
+from rhas.manifests.tables.labels import load_labels
+from rhas.manifests.tables.manifest import load_manifest
+from rhas.manifests.tables.vocabulary import load_vocabulary
+from rhas.train.data import DataConfig, load_dataset, rasterise
 
 VOCABULARY = load_vocabulary()
 TRAIN = [[[0], [0, 5], ["136"]], [[np.int64(3)], [], 7, ("8",), {9, 2}], [[1], [1]]]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from manifests.errors import InputError
-from pipeline.cli import app
-from pipeline.stages.kinds import KINDS
-from pipeline.stages.options import options_of
-from pipeline.stages.pipeline_file import load_pipeline
+from rhas.manifests.common.errors import InputError
+from rhas.pipeline.cli import app
+from rhas.pipeline.stages.kinds import KINDS
+from rhas.pipeline.stages.options import options_of
+from rhas.pipeline.stages.pipeline_file import load_pipeline
 
 
 def load(folder: Path, text: str, address: str | None = None):

@@ -15,10 +15,10 @@ import pytest
 from extractions import WORKERS
 from process_tree import assert_ended, command, process_tree
 
-from pipeline.stages.kinds import digest
-from pipeline.stages.pipeline_file import load_pipeline
-from pipeline.stages.running import read
-from pipeline.world.writing import World, write_world
+from rhas.pipeline.stages.kinds import digest
+from rhas.pipeline.stages.pipeline_file import load_pipeline
+from rhas.pipeline.stages.running import read
+from rhas.pipeline.world.writing import World, write_world
 
 PIPELINE = """
 out: out
@@ -31,7 +31,7 @@ stages:
 
 
 def rhas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    order = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    order = [sys.executable, "-m", "rhas.pipeline.cli", *map(str, arguments)]
     return subprocess.run(order, capture_output=True, text=True, timeout=300)
 
 
@@ -168,7 +168,7 @@ def test_lost_films_do_not_stop_it_but_are_told_and_asked_again(ran: Ran, tmp_pa
 def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: signal.Signals) -> None:
     text = PIPELINE.replace("films/manifest.csv", str(ran.folder / "films" / "manifest.csv"))
     (tmp_path / "night.yaml").write_text(text.replace("fps: 3", "fps: 15"))
-    order = [sys.executable, "-m", "pipeline.cli", "run", str(tmp_path / "night.yaml")]
+    order = [sys.executable, "-m", "rhas.pipeline.cli", "run", str(tmp_path / "night.yaml")]
     process = subprocess.Popen(order, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while not list((tmp_path / "out").glob("extract/parts/*/*.h5")) and time.monotonic() < until:
@@ -177,7 +177,7 @@ def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: 
             break
     ours = (
         *WORKERS.values(),
-        "pipeline.stages.one",
+        "rhas.pipeline.stages.one",
     )  # Ray's own agents take a minute to notice a killed driver
     tree = [pid for pid in process_tree(process.pid) if any(name in command(pid) for name in ours)]
     assert len(tree) >= 4

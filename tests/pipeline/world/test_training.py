@@ -9,27 +9,33 @@ import numpy as np
 import pytest
 import torch
 
-from extract.config import DetectorConfig, EncoderConfig
-from extract.encode import load_encoder
-from extract.ground import load_detector
-from extract.shipped_weights import FOLDER, place
-from manifests.errors import InputError
-from pipeline.world.film import HEIGHT, WIDTH
-from pipeline.world.lives import HANDS, POSTURES
-from pipeline.world.looks import draw_looks
-from pipeline.world.references import traits
-from pipeline.world.training.captions import Known, caption, draw_claim, others_claim
-from pipeline.world.training.detector import DetectorTask
-from pipeline.world.training.detector_losses import Targets, corners, detection_losses, iou, pool, region
-from pipeline.world.training.detector_model import detector_config, save_detector
-from pipeline.world.training.encoder import EncoderTask
-from pipeline.world.training.encoder_model import IMAGE, PATCH, TrainedEncoder, encoder_config, save_encoder
-from pipeline.world.training.fit import Task, fit, learning_rate
-from pipeline.world.training.measure_detector import measure_detector
-from pipeline.world.training.measure_encoder import measure_encoder
-from pipeline.world.training.scenes import draw_reference, draw_scenes
-from pipeline.world.training.tower import TowerTask, images_of, jittered, patches
-from pipeline.world.training.vocabulary import words, write_tokenizer
+from rhas.extract.config import DetectorConfig, EncoderConfig
+from rhas.extract.encode import load_encoder
+from rhas.extract.ground import load_detector
+from rhas.extract.weights.shipped_weights import FOLDER, place
+from rhas.manifests.common.errors import InputError
+from rhas.pipeline.world.film import HEIGHT, WIDTH
+from rhas.pipeline.world.lives import HANDS, POSTURES
+from rhas.pipeline.world.looks import draw_looks
+from rhas.pipeline.world.references import traits
+from rhas.pipeline.world.training.captions import Known, caption, draw_claim, others_claim
+from rhas.pipeline.world.training.detector import DetectorTask
+from rhas.pipeline.world.training.detector_losses import Targets, corners, detection_losses, iou, pool, region
+from rhas.pipeline.world.training.detector_model import detector_config, save_detector
+from rhas.pipeline.world.training.encoder import EncoderTask
+from rhas.pipeline.world.training.encoder_model import (
+    IMAGE,
+    PATCH,
+    TrainedEncoder,
+    encoder_config,
+    save_encoder,
+)
+from rhas.pipeline.world.training.fit import Task, fit, learning_rate
+from rhas.pipeline.world.training.measure_detector import measure_detector
+from rhas.pipeline.world.training.measure_encoder import measure_encoder
+from rhas.pipeline.world.training.scenes import draw_reference, draw_scenes
+from rhas.pipeline.world.training.tower import TowerTask, images_of, jittered, patches
+from rhas.pipeline.world.training.vocabulary import words, write_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -283,7 +289,7 @@ class _Cut(Task):
 
 @pytest.fixture(autouse=True)
 def _saved_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.world.training.fit._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("rhas.pipeline.world.training.fit._SAVE_EVERY_S", 0.0)
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:

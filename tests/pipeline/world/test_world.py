@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from manifests.errors import InputError
-from manifests.inputs import load_inputs
-from manifests.reader import FeaturesReader
-from manifests.status import FrameStatus
-from pipeline.cli import app
-from pipeline.world import FILMS, HELD_OUT, TRAINING
-from pipeline.world.figure import JOINTS, joints
-from pipeline.world.film import Film
-from pipeline.world.lives import ACTIONS, FPS, HANDS, POSTURES, live
-from pipeline.world.looks import draw_looks
-from pipeline.world.references import identifying, refer, traits
-from pipeline.world.writing import OUTSIDE, Truth, World, absences, movie_id, truth_path, write_world
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.inputs import load_inputs
+from rhas.pipeline.cli import app
+from rhas.pipeline.world import FILMS, HELD_OUT, TRAINING
+from rhas.pipeline.world.figure import JOINTS, joints
+from rhas.pipeline.world.film import Film
+from rhas.pipeline.world.lives import ACTIONS, FPS, HANDS, POSTURES, live
+from rhas.pipeline.world.looks import draw_looks
+from rhas.pipeline.world.references import identifying, refer, traits
+from rhas.pipeline.world.writing import OUTSIDE, Truth, World, absences, movie_id, truth_path, write_world
 
 WORLD = World(films=3, seed=5, shortest_s=20, longest_s=24)
 
@@ -223,7 +223,7 @@ def test_the_command_makes_a_world_and_names_what_it_can_t_make(tmp_path: Path) 
     made = CliRunner().invoke(app, ["world", str(tmp_path / "w"), "--films", "1", "--seconds", "2", "3"])
     assert made.exit_code == 0 and "1 films" in made.output
     assert (tmp_path / "w" / "manifest.csv").is_file()
-    command = [sys.executable, "-m", "pipeline.cli", "world", str(tmp_path / "v"), "--films", "0"]
+    command = [sys.executable, "-m", "rhas.pipeline.cli", "world", str(tmp_path / "v"), "--films", "0"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "--films" in refused.stderr
 

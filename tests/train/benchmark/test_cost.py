@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from train.benchmark.cost import CostLog
-from train.loop import Step
+from rhas.train.benchmark.cost import CostLog
+from rhas.train.fitting.loop import Step
 
 
 def step(number: int) -> Step:
@@ -26,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("train.benchmark.cost.time", made)
+    monkeypatch.setattr("rhas.train.benchmark.cost.time", made)
     return made
 
 
@@ -63,6 +63,6 @@ def test_the_peak_is_the_processes_own_and_the_highest_of_all(tmp_path: Path) ->
     log.started(1, 9)
     assert log.ended()["peak_mib"] == 123456
     large = bytearray(600 << 20)
-    child = "from train.memory import peak_bytes; print(peak_bytes() >> 20)"
+    child = "from rhas.train.device import peak_bytes; print(peak_bytes() >> 20)"
     peak_mib = int(subprocess.run([sys.executable, "-c", child], capture_output=True, check=True).stdout)
     assert 100 < peak_mib < 600 and len(large)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from train.benchmark.results import BASELINE, DONE, HEADLINE, METRICS, differences
-from train.benchmark.tables import write_tables
+from rhas.train.benchmark.results import BASELINE, DONE, HEADLINE, METRICS, differences
+from rhas.train.benchmark.tables import write_tables
 
 
 def runs(values: dict[str, list[float]], folds: int = 0) -> pd.DataFrame:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from manifests.errors import InputError
-from train.benchmark.plan import load_systems, systems_of, trials
-from train.benchmark.results import gather
-from train.config import load_config
+from rhas.manifests.common.errors import InputError
+from rhas.train.benchmark.plan import load_systems, systems_of, trials
+from rhas.train.benchmark.results import gather
+from rhas.train.config import load_config
 
 
 def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.batches import collate
-from train.data.samples import Sample
+from rhas.train.data.batches import collate
+from rhas.train.data.samples import Sample
 
 F, C, E = 5, 3, 4
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=4)

@@ -13,12 +13,12 @@ import torch
 from feature_folders import FPS, make_windows
 from training_folders import VOCABULARY, intervals_of, labelled_film, two_persons, write_training_folder
 
-from manifests.errors import InputError
-from manifests.failures import film_failure, write_failures
-from manifests.manifest import Person
-from manifests.reader import FeaturesReader
-from manifests.shard import write_shard
-from train.data import DataConfig, load_dataset
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.failures import film_failure, write_failures
+from rhas.manifests.shards.format import write_shard
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.tables.manifest import Person
+from rhas.train.data import DataConfig, load_dataset
 
 CONFIG = DataConfig(window=16, split="random")
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from manifests.labels import Interval
-from manifests.vocabulary import ABSENT, Vocabulary
-from train.data.rasterise import rasterise
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.tables.labels import Interval
+from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
+from rhas.train.data.rasterise import rasterise
 
 VOCABULARY = Vocabulary(("running", "walking", "talking"))
 # Coarse, so that intervals often begin and end at a frame.

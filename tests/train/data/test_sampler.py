@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from train.data.sampler import BatchSampler
+from rhas.manifests.common.errors import InputError
+from rhas.train.data.sampler import BatchSampler
 
 SAMPLES, BATCH, SEED = st.integers(1, 60), st.integers(1, 7), st.integers(0, 2**32)
 

@@ -13,13 +13,21 @@ import torch
 from feature_folders import FPS, make_windows
 from training_folders import VOCABULARY, damage, intervals_of, labelled_film, write_training_folder
 
-from manifests.errors import InputError
-from manifests.layout import FeaturesFolder
-from manifests.reader import FeaturesReader
-from manifests.shard import write_shard
-from manifests.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
-from train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, TargetConfig, load_dataset, rasterise
-from train.data.samples import OpenShards
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.format import write_shard
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
+from rhas.train.data import (
+    BatchLoader,
+    BatchSampler,
+    DataConfig,
+    SampleSet,
+    TargetConfig,
+    load_dataset,
+    rasterise,
+)
+from rhas.train.data.samples import OpenShards
 
 FILMS = ("m0", "m1", "m2")
 

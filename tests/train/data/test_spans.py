@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_folders import VOCABULARY, stretch_of
 
-from manifests.labels import Interval
-from manifests.status import FrameStatus
-from manifests.vocabulary import ABSENT
-from train.data.spans import Span, Stretch, cut
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.labels import Interval
+from rhas.manifests.tables.vocabulary import ABSENT
+from rhas.train.data.spans import Span, Stretch, cut
 
 STRETCHES = st.lists(
     st.tuples(st.integers(0, 50), st.integers(1, 100)), min_size=1, max_size=5

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_folders import spans_of, stretch_of
 
-from manifests.errors import InputError
-from manifests.folds import write_folds
-from train.data.config import DataConfig
-from train.data.spans import Span
-from train.data.splits import divide, split_spans
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.tables.folds import write_folds
+from rhas.train.data.config import DataConfig
+from rhas.train.data.spans import Span
+from rhas.train.data.splits import divide, split_spans
 
 SOURCE = Path("features")
 FILMS = st.dictionaries(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from train.data.targets import boundary_target, soft_labels
+from rhas.train.data.targets import boundary_target, soft_labels
 
 SIGMAS = st.sampled_from((0.3, 1.0, 1.4, 4.0))
 FRAMES = st.integers(1, 40)

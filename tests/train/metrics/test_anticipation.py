@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import InputError
-from train.metrics import Video
-from train.metrics.anticipation import AHEAD, OBSERVED, Anticipation, horizon
+from rhas.manifests.common.errors import InputError
+from rhas.train.metrics import Video
+from rhas.train.metrics.anticipation import AHEAD, OBSERVED, Anticipation, horizon
 
 
 def video(classes_T: np.ndarray, predicted_T: np.ndarray, C: int = 4) -> Video:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from manifests.errors import InputError
-from train.metrics import Video, class_counts, compare
-from train.metrics.baselines import constant, person_mode, prior
+from rhas.manifests.common.errors import InputError
+from rhas.train.metrics import Video, class_counts, compare
+from rhas.train.metrics.baselines import constant, person_mode, prior
 
 CLASSES = 40
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from train.metrics import Video, released_report
-from train.metrics.compat import ReleasedEvaluator, ReleasedScores
-from train.metrics.segments import OVERLAPS
+from rhas.train.metrics import Video, released_report
+from rhas.train.metrics.compat import ReleasedEvaluator, ReleasedScores
+from rhas.train.metrics.segments import OVERLAPS
 
 
 def starts_and_ends(rows: np.ndarray) -> list[tuple[int, int]]:

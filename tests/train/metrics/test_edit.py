@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.metrics.edit import edit_score, set_sequence
+from rhas.train.metrics.edit import edit_score, set_sequence
 
 ELEMENTS = st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=100)
 

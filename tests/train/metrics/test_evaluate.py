@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from manifests.errors import InputError
-from train.metrics import Report, Video, evaluate
+from rhas.manifests.common.errors import InputError
+from rhas.train.metrics import Report, Video, evaluate
 
 CLASSES = 3
 # Multiples of a power of 2, so that scores are exact; thresholds stand between them.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from train.metrics.frames import Accuracy, FrameAP, SetAgreement, average_precision
+from rhas.train.metrics.frames import Accuracy, FrameAP, SetAgreement, average_precision
 
 
 def textbook_average_precision(scores: list[int], positive: list[bool]) -> float:

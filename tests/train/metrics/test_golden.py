@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from train.metrics import Video, evaluate, released_report
-from train.metrics.compat import ReleasedScores
-from train.metrics.top1 import Top1, Top1Scores
+from rhas.train.metrics import Video, evaluate, released_report
+from rhas.train.metrics.compat import ReleasedScores
+from rhas.train.metrics.top1 import Top1, Top1Scores
 
 Golden = dict[str, np.ndarray]
 VIDEOS, FRAMES, CLASSES = range(3), 120, 9

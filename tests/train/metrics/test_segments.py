@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from train.metrics.segments import OVERLAPS, SegmentCounts, runs
+from rhas.train.metrics.segments import OVERLAPS, SegmentCounts, runs
 
 Masks = tuple[np.ndarray, np.ndarray, np.ndarray]  # predicted [N, C], truth [N, C], breaks [N]
 

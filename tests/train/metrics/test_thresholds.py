@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from manifests.errors import InputError
-from train.metrics import Video, choose_threshold, evaluate
+from rhas.manifests.common.errors import InputError
+from rhas.train.metrics import Video, choose_threshold, evaluate
 
 
 def video(scores: list[float], labels: list[int]) -> Video:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.metrics import Video, evaluate
-from train.metrics.segments import OVERLAPS
-from train.metrics.top1 import Top1, Top1Scores
+from rhas.train.metrics import Video, evaluate
+from rhas.train.metrics.segments import OVERLAPS
+from rhas.train.metrics.top1 import Top1, Top1Scores
 
 CLASSES = 4
 Sequences = list[tuple[int, int]]  # (predicted class, true class) of each frame

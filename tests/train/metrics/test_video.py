@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from manifests.errors import InputError
-from train.metrics import Video, evaluate
+from rhas.manifests.common.errors import InputError
+from rhas.train.metrics import Video, evaluate
 
 SCORES = np.zeros((4, 3), dtype=np.float32)
 LABELS = np.zeros((4, 3), dtype=bool)

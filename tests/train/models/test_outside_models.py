@@ -12,7 +12,7 @@ from toy_segmenter import toy_features
 
 MODEL = """
 from toy_segmenter import Toy, ToyConfig
-from train.models.registry import register
+from rhas.train.models.registry import register
 
 register("outside", ToyConfig, Toy)
 """

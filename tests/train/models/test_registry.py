@@ -6,13 +6,13 @@ import dataclasses
 
 import pytest
 
-from manifests.errors import InputError
-from train.models import registry
-from train.models.actdiff_segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
-from train.models.hopadiff import HopaDIFF
-from train.models.hopadiff_config import HopaDIFFConfig
-from train.models.registry import build_model, model_config, model_names, register
-from train.models.segmenter import Segmenter
+from rhas.manifests.common.errors import InputError
+from rhas.train.models import registry
+from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
+from rhas.train.models.hopadiff.config import HopaDIFFConfig
+from rhas.train.models.hopadiff.segmenter import HopaDIFF
+from rhas.train.models.registry import build_model, model_config, model_names, register
+from rhas.train.models.segmenter import Segmenter
 
 SMALL = {
     "encoder": {"layers": 2, "width": 8, "condition_layers": [0, 1]},

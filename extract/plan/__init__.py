@@ -1,0 +1,4 @@
+"""`rhas plan`: what an extraction would find, without models.
+
+`plan` probes the films, `forecast` estimates the time.
+"""

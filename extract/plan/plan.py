@@ -1,0 +1,112 @@
+"""What an extraction will cost, before any model is loaded: every film is opened, nothing is decoded but its
+first frame.
+
+Out: per film its frames, the promised person-frames, the bytes that its shard will take, or why it can't be
+opened; and the hours, from the speed of an earlier run or from the models' arithmetic.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rhas.extract.config import DetectorConfig, ExtractConfig
+from rhas.extract.decode.process import DecodeError, DecoderProcess
+from rhas.extract.decode.sampling import sample
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.tables.manifest import Manifest, Movie
+
+# TFLOP of a forward pass at the released input sizes: GroundingDINO Swin-T at 800×1333 with 20 text tokens,
+# of which the image backbone is 23 %; BLIP-2's ViT-g/14 and CLIP's ViT-B/32 at 224×224.
+DETECTOR_TFLOP = 0.82
+DETECTOR_BACKBONE_SHARE = 0.23
+DETECTOR_PIXELS = 800 * 1333
+ENCODER_TFLOP = {"blip2": 0.533, "clip": 0.0088}
+# Feature values per frame and stream.
+FEATURE_SIZE = {("blip2", "mean"): 768, ("blip2", "all"): 32 * 768, ("clip", "mean"): 512}
+# Pixels that decord decodes a second on one core: 86 frames of 1080p, 147 of 720p.
+DECODED_PIXELS_PER_S = 150e6
+ROW_BYTES = 16 + 4 + 2 + 1  # box, score, candidates, status
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """A probed film. `reason` says why it can't be extracted; the numbers are then zero."""
+
+    movie_id: str
+    persons: int
+    hours: float = 0.0
+    frames: int = 0  # samples in which somebody is promised
+    person_frames: int = 0
+    height: int = 0
+    width: int = 0
+    bytes: int = 0
+    tflop: float = 0.0
+    decode_core_s: float = 0.0
+    reason: str = ""
+
+
+def plan_films(manifest: Manifest, config: ExtractConfig, cpus: int | None = None) -> list[FilmPlan]:
+    """Probes all films, as many at a time as there are cores."""
+    with ThreadPoolExecutor(cpus or os.cpu_count() or 1) as threads:
+        return list(threads.map(lambda movie: _plan(movie, config), manifest.movies))
+
+
+def _plan(movie: Movie, config: ExtractConfig) -> FilmPlan:
+    try:
+        with DecoderProcess() as decoder:
+            probe = decoder.probe(movie.video)
+    except DecodeError as error:
+        return FilmPlan(movie.movie_id, len(movie.persons), reason=str(error))
+    grid = sample(probe.start_s, probe.end_s, config.decode.fps)
+    inside = np.array([(grid.time_s >= p.start_s) & (grid.time_s < p.end_s) for p in movie.persons])
+    frames, person_frames = int(inside.any(axis=0).sum()), int(inside.sum())
+    row_bytes = 2 * 2 * FEATURE_SIZE[config.encoder.kind, config.encoder.tokens] + ROW_BYTES
+    return FilmPlan(
+        movie_id=movie.movie_id,
+        persons=len(movie.persons),
+        hours=probe.end_s / 3600,
+        frames=frames,
+        person_frames=person_frames,
+        height=probe.height,
+        width=probe.width,
+        bytes=person_frames * row_bytes + 16 * len(grid),
+        tflop=_tflop(frames, person_frames, probe.height, probe.width, config),
+        # Frames between the samples are decoded too: later ones refer to them.
+        decode_core_s=probe.frames * probe.height * probe.width / DECODED_PIXELS_PER_S,
+    )
+
+
+def _tflop(frames: int, person_frames: int, height: int, width: int, config: ExtractConfig) -> float:
+    """Arithmetic of the models: what is paid per frame, and what per person and frame."""
+    detector = config.detector
+    scale = _detector_scale(height, width, detector)
+    known = detector.implementation == "boxes"
+    ground = 0.0 if known else DETECTOR_TFLOP * scale * height * width / DETECTOR_PIXELS
+    fusion = frames if detector.joint else person_frames
+    backbone = DETECTOR_BACKBONE_SHARE * ground
+    encode = ENCODER_TFLOP[config.encoder.kind]
+    return frames * (backbone + encode) + fusion * (ground - backbone) + person_frames * encode
+
+
+def _detector_scale(height: int, width: int, detector: DetectorConfig) -> float:
+    """Pixels of the detector's input over pixels of the film's frame."""
+    scale = min(detector.short_side / min(height, width), detector.long_side / max(height, width))
+    return scale**2
+
+
+def seconds_like(report: Path, frames: int, gpus: int) -> float:
+    """Seconds for `frames` at the speed per model worker of an earlier run. Raises InputError."""
+    try:
+        record = json.loads(report.read_text(encoding="utf-8"))
+        per_worker = float(record["frames_per_s"]) / int(record["workers"]["models"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            Problem(report, f"the report.json of an extraction that did some work ({error!r})")
+        ) from error
+    return frames / (per_worker * max(1, gpus))

@@ -1,0 +1,8 @@
+"""`rhas extract`: an extraction from start to end. Start reading at `run`.
+
+- `run`: checks, resume, the scheduled work, the accounts
+- `schedule`: what is given to whom, and when; `jobs`: what is given
+- `workers`: what decoders, model workers and the writer do, knowing nothing of Ray; `pool`: what the scheduler
+  asks of whatever runs them; `ray_pool`: Ray actors, the one file that knows Ray
+- `progress`, `report`, `accounts`: how it goes, how fast it was, what came of every film
+"""

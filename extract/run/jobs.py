@@ -1,0 +1,73 @@
+"""What the scheduler moves: films cut into spans of consecutive windows, a window's job, an error's one line.
+
+In: a film and its unfinished windows. Out: spans, each for one decoder to read from front to back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from rhas.extract.config import ExtractConfig
+from rhas.extract.run.workers import ReadReport, WindowTask, window_task
+from rhas.manifests.shards.format import Film
+
+SELF_EXPLAINING = ("DecodeError", "FeatureError")  # errors whose messages are reasons as they stand
+REASON_CHARS = 500
+HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a frame
+
+
+@dataclass
+class OpenFilm:
+    """A film being worked on. `todo` windows are not yet written or failed."""
+
+    film: Film
+    todo: set[int]
+    failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
+    fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
+    gave_up: str = ""  # why the rest of the film is not read
+
+    def note(self, read: ReadReport) -> None:
+        """Gives up a film whose windows do nothing but kill decoders, each after its deadline."""
+        self.fruitless = self.fruitless + 1 if read.killed and not read.ok else 0
+        if self.fruitless >= HOPELESS_AFTER:
+            self.gave_up = f"gave up after {HOPELESS_AFTER} windows in a row without a frame: {read.reason}"
+
+
+@dataclass
+class Job:
+    """A window on its way, with what it holds."""
+
+    film: OpenFilm
+    task: WindowTask
+    attempts: int = 0
+    read: ReadReport | None = None
+    frames: Any = None  # ticket of the decoded frames
+
+
+Span: TypeAlias = deque[Job]
+
+
+def spans_of(opened: OpenFilm, config: ExtractConfig, span_windows: int) -> list[Span]:
+    """The film's unfinished windows as runs of at most `span_windows` consecutive ones."""
+    planned = opened.film.planned()
+    spans: list[Span] = []
+    for index in sorted(opened.todo):
+        # One caption for everyone must hold everyone, also in windows without some of them.
+        persons = opened.film.persons if config.detector.joint else planned[index]
+        task = window_task(
+            opened.film, index, persons, config.detector.carry_frames, config.decode.short_side
+        )
+        follows = spans and spans[-1][-1].task.index == index - 1
+        if not follows or len(spans[-1]) == span_windows:
+            spans.append(deque())
+        spans[-1].append(Job(opened, task))
+    return spans
+
+
+def one_line(error: Exception) -> str:
+    """An error as a reason: its kind, unless the message says it all, and the message's first line."""
+    line = (str(error).strip().splitlines() or [""])[0][:REASON_CHARS]
+    kind = type(error).__name__
+    return line if kind in SELF_EXPLAINING and line else f"{kind}: {line}".removesuffix(": ")

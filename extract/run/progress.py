@@ -1,0 +1,114 @@
+"""Counts of a running extraction: what is done, what failed, where the time goes.
+
+The scheduler reports events; a listener (the live display) gets a `Snapshot` a few times a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rhas.extract.run.workers import ModelReport
+from rhas.manifests.shards.format import Film
+from rhas.manifests.tables.manifest import Movie
+
+TICK_S = 0.25
+
+
+@dataclass
+class Snapshot:
+    """The state of a run. Frames are samples of films, whoever is referred to in them."""
+
+    films: int = 0
+    films_opened: int = 0  # by this run
+    films_done: int = 0  # sealed, by this run or an earlier one
+    films_skipped: int = 0  # finished by an earlier run
+    films_failed: int = 0
+    windows: int = 0  # known so far: films are opened as the run goes
+    windows_done: int = 0
+    windows_failed: int = 0
+    frames: int = 0  # in the known windows that did not fail
+    frames_done: int = 0
+    elapsed_s: float = 0.0
+    current: str = ""
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.frames_done / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left, taking films not opened yet to be like those that are. None before the first window."""
+        if not self.frames_done or self.elapsed_s <= 0:
+            return None
+        films = self.films - self.films_skipped - self.films_failed
+        expected = self.frames * max(1.0, films / max(1, self.films_opened))
+        return (expected - self.frames_done) / self.frames_per_s
+
+
+@dataclass
+class Progress:
+    """Collects events into a `Snapshot` and stage seconds."""
+
+    listener: Callable[[Snapshot], None] | None = None
+    on_film: Callable[[str], None] | None = None  # called with each film that is done or failed
+    now: Snapshot = field(default_factory=Snapshot)
+    stages: dict[str, float] = field(
+        default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0}
+    )
+    model_frames: int = 0
+    model_busy_s: float = 0.0
+    failed_films: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason
+    _started: float = field(default_factory=time.monotonic)
+    _ticked: float = -TICK_S
+
+    def start(self) -> None:
+        """Starts the clock: models are loaded, work begins."""
+        self._started = time.monotonic()
+
+    def tick(self, force: bool = False) -> None:
+        """Updates the clock, and tells the listener unless it was told just now."""
+        now = time.monotonic()
+        self.now.elapsed_s = now - self._started
+        if self.listener and (force or now - self._ticked >= TICK_S):
+            self._ticked = now
+            self.listener(self.now)
+
+    def stage(self, name: str, seconds: float) -> None:
+        self.stages[name] += seconds
+
+    def models(self, report: ModelReport) -> None:
+        self.stages["ground"] += report.ground_s
+        self.stages["encode"] += report.encode_s
+        self.model_frames += report.frames
+        self.model_busy_s += report.busy_s
+
+    def film_opened(self, film: Film, todo: set[int]) -> None:
+        bounds = film.bounds()
+        self.now.films_opened += 1
+        self.now.windows += len(todo)
+        self.now.frames += sum(bounds[i][1] - bounds[i][0] for i in todo)
+        self.now.current = film.movie_id
+
+    def window_done(self, film: Film, index: int) -> None:
+        start, stop = film.bounds()[index]
+        self.now.windows_done += 1
+        self.now.frames_done += stop - start
+        self.now.current = film.movie_id
+
+    def window_failed(self, film: Film, index: int) -> None:
+        start, stop = film.bounds()[index]
+        self.now.windows_failed += 1
+        self.now.frames -= stop - start
+
+    def film_done(self, film: Film) -> None:
+        self.now.films_done += 1
+        if self.on_film:
+            self.on_film(film.movie_id)
+
+    def film_failed(self, movie: Movie, stage: str, reason: str) -> None:
+        self.now.films_failed += 1
+        self.failed_films[movie.movie_id] = (stage, reason)
+        if self.on_film:
+            self.on_film(movie.movie_id)

@@ -1,0 +1,201 @@
+"""Runs the workers as Ray actors: the one file of this package that knows Ray.
+
+Decoders take a CPU each, model workers a GPU and a CPU each (or, without GPUs, a share of the CPUs), the
+writer runs on the driver's node. Actors restart, on another node if theirs is gone; a call that was lost with its
+actor is reported to the scheduler, which decides whether to repeat it. Nothing waits for resources that the cluster
+doesn't have, unless it is asked to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Actors without GPUs keep CUDA_VISIBLE_DEVICES as it is; Ray asks to choose before it changes that default.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
+from rhas.extract.run.pool import WorkerLost
+from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
+from rhas.manifests.common.errors import InputError, Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """A worker of the pool; `name` is for messages."""
+
+    name: str
+    handle: Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many workers of which size. Fractions of a CPU are not used: threads are whole."""
+
+    models: int
+    decoders: int
+    model_cpus: int
+    model_gpus: int
+    decoder_cpus: int
+
+
+def lay_out(options: RunOptions, cluster_cpus: int, cluster_gpus: int) -> Layout:
+    """Decides on workers for what the cluster has. Raises InputError when it hasn't what is asked for.
+
+    With `elastic`, what it hasn't may come: those workers wait for their nodes.
+    """
+    problems = []
+    if options.gpus > cluster_gpus and not options.elastic:
+        problems.append(
+            Problem(
+                "--gpus", f"at most {cluster_gpus}, all the GPUs that the cluster has", value=options.gpus
+            )
+        )
+    if options.cpus is not None and options.cpus > cluster_cpus and not options.elastic:
+        problems.append(
+            Problem(
+                "--cpus", f"at most {cluster_cpus}, all the cores that the cluster has", value=options.cpus
+            )
+        )
+    if problems:
+        raise InputError(problems)
+    cpus = options.cpus or cluster_cpus
+    if options.gpus == 0:
+        models = options.workers or max(1, cpus // 4)
+        if models > cpus and not options.elastic:
+            raise InputError(Problem("--workers", f"at most {cpus}, one for each core", value=models))
+        # Decoders reserve nothing: while models run on CPUs they are idle most of the time.
+        return Layout(models, options.decoders or max(1, cpus // 4), max(1, cpus // models), 0, 0)
+    if options.elastic:
+        return Layout(options.gpus, options.decoders or DECODERS_PER_GPU * options.gpus, 1, 1, 1)
+    left = cpus - options.gpus
+    if left < 1 or (options.decoders or 1) > left:
+        expected = (
+            f"at least {options.gpus + (options.decoders or 1)} cores: one for each GPU and each decoder"
+        )
+        raise InputError(Problem("--cpus", expected, value=cpus))
+    return Layout(options.gpus, options.decoders or min(left, DECODERS_PER_GPU * options.gpus), 1, 1, 1)
+
+
+def _threads(count: int) -> dict[str, str]:
+    """The environment of a worker that has so many cores.
+
+    Ray sets their number itself only for tasks that leave it to choose. Threads that wait for others sleep: spinning,
+    they take three quarters of a core's time where anything else runs beside them.
+    """
+    return {"OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+
+
+class RayPool:
+    """`rhas.extract.run.pool.Pool` on Ray actors."""
+
+    def __init__(self, config: ExtractConfig, options: RunOptions, root: Path):
+        total = ray.cluster_resources()
+        layout = lay_out(options, int(total.get("CPU", 0)), int(total.get("GPU", 0)))
+        # Retries of calls are for the scheduler to decide, which is why `_once` turns them off call by call;
+        # turned off here, calls made while the actor restarts would fail too instead of waiting for it.
+        restarts = {"max_restarts": -1, "max_task_retries": -1}
+        decode = ray.remote(DecodeWorker).options(
+            num_cpus=layout.decoder_cpus, scheduling_strategy="SPREAD", **restarts
+        )  # fmt: skip
+        model = ray.remote(ModelWorker).options(
+            num_cpus=layout.model_cpus, num_gpus=layout.model_gpus, scheduling_strategy="SPREAD",
+            runtime_env={"env_vars": _threads(layout.model_cpus)}, **restarts
+        )  # fmt: skip
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        write = ray.remote(WriteWorker).options(num_cpus=0, scheduling_strategy=here, **restarts)
+        device = "cuda" if options.gpus else "cpu"
+        self.layout = layout
+        self.models: Sequence[Actor] = [
+            Actor(f"model {i}", model.remote(config, options.batch, device)) for i in range(layout.models)
+        ]
+        self.decoders: Sequence[Actor] = [
+            Actor(
+                f"decoder {i}", decode.remote(config.decode, config.detector.carry_frames, options.deadline_s)
+            )
+            for i in range(layout.decoders)
+        ]
+        self.writer = Actor("writer", write.remote(root))
+
+    def call(self, worker: Actor, method: str, *args: Any) -> Any:
+        return self._once(worker, method).remote(*args)
+
+    def call_two(self, worker: Actor, method: str, *args: Any) -> tuple[Any, Any]:
+        first, second = self._once(worker, method, num_returns=2).remote(*args)
+        return first, second
+
+    @staticmethod
+    def _once(worker: Actor, method: str, **options: Any) -> Any:
+        return getattr(worker.handle, method).options(max_task_retries=0, **options)
+
+    def wait(self, tickets: Sequence[Any], timeout_s: float) -> list[Any]:
+        # One at first, then whatever else is there: asking for all would wait for the slowest.
+        done, rest = ray.wait(list(tickets), num_returns=1, timeout=timeout_s)
+        if done and rest:
+            more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
+            done += more
+        return done
+
+    def result(self, ticket: Any) -> Any:
+        try:
+            return ray.get(ticket)
+        except (ActorDiedError, ActorUnavailableError, ObjectLostError) as error:
+            raise WorkerLost(f"worker lost: {str(error).splitlines()[0]}") from error
+        except RayTaskError as error:
+            # A call whose input was lost with the worker that made it fails with that loss as its cause.
+            if isinstance(error.cause, RayActorError | ObjectLostError):
+                raise WorkerLost("worker lost with the frames it had read") from error
+            raise error.cause if isinstance(error.cause, Exception) else error from None
+
+    def close(self) -> None:
+        for actor in (*self.decoders, *self.models, self.writer):
+            ray.kill(actor.handle)
+
+
+def _init(**arguments: Any) -> None:
+    """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(**arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator[RayPool]:
+    """A pool on the cluster at `options.address`, or on a Ray started here and stopped at the end."""
+    started_here = not ray.is_initialized()
+    if started_here:
+        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if options.address:
+                _init(address=options.address, **common)
+            else:
+                _init(
+                    address="local", num_cpus=options.cpus, include_dashboard=False,
+                    object_store_memory=int(1.5 * options.memory_bytes) + (512 << 20), **common
+                )  # fmt: skip
+        except ConnectionError as error:
+            raise InputError(
+                Problem("--address", f"a running Ray cluster ({error})", value=options.address)
+            ) from error
+    try:
+        pool = RayPool(config, options, root)
+        try:
+            yield pool
+        finally:
+            pool.close()
+    finally:
+        if started_here:
+            ray.shutdown()

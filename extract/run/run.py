@@ -1,0 +1,248 @@
+"""An extraction from start to end: checks, resume, the scheduled work, the accounts.
+
+In: checked inputs, an output folder, configuration and options. Out: shards, `failures.csv`, `report.json` and
+a `Summary`. Nothing is overwritten that was computed with other settings: such a run is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rhas.extract.config import ExtractConfig, RunOptions
+from rhas.extract.decode.process import Probe, fit_short_side
+from rhas.extract.decode.sampling import Grid
+from rhas.extract.run.accounts import Accounts, Summary
+from rhas.extract.run.pool import Pool, ask_all, first_to_answer
+from rhas.extract.run.progress import Progress, Snapshot
+from rhas.extract.run.report import speed_report
+from rhas.extract.run.schedule import Scheduler
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.lock import locked
+from rhas.manifests.shards.format import FORMAT_VERSION, Film
+from rhas.manifests.shards.identity import content_id, movie_identity, video_fingerprint
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard, reading
+from rhas.manifests.shards.resume import FinishedWindows
+from rhas.manifests.shards.snapshot import write_snapshot
+from rhas.manifests.shards.verify import read_config, shard_problems
+from rhas.manifests.tables.inputs import Inputs
+from rhas.manifests.tables.manifest import Manifest, Movie, load_manifest
+
+
+def extract(
+    inputs: Inputs,
+    out: Path,
+    config: ExtractConfig,
+    options: RunOptions,
+    listener: Callable[[Snapshot], None] | None = None,
+) -> Summary:
+    """Extracts what is not yet there. Raises InputError when it must not begin, WriteFailed when it can't go on."""
+    from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
+
+    folder = FeaturesFolder(out)
+    config = config.resolved(on_gpu=options.gpus > 0)
+    with locked(folder.lock):
+        _refuse_other_config(folder, config.to_dict())
+        _refuse_dropped_films(folder, inputs.manifest)
+        _remove_leftovers(folder)
+        with ray_pool(config, options, out.absolute()) as pool:
+            first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
+            extraction = _record_config(folder, config, described)
+            embeddings = _prepare_sentences(pool, first, inputs.manifest)
+            books = Accounts(folder, inputs.manifest)
+            todo = _unfinished(folder, inputs.manifest, extraction, options, books)
+            write_snapshot(folder, inputs)
+
+            def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[Film, set[int]]:
+                film = _film(movie, probe, grid, config, extraction, embeddings)
+                finished = FinishedWindows(folder, film, options.retry_failed)
+                return film, set(film.planned()) - finished.indices()
+
+            progress = Progress(listener=listener, on_film=lambda movie_id: books.update(movie_id, progress))
+            progress.now.films = len(inputs.manifest.movies)
+            progress.failed_films.update(books.unreadable)
+            progress.now.films_failed = len(books.unreadable)
+            progress.now.films_skipped = len(inputs.manifest.movies) - len(todo) - len(books.unreadable)
+            progress.now.films_done = progress.now.films_skipped
+            progress.start()
+
+            def welcome(other: dict[str, Any]) -> None:
+                _refuse(
+                    folder,
+                    _differences(described["models"], other["models"]),
+                    "the same weights in all workers",
+                )
+
+            scheduler = Scheduler(pool, config, options, progress, open_film, welcome)
+            scheduler.run(iter(todo))
+            progress.tick(force=True)
+            ratios = ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
+        _remove_leftovers(folder)
+        report = speed_report(progress, pool.layout, ratios)
+        if report["frames"] or not folder.report.exists():  # a rerun with nothing to do has no speed to tell
+            write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
+        books.write(progress)
+    return books.summary(progress, report, options.max_failure_rate)
+
+
+# --- before the work
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{name}.{k}".strip("."))]
+    return [] if old == new else [f"{name} was {old!r}, now {new!r}"]
+
+
+def _refuse(folder: FeaturesFolder, differences: list[str], remedy: str) -> None:
+    if differences:
+        raise InputError([Problem(folder.root, f"{remedy}: {difference}") for difference in differences])
+
+
+def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None:
+    if folder.config.exists():
+        differences = _differences(read_config(folder)["config"], json.loads(json.dumps(config)))
+        _refuse(folder, differences, "the settings that the folder was begun with (or another --out)")
+
+
+def _refuse_dropped_films(folder: FeaturesFolder, manifest: Manifest) -> None:
+    if folder.manifest.exists():
+        now = {movie.movie_id for movie in manifest.movies}
+        dropped = [m.movie_id for m in load_manifest(folder.manifest).movies if m.movie_id not in now]
+        has_shard = [f"film {m} is no longer in the manifest" for m in dropped if folder.shard(m).exists()]
+        _refuse(folder, has_shard, "a manifest with all films that were extracted here (or another --out)")
+
+
+def _remove_leftovers(folder: FeaturesFolder) -> None:
+    """Temporary files of a run, or of a writer within it, that was killed; for when nobody is writing any.
+
+    The lock keeps other runs away.
+    """
+    for temporary in (
+        *folder.root.glob(".*.tmp"),
+        *folder.root.glob("shards/.*.tmp"),
+        *folder.root.glob("parts/*/.*.tmp"),
+    ):
+        temporary.unlink(missing_ok=True)
+
+
+def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[str, Any]) -> dict[str, Any]:
+    """Writes config.json, or checks that the models are those that it names. Returns its contents.
+
+    `first`: what a model worker says of itself; those that join later are held against it.
+    """
+    identity = {"format_version": FORMAT_VERSION, "config": config.to_dict(), "models": first["models"]}
+    record = json.loads(json.dumps({"extraction": content_id(identity), **identity, **first}))
+    if folder.config.exists():
+        old = read_config(folder)
+        _refuse(
+            folder,
+            _differences(old["models"], record["models"]),
+            "the weights that the folder was begun with",
+        )
+        _refuse(
+            folder,
+            _differences(old["format_version"], FORMAT_VERSION, "format_version"),
+            "this version's format",
+        )
+        return {**record, "extraction": old["extraction"]}
+    write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def _prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str, Any]:
+    """Embeddings by sentence, where the encoder has them. Raises InputError for sentences it can't take."""
+    persons = {person.reference: person for person in manifest.persons}
+    try:
+        return ask_all(pool, [worker], "prepare", list(persons), attempts=3)[0]
+    except InputError as error:
+        problems = []
+        for problem in error.problems:
+            person = persons.get(str(problem.value))
+            where = f" (film {person.movie_id}, person {person.person_id})" if person else ""
+            problems.append(
+                replace(problem, file=manifest.path, column="reference", expected=problem.expected + where)
+            )
+        raise InputError(problems) from error
+
+
+def _unfinished(
+    folder: FeaturesFolder,
+    manifest: Manifest,
+    extraction: dict[str, Any],
+    options: RunOptions,
+    books: Accounts,
+) -> list[Movie]:
+    """The films that need work. Raises InputError when some were extracted from other sentences or bytes.
+
+    Reads every shard from end to end: what is damaged somewhere is mended here, or never.
+    """
+    todo, changed = [], []
+    for movie in manifest.movies:
+        try:
+            fingerprint = video_fingerprint(movie.video) if movie.video.is_file() else ""
+        except OSError as error:
+            books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
+            continue
+        path = folder.shard(movie.movie_id)
+        new = movie_identity(extraction["extraction"], fingerprint, movie.persons)
+        try:
+            with Shard(path) as shard, reading(path, "a feature shard"):
+                old = shard.json("identity")
+                same = old == new or (not fingerprint and old["persons"] == new["persons"])
+                damaged = same and any(True for _ in shard_problems(shard, movie, extraction))
+                lost = any(
+                    row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows()
+                )
+        except InputError:  # none yet, or damaged: extracted (again)
+            todo.append(movie)
+            continue
+        if same:
+            if damaged or (lost and fingerprint):
+                todo.append(movie)
+            continue
+        todo.append(movie)
+        changed += [f"film {movie.movie_id}: {d}" for d in _differences(old, new)]
+    if not options.update:
+        _refuse(
+            folder,
+            changed,
+            "the sentences, intervals and films extracted before (--update redoes these films)",
+        )
+    return todo
+
+
+def _film(
+    movie: Movie,
+    probe: Probe,
+    grid: Grid,
+    config: ExtractConfig,
+    extraction: dict[str, Any],
+    embeddings: dict[str, Any],
+) -> Film:
+    height, width = fit_short_side(probe.height, probe.width, config.decode.short_side)
+    return Film(
+        movie_id=movie.movie_id,
+        video=str(movie.video),
+        identity=movie_identity(extraction["extraction"], video_fingerprint(movie.video), movie.persons),
+        config=extraction["config"],
+        models=extraction["models"],
+        versions=extraction["versions"],
+        source={
+            "frames": probe.frames, "height": probe.height, "width": probe.width,
+            "decoded_height": height, "decoded_width": width,
+        },
+        fps=config.decode.fps,
+        window_frames=config.decode.window_frames,
+        time_s=grid.time_s,
+        source_frame=grid.source_frame,
+        persons=movie.persons,
+        feature_shape=tuple(extraction["feature_shape"]),
+        text_embeddings={p.person_id: embeddings[p.reference] for p in movie.persons if p.reference in embeddings},
+    )  # fmt: skip

@@ -1,0 +1,360 @@
+"""The extraction's scheduler: films to spans, spans to windows, windows through decoders, models, writer.
+
+Everything is bounded. A decoder reads one window at a time and waits while enough of them wait for a model,
+or while decoded frames in flight would exceed the memory budget; a model worker has one window at work and
+one waiting, and gets none while the writer is behind; few films are open at once. A window that loses a
+worker is tried again, then recorded as failed; a bad film never stops the others. A worker gets work once it has
+said that it is there, and after a loss once it has said so again: on a node that is gone, that may be never, and the
+others go on without it. Left to others: workers (known only as a `Pool`), files.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rhas.extract.config import ExtractConfig, RunOptions
+from rhas.extract.run.jobs import Job, OpenFilm, Span, one_line, spans_of
+from rhas.extract.run.pool import Pool, WorkerLost
+from rhas.extract.run.progress import Progress
+from rhas.extract.run.workers import ModelReport, ReadReport
+from rhas.manifests.common.errors import RhasError
+from rhas.manifests.shards.format import Film
+from rhas.manifests.tables.manifest import Movie
+
+log = logging.getLogger(__name__)
+
+WINDOWS_PER_MODEL = 2  # one at work, one waiting: the model never waits for the transfer
+READ_AHEAD_PER_MODEL = 2  # decoded windows waiting: more would take memory and save no time
+UNWRITTEN_PER_MODEL = 2  # finished windows waiting for the writer, on average over the model workers
+FILMS_PER_DECODER = 2  # open at once
+SHARED_FROM = 4  # windows left in a span of which an idle decoder may take half
+POLL_S = 0.25
+
+
+class NobodyThere(RhasError):
+    """All workers are gone and none came back; what is finished is kept, the same command goes on from it."""
+
+
+class WriteFailed(RhasError):
+    """The features folder can't be written; the message says why."""
+
+
+@dataclass
+class Pending:
+    """What happens when a ticket is done."""
+
+    done: Callable[[Any], None]
+    lost: Callable[[str], None]
+    failed: Callable[[Exception], None]
+
+
+class Scheduler:
+    """Runs films through a pool. `open_film` turns a probed movie into a film and its unfinished windows.
+
+    `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        config: ExtractConfig,
+        options: RunOptions,
+        progress: Progress,
+        open_film: Callable[[Movie, Any, Any], tuple[Film, set[int]]],
+        welcome: Callable[[Any], None] = lambda described: None,
+    ):
+        self.pool = pool
+        self.config = config
+        self.options = options
+        self.progress = progress
+        self.open_film = open_film
+        self.welcome = welcome
+        self.movies: deque[tuple[Movie, int]] = deque()  # with the number of attempts
+        self.spans: deque[Span] = deque()
+        self.again: deque[Job] = deque()  # windows to read once more
+        self.decoded: deque[Job] = deque()
+        self.pending: dict[Any, Pending] = {}
+        self.idle: deque[Any] = deque()
+        self.there: list[Any] = []  # model workers that have said so
+        self.awaited: set[Any] = set()  # tickets of workers that haven't
+        self.span_of: dict[Any, Span] = {decoder: deque() for decoder in pool.decoders}
+        self.load: dict[Any, int] = dict.fromkeys(pool.models, 0)
+        self.unwritten = self.bytes_in_flight = self.open_films = 0
+
+    def run(self, movies: Iterator[Movie]) -> None:
+        """Works until every movie is sealed or recorded as failed. Raises WriteFailed, NobodyThere."""
+        self.movies.extend((movie, 0) for movie in movies)
+        for decoder in self.pool.decoders:
+            self._await_decoder(decoder)
+        for model in self.pool.models:
+            self._await_model(model)
+        worked = time.monotonic()
+        while self.movies or self.open_films:
+            self._feed_models()  # first: what they take lets decoders read ahead
+            self._feed_decoders()
+            for ticket in self.pool.wait(list(self.pending), POLL_S):
+                self._settle(ticket)
+            if self.pending.keys() - self.awaited:
+                worked = time.monotonic()
+            elif time.monotonic() - worked > self.options.patience_s:
+                raise NobodyThere(f"no worker for {self.options.patience_s:.0f} s; a rerun goes on from here")
+            self.progress.tick()
+        assert not (self.spans or self.again or self.decoded)
+
+    def _settle(self, ticket: Any) -> None:
+        pending = self.pending.pop(ticket)
+        self.awaited.discard(ticket)
+        try:
+            result = self.pool.result(ticket)
+        except WorkerLost as error:
+            pending.lost(str(error))
+        except Exception as error:  # noqa: BLE001  whatever a worker raises concerns its item only
+            pending.failed(error)
+        else:
+            pending.done(result)
+
+    # --- workers
+
+    def _await(self, worker: Any, method: str, joined: Callable[[Any], None]) -> None:
+        """Calls `joined` with the worker's first answer, whenever that comes."""
+
+        def lost(_: str) -> None:
+            self._await(worker, method, joined)
+
+        ticket = self.pool.call(worker, method)
+        self.pending[ticket] = Pending(joined, lost, _refuse)
+        self.awaited.add(ticket)
+
+    def _await_model(self, worker: Any) -> None:
+        def joined(described: Any) -> None:
+            self.welcome(described)
+            self.there.append(worker)
+
+        if worker in self.there:
+            self.there.remove(worker)
+        self._await(worker, "describe", joined)
+
+    def _await_decoder(self, decoder: Any) -> None:
+        if span := self.span_of[decoder]:  # which others can read meanwhile
+            self.span_of[decoder] = deque()
+            self.spans.append(span)
+        self._await(decoder, "ready", lambda _: self.idle.append(decoder))
+
+    # --- decoding
+
+    def _feed_decoders(self) -> None:
+        """Gives work to every idle decoder for which there is some, and memory."""
+        waiting = []
+        while self.idle:
+            decoder = self.idle.popleft()
+            if not self._give_work(decoder):
+                waiting.append(decoder)
+        self.idle.extend(waiting)
+
+    def _give_work(self, decoder: Any) -> bool:
+        job = self._next_job(decoder)
+        if job is None:
+            return self._probe_next(decoder)
+        if len(self.decoded) >= READ_AHEAD_PER_MODEL * len(self.there):
+            return False
+        # A window that alone exceeds the budget goes when it is alone.
+        if self.bytes_in_flight and self.bytes_in_flight + job.task.frame_bytes > self.options.memory_bytes:
+            return False
+        self.span_of[decoder].popleft()
+        self._read(decoder, job)
+        return True
+
+    def _next_job(self, decoder: Any) -> Job | None:
+        """The window at the front of the decoder's span, or of its next one."""
+        while True:
+            span = self.span_of[decoder]
+            while span and span[0].film.gave_up:
+                job = span.popleft()
+                self._fail(job, "decode", job.film.gave_up)
+            if span:
+                return span[0]
+            if self.again:
+                self.span_of[decoder] = deque([self.again.popleft()])
+            elif self.spans:
+                self.span_of[decoder] = self.spans.popleft()
+            elif not self._may_probe() and (half := self._half_a_span()):
+                self.span_of[decoder] = half
+            else:
+                return None
+
+    def _half_a_span(self) -> Span:
+        """The second half of the longest span at work: the last film should not keep one decoder only."""
+        longest = max(self.span_of.values(), key=len)
+        half = len(longest) // 2 if len(longest) >= SHARED_FROM else 0
+        return deque(reversed([longest.pop() for _ in range(half)]))
+
+    def _may_probe(self) -> bool:
+        """Whether a film is left, and so few are open that every decoder's next span is not yet certain."""
+        return bool(self.movies) and self.open_films < FILMS_PER_DECODER * len(self.pool.decoders)
+
+    def _probe_next(self, decoder: Any) -> bool:
+        if not self._may_probe():
+            return False
+        movie, attempts = self.movies.popleft()
+        self.open_films += 1
+
+        def done(result: tuple[Any, Any]) -> None:
+            self.idle.append(decoder)
+            try:
+                film, todo = self.open_film(movie, *result)
+                opened = OpenFilm(film, set(todo))
+                spans = spans_of(opened, self.config, self.options.span_windows)
+            except Exception as error:  # noqa: BLE001  as with workers: it concerns this film only
+                self._fail_film(movie, one_line(error))
+                return
+            self.progress.film_opened(film, opened.todo)
+            self.spans.extend(spans)
+            if not opened.todo:
+                self._seal(opened)
+
+        def lost(reason: str) -> None:
+            self._await_decoder(decoder)
+            if attempts + 1 < self.options.attempts:
+                self.open_films -= 1
+                self.movies.append((movie, attempts + 1))
+            else:
+                self._fail_film(movie, f"{reason} ({attempts + 1} attempts)")
+
+        def failed(error: Exception) -> None:
+            self.idle.append(decoder)
+            self._fail_film(movie, one_line(error))
+
+        self.pending[self.pool.call(decoder, "probe", movie.video)] = Pending(done, lost, failed)
+        return True
+
+    def _read(self, decoder: Any, job: Job) -> None:
+        self.bytes_in_flight += job.task.frame_bytes
+        report, job.frames = self.pool.call_two(decoder, "read", job.task)
+
+        def done(result: ReadReport) -> None:
+            self.idle.append(decoder)
+            job.read = result
+            self.progress.stage("decode", result.seconds)
+            job.film.note(result)
+            self.decoded.append(job)
+
+        def lost(reason: str) -> None:
+            self._await_decoder(decoder)
+            self._retry(job, "decode", reason)
+
+        def failed(error: Exception) -> None:
+            self.idle.append(decoder)
+            self._fail(job, "decode", one_line(error))
+
+        self.pending[report] = Pending(done, lost, failed)
+
+    # --- models
+
+    def _feed_models(self) -> None:
+        while self.decoded and self.unwritten < UNWRITTEN_PER_MODEL * len(self.there):
+            worker = min(self.there, key=lambda w: self.load[w])
+            if self.load[worker] >= WINDOWS_PER_MODEL:
+                return
+            self._encode(worker, self.decoded.popleft())
+
+    def _encode(self, worker: Any, job: Job) -> None:
+        self.load[worker] += 1
+        report, window = self.pool.call_two(worker, "encode", job.task, job.read, job.frames)
+
+        def done(result: ModelReport) -> None:
+            self.load[worker] -= 1
+            self._release(job)
+            self.progress.models(result)
+            self._write(job, window)
+
+        def lost(reason: str) -> None:
+            self.load[worker] -= 1
+            if worker in self.there:
+                self._await_model(worker)
+            self._retry(job, "model", reason)
+
+        def failed(error: Exception) -> None:
+            self.load[worker] -= 1
+            self._fail(job, "model", one_line(error))
+
+        self.pending[report] = Pending(done, lost, failed)
+
+    # --- writing
+
+    def _write(self, job: Job, window: Any, again: bool = False) -> None:
+        self.unwritten += 1
+
+        def done(seconds: float) -> None:
+            self.unwritten -= 1
+            self.progress.stage("write", seconds)
+            self.progress.window_done(job.film.film, job.task.index)
+            self._finish(job)
+
+        def lost(reason: str) -> None:
+            self.unwritten -= 1
+            if again:  # from the start: the window itself seems to be lost with the worker that made it
+                self._retry(job, "write", reason)
+            else:
+                self._write(job, window, again=True)
+
+        self.pending[self.pool.call(self.pool.writer, "write", window)] = Pending(done, lost, _stop)
+
+    def _seal(self, opened: OpenFilm, attempts: int = 0) -> None:
+        def done(seconds: float) -> None:
+            self.progress.stage("write", seconds)
+            self.open_films -= 1
+            self.progress.film_done(opened.film)
+
+        def lost(reason: str) -> None:
+            if attempts + 1 >= self.options.attempts:
+                raise WriteFailed(f"{reason} ({attempts + 1} attempts)")
+            self._seal(opened, attempts + 1)
+
+        ticket = self.pool.call(self.pool.writer, "seal", opened.film, opened.failed)
+        self.pending[ticket] = Pending(done, lost, _stop)
+
+    # --- outcomes
+
+    def _release(self, job: Job) -> None:
+        if job.frames is not None:
+            self.bytes_in_flight -= job.task.frame_bytes
+            job.frames = None
+
+    def _retry(self, job: Job, stage: str, reason: str) -> None:
+        self._release(job)
+        job.attempts += 1
+        if job.attempts < self.options.attempts:
+            log.warning("%s window %d: %s, trying again", job.task.movie_id, job.task.index, reason)
+            self.again.append(job)
+        else:
+            self._fail(job, stage, f"{reason} ({job.attempts} attempts)")
+
+    def _fail(self, job: Job, stage: str, reason: str) -> None:
+        self._release(job)
+        job.film.failed[job.task.index] = (stage, reason)
+        self.progress.window_failed(job.film.film, job.task.index)
+        self._finish(job)
+
+    def _fail_film(self, movie: Movie, reason: str) -> None:
+        self.open_films -= 1
+        self.progress.film_failed(movie, "probe", reason)
+
+    def _finish(self, job: Job) -> None:
+        job.film.todo.discard(job.task.index)
+        if not job.film.todo:
+            self._seal(job.film)
+
+
+def _refuse(error: Exception) -> None:
+    """A worker that can't begin, such as one that lacks a GPU, is no film's fault."""
+    raise error
+
+
+def _stop(error: Exception) -> None:
+    """A disk that is full or gone concerns every window: stop, so that a rerun can go on from here."""
+    raise WriteFailed(one_line(error)) from error

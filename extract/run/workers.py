@@ -1,0 +1,283 @@
+"""The three kinds of worker of an extraction, as plain classes; `ray_stage` makes actors of them.
+
+`DecodeWorker` runs on a CPU and turns films into frames, `ModelWorker` holds the models on a GPU (or CPUs)
+and turns frames into features, `WriteWorker` is the only one that writes shards. They hold no state that a
+restart would lose.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rhas.extract.config import DecodeConfig, ExtractConfig
+from rhas.extract.decode.process import DecoderProcess, Probe, fit_short_side
+from rhas.extract.decode.sampling import Grid, sample
+from rhas.extract.decode.windows import WindowDecoder, WindowFrames
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.format import Film, Window, failed_window, write_part, write_shard
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.resume import FinishedWindows
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.manifest import Person
+
+if TYPE_CHECKING:  # torch takes seconds to import, and decoders don't need it
+    from rhas.extract.encode.windows import OnePass
+
+PACKAGES = ("rhas", "torch", "transformers", "groundingdino-py", "decord", "h5py", "numpy")
+
+
+@dataclass(frozen=True)
+class WindowTask:
+    """One window to read and to encode. `source_frame`, `time_s` and `inside` cover lead-in and window: [lead + n]."""
+
+    movie_id: str
+    video: Path
+    index: int
+    start: int
+    stop: int
+    lead: int
+    window_id: str
+    size: tuple[int, int]  # height and width to decode at
+    source_frame: NDArray[np.int64]
+    time_s: NDArray[np.float64]
+    persons: tuple[Person, ...]
+    inside: tuple[NDArray[np.bool_], ...]
+
+    @property
+    def frame_bytes(self) -> int:
+        return len(self.source_frame) * self.size[0] * self.size[1] * 3
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """How reading a window went: frames had of frames wanted, and what stood in the way."""
+
+    ok: int
+    wanted: int
+    reason: str
+    killed: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """How encoding a window went."""
+
+    frames: int
+    ground_s: float
+    encode_s: float
+    busy_s: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of a window, and the seconds per frame that the window took within the run."""
+
+    window: WindowFrames
+    persons: tuple[Person, ...]
+    inside: tuple[NDArray[np.bool_], ...]
+    in_run_s: float
+
+
+class DecodeWorker:
+    """Probes films and reads their windows."""
+
+    def __init__(self, config: DecodeConfig, lead_frames: int, deadline_s: float):
+        self.config = config
+        self.process = DecoderProcess(deadline_s)
+        self.decoder = WindowDecoder(self.process, lead_frames)
+
+    def ready(self) -> None:
+        """Answers once the worker is there."""
+
+    def probe(self, video: Path) -> tuple[Probe, Grid]:
+        """Raises DecodeError for a film that can't be opened."""
+        probe = self.process.probe(video)
+        return probe, sample(probe.start_s, probe.end_s, self.config.fps)
+
+    def read(self, task: WindowTask) -> tuple[ReadReport, WindowFrames]:
+        clock = time.perf_counter()
+        window = self.decoder.read(task.video, task.source_frame, task.start, task.lead, task.size)
+        ok = window.frames.ok[task.lead :]
+        seconds = time.perf_counter() - clock
+        return ReadReport(int(ok.sum()), len(ok), window.frames.reason, window.frames.killed, seconds), window
+
+
+class ModelWorker:
+    """Holds detector and encoder. `device` is `cuda` or `cpu`.
+
+    The models are loaded on first use: so a loading error reaches the caller as what it is, and a restarted
+    worker finds its models again.
+    """
+
+    def __init__(self, config: ExtractConfig, batch: int, device: str):
+        self.config = config
+        self.batch = batch
+        self.device = device
+        self._sample: Sample | None = None
+
+    @cached_property
+    def models(self) -> OnePass:
+        import torch
+
+        from rhas.extract.encode import load_encoder
+        from rhas.extract.encode.windows import OnePass
+        from rhas.extract.ground import load_detector
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError(Problem("--gpus", "workers that see a CUDA device; use --gpus 0 for CPUs"))
+        detector = load_detector(self.config.detector)
+        encoder = load_encoder(self.config.encoder)
+        detector.to(self.device)
+        encoder.to(self.device)
+        return OnePass(detector, encoder, self.config, torch.device(self.device), self.batch)
+
+    def describe(self) -> dict[str, Any]:
+        """What the features depend on besides the configuration, and their shape."""
+        detector, encoder = self.models.detector, self.models.encoder
+        return {
+            "models": {
+                "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
+                "encoder": {"name": self.config.encoder.weights, "hash": encoder.weights_hash},
+            },
+            "feature_shape": list(encoder.feature_shape),
+            "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        }
+
+    def prepare(self, sentences: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Checks that both models can take every sentence; returns the embeddings of those that have one.
+
+        Raises InputError that lists all unusable sentences.
+        """
+        import torch
+
+        self.models.detector.check(sentences)
+        self.models.encoder.check(sentences)
+        embeddings = {}
+        with torch.inference_mode():
+            for sentence in dict.fromkeys(sentences):
+                embedding = self.models.encoder.text_embedding(sentence)
+                if embedding is not None:
+                    embeddings[sentence] = embedding.float().cpu().numpy()
+        return embeddings
+
+    def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
+        """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
+        clock = time.perf_counter()
+        frames = replace(frames, time_s=task.time_s)
+        try:
+            rows, timings = self.models.process(frames, task.persons, task.inside)
+        except RuntimeError as error:
+            if "CUDA error" in str(error):
+                # The device is lost to this process: it would fail all windows, faster than others do them.
+                os._exit(1)
+            raise
+        busy_s = time.perf_counter() - clock
+        lost = read.ok < read.wanted
+        window = Window(
+            movie_id=task.movie_id,
+            index=task.index,
+            start=task.start,
+            stop=task.stop,
+            window_id=task.window_id,
+            persons={i: r for i, r in rows.items() if (r.status != FrameStatus.OUTSIDE).any()},
+            stage="decode" if lost else "",
+            reason=read.reason if lost else "",
+            decoder_messages=frames.frames.messages,
+        )
+        if timings.frames:
+            self._remember(task, frames, busy_s / timings.frames)
+        return ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s), window
+
+    def _remember(self, task: WindowTask, window: WindowFrames, in_run_s: float) -> None:
+        """Keeps a copy of the window's first two batches: the whole window would stay in shared memory."""
+        part = slice(task.lead, task.lead + 2 * self.models.detect_batches.size)
+        ok = window.frames.ok[part].copy()
+        inside = tuple(mask[part] for mask in task.inside)
+        if (np.any(inside, axis=0) & ok).any():
+            frames = replace(window.frames, pixels=window.frames.pixels[part].copy(), ok=ok)
+            sample = WindowFrames(frames, lead=0, time_s=task.time_s[part])
+            self._sample = Sample(sample, task.persons, inside, in_run_s)
+
+    def speed_alone(self) -> float | None:
+        """Speed of the models when fed from memory, over their speed within the run, on the same frames.
+
+        Asked after the run, when nothing else uses the machine. At most two batches are repeated.
+        """
+        if self._sample is None:
+            return None
+        sample = self._sample
+        _, timings = self.models.process(sample.window, sample.persons, sample.inside)
+        return sample.in_run_s * timings.frames / (timings.ground_s + timings.encode_s)
+
+
+class WriteWorker:
+    """Writes parts and shards of one features folder."""
+
+    def __init__(self, root: Path):
+        self.folder = FeaturesFolder(root)
+
+    def write(self, window: Window) -> float:
+        """Seconds it took. Raises OSError for a disk that is full or gone."""
+        clock = time.perf_counter()
+        self._check_root()
+        write_part(self.folder, window)
+        return time.perf_counter() - clock
+
+    def seal(self, film: Film, failed: Mapping[int, tuple[str, str]]) -> float:
+        """Builds the film's shard from its parts and from what an earlier shard holds; removes the parts.
+
+        `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
+        stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took.
+        """
+        clock = time.perf_counter()
+        self._check_root()
+        kept = FinishedWindows(self.folder, film)
+        finished = kept.indices()
+
+        def load(index: int) -> Window:
+            if index in finished:
+                return kept.load(index)
+            return failed_window(film, index, *failed[index])
+
+        write_shard(self.folder, film, load)
+        kept.remove_parts()
+        return time.perf_counter() - clock
+
+    def _check_root(self) -> None:
+        """Where a file system was lost, folders could be made anew, under it."""
+        if not self.folder.root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the features folder is gone", str(self.folder.root))
+
+
+def window_task(
+    film: Film, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
+) -> WindowTask:
+    """The task for one window of a film: which frames to read, who is in it."""
+    start, stop = film.bounds()[index]
+    lead = min(lead_frames, start)
+    return WindowTask(
+        movie_id=film.movie_id,
+        video=Path(film.video),
+        index=index,
+        start=start,
+        stop=stop,
+        lead=lead,
+        window_id=film.window_id(index),
+        size=fit_short_side(film.source["height"], film.source["width"], short_side),
+        source_frame=film.source_frame[start - lead : stop],
+        time_s=film.time_s[start - lead : stop],
+        persons=tuple(persons),
+        inside=tuple(film.inside(p, start - lead, stop) for p in persons),
+    )

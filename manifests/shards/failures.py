@@ -1,0 +1,115 @@
+"""What could not be extracted, and why: `failures.csv`, one row per film or window that lost frames.
+
+Rows of films that gave a shard are derived from it, so that file and shards can't disagree; a film that could
+not be opened at all has no shard and one row without a window. What to do about failures is left to a rerun.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from rhas.manifests.common.errors import Problem
+from rhas.manifests.shards.format import one_line
+from rhas.manifests.shards.reader import Shard
+from rhas.manifests.shards.status import LOST, FrameStatus
+from rhas.manifests.tables import cells
+from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, write_rows
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row. `window` is empty when it concerns the whole film; `frames` counts lost frames over persons."""
+
+    movie_id: str
+    window: int | str
+    start_s: float | str
+    end_s: float | str
+    stage: str  # probe, decode, model, interval
+    reason: str
+    frames: int
+
+    @property
+    def whole_film(self) -> bool:
+        return self.window == "" and self.stage == "probe"
+
+
+COLUMNS = tuple(f.name for f in fields(Failure))
+
+
+def film_failure(movie_id: str, stage: str, reason: str) -> Failure:
+    """A film of which nothing could be read: how many frames are lost is unknown."""
+    return Failure(movie_id, "", "", "", stage, one_line(reason), 0)
+
+
+def shard_failures(shard: Shard) -> list[Failure]:
+    """The windows of a shard that lost frames, and persons whose interval lies outside the film."""
+    persons = [shard.person(person_id) for person_id in shard.person_ids]
+    time_s = shard.file["time_s"][...]
+    found = []
+    for row in shard.windows():
+        start, stop = int(row["start"]), int(row["stop"])
+        lost = sum(int(np.isin(p.status[start:stop], LOST).sum()) for p in persons)
+        if lost:
+            where = (float(time_s[start]), float(time_s[stop - 1]))
+            found.append(
+                Failure(
+                    shard.movie_id,
+                    int(row["index"]),
+                    *where,
+                    one_line(row["stage"]),
+                    one_line(row["reason"]),
+                    lost,
+                )
+            )
+    for person in persons:
+        if (person.status == FrameStatus.OUTSIDE).all():
+            reason = (
+                f"the interval of person {person.person_id} holds no frame; the film has {len(time_s)} frames"
+            )
+            found.append(Failure(shard.movie_id, "", "", "", "interval", reason, 0))
+    return found
+
+
+def write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    """Writes the file atomically; no failures leave a file with just its header."""
+    write_rows(path, COLUMNS, [astuple(f) for f in failures])
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """Raises InputError with all problems of the file."""
+    with suppress(OSError):  # is reported below
+        if path.read_bytes().splitlines() == [",".join(COLUMNS).encode()]:
+            return []
+    problems: list[Problem] = []
+    found = [_failure(row) for row in rows_with_header(path, problems, COLUMNS)]
+    raise_problems(problems)
+    return found
+
+
+def _failure(row: Row) -> Failure:
+    seconds = "a time in seconds, or an empty cell"
+    return Failure(
+        movie_id=cells.identifier(row, "movie_id"),
+        window=_count(row, "window") if row["window"] else "",
+        start_s=cells.number(row, "start_s", seconds, -math.inf, math.inf) if row["start_s"] else "",
+        end_s=cells.number(row, "end_s", seconds, -math.inf, math.inf) if row["end_s"] else "",
+        stage=_message(row, "stage"),
+        reason=_message(row, "reason"),
+        frames=_count(row, "frames"),
+    )
+
+
+def _message(row: Row, column: str) -> str:
+    if row[column] != one_line(row[column]):
+        row.reject(column, "one line of printable text")
+    return row[column]
+
+
+def _count(row: Row, column: str) -> int:
+    return cells.whole_number(row, column, 0)

@@ -1,0 +1,328 @@
+"""The feature shard: one HDF5 file per film. This module defines the format and writes it.
+
+    attributes      format, format_version, movie_id, video, identity (JSON: see rhas.manifests.shards.identity),
+                    config, models (names and weights' hashes), versions (of packages), source (frame count,
+                    height, width, decoded height and width), fps (0: native)   [JSON where structured]
+    time_s          [T] float64   film time of each sample; the film starts at 0
+    source_frame    [T] int64     frame of the film that the sample shows
+    windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
+                    of it could be computed), digest, stage, reason (of lost frames), decoder_messages
+    persons/ID/     attributes reference, start_s, end_s (absent: to the end), split;
+                    text_embedding [F] float32 where the encoder has one
+      holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
+      partial       the same for the person's crop
+      box           [T, 4] float32   x1 y1 x2 y2 as shares of the frame's width and height; NaN without a box
+      score         [T] float32      of the chosen box; NaN unless detected here
+      candidates    [T] uint16       boxes above the threshold after suppression of duplicates
+      status        [T] uint8        rhas.manifests.shards.status.FrameStatus
+
+Features are uncompressed (float16 features do not compress). All series are checksummed per chunk (fletcher32),
+and chunks that no window wrote take no room; a window's digest ties its rows to its id and to what is said of
+it. Files have the layout of HDF5 1.10, which checksums its own structures too, and texts of fixed length.
+
+Nothing is ever changed in place: a window is first a part file of its own, and when a film's windows are done
+its shard is built from them; both are written under a temporary name, flushed to disk and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rhas.manifests.common.atomic import naming, sync
+from rhas.manifests.shards.identity import window_id
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.manifest import Person
+
+FORMAT = "rhas-features"
+FORMAT_VERSION = 1
+CHUNK_ROWS = 256
+CHUNK_BYTES = 1 << 20
+STRUCTURED = ("identity", "config", "models", "versions", "source")
+SERIES = ("holistic", "partial", "box", "score", "candidates", "status")
+WINDOW_COLUMNS: dict[str, type] = {
+    "index": np.int64, "start": np.int64, "stop": np.int64, "id": str, "done": np.bool_, "digest": str,
+    "stage": str, "reason": str, "decoder_messages": np.int64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PersonRows:
+    """One person's rows of a window, as laid out above with T = the window's length n."""
+
+    holistic: NDArray[np.float16]
+    partial: NDArray[np.float16]
+    box: NDArray[np.float32]
+    score: NDArray[np.float32]
+    candidates: NDArray[np.uint16]
+    status: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The finished samples [start, stop) of a film, with the rows of those who are promised in them.
+
+    `stage` and `reason` are empty unless frames were lost; the reason is kept as one line.
+    """
+
+    movie_id: str
+    index: int
+    start: int
+    stop: int
+    window_id: str
+    persons: Mapping[str, PersonRows]
+    stage: str = ""
+    reason: str = ""
+    decoder_messages: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+    @property
+    def done(self) -> bool:
+        """False when nothing of the window could be computed."""
+        nothing = (FrameStatus.FAILED, FrameStatus.OUTSIDE)
+        return any(not np.isin(rows.status, nothing).all() for rows in self.persons.values())
+
+    def digest(self) -> str:
+        """Checksum over ids, messages and the bytes of all arrays."""
+        said = json.dumps([self.window_id, self.stage, self.reason, self.decoder_messages])
+        digest = hashlib.blake2b(said.encode(), digest_size=16)
+        for person_id in sorted(self.persons):
+            digest.update(person_id.encode())
+            for name in SERIES:
+                digest.update(np.ascontiguousarray(getattr(self.persons[person_id], name)).tobytes())
+        return digest.hexdigest()
+
+    def row(self) -> dict[str, Any]:
+        """What is stored of the window besides its persons' rows: WINDOW_COLUMNS."""
+        values = (self.index, self.start, self.stop, self.window_id, self.done, self.digest(), self.stage,
+                  self.reason, self.decoder_messages)  # fmt: skip
+        return dict(zip(WINDOW_COLUMNS, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a shard says of its film as a whole; known before the first window is computed."""
+
+    movie_id: str
+    video: str
+    identity: dict[str, Any]
+    config: dict[str, Any]
+    models: dict[str, Any]
+    versions: dict[str, str]
+    source: dict[str, int]  # frames, height, width, decoded_height, decoded_width
+    fps: float | None
+    window_frames: int
+    time_s: NDArray[np.float64]
+    source_frame: NDArray[np.int64]
+    persons: tuple[Person, ...]
+    feature_shape: tuple[int, ...]
+    text_embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """[start, stop) of every window, whether or not a person is in it."""
+        return [self.bound(index) for index in range(-(-len(self.time_s) // self.window_frames))]
+
+    def bound(self, index: int) -> tuple[int, int]:
+        """[start, stop) of a window."""
+        start = index * self.window_frames
+        return start, min(start + self.window_frames, len(self.time_s))
+
+    def window_id(self, index: int) -> str:
+        return window_id(self.identity, *self.bound(index))
+
+    def inside(self, person: Person, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Which samples of [start, stop) were promised for `person`."""
+        time_s = self.time_s[start:stop]
+        return (time_s >= person.start_s) & (time_s < person.end_s)
+
+    def planned(self) -> dict[int, tuple[Person, ...]]:
+        """Windows in which somebody is promised, and who."""
+        bounds = enumerate(self.bounds())
+        return {index: persons for index, bound in bounds if (persons := self.promised(*bound))}
+
+    def promised(self, start: int, stop: int) -> tuple[Person, ...]:
+        """Who is promised in [start, stop)."""
+        return tuple(p for p in self.persons if self.inside(p, start, stop).any())
+
+
+def one_line(text: str) -> str:
+    """A message as CSV and HDF5 can hold it: control characters and bytes that are no text become spaces."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status: FrameStatus) -> PersonRows:
+    """Rows without features: `status` where the person was promised, OUTSIDE elsewhere."""
+    n = len(inside)
+    return PersonRows(
+        holistic=np.full((n, *feature_shape), np.nan, np.float16),
+        partial=np.full((n, *feature_shape), np.nan, np.float16),
+        box=np.full((n, 4), np.nan, np.float32),
+        score=np.full(n, np.nan, np.float32),
+        candidates=np.zeros(n, np.uint16),
+        status=np.where(inside, status, FrameStatus.OUTSIDE).astype(np.uint8),
+    )
+
+
+def failed_window(film: Film, index: int, stage: str, reason: str) -> Window:
+    """A window of which nothing could be computed."""
+    start, stop = film.bound(index)
+    rows = {
+        p.person_id: empty_rows(film.inside(p, start, stop), film.feature_shape, FrameStatus.FAILED)
+        for p in film.promised(start, stop)
+    }
+    return Window(film.movie_id, index, start, stop, film.window_id(index), rows, stage, reason)
+
+
+def check_window(film: Film, window: Window) -> None:
+    """Raises ValueError unless `window` is one of the film's, with rows of those promised in it and no others."""
+    got, expected = _outline(window), _outline(failed_window(film, window.index, "", ""))
+    if got != expected:
+        raise ValueError(f"window {window.index} of film {film.movie_id}: {got = }, {expected = }")
+
+
+def _outline(window: Window) -> tuple[Any, ...]:
+    """Which window it is, and the form of its rows."""
+    forms = {p: [(a.dtype.name, a.shape) for a in vars(rows).values()] for p, rows in window.persons.items()}
+    return window.window_id, window.start, window.stop, forms
+
+
+class _Disk(io.FileIO):
+    """A file for HDF5 to write to that seems never full: HDF5 crashes where a write fails. `check` tells."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while len(left) and self.error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raises the OSError that HDF5 wasn't told of."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def _written_atomically(path: Path) -> Iterator[tuple[h5py.File, _Disk]]:
+    """An HDF5 file that appears under `path` complete and on disk, or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with naming(path):
+        _make_folder(path.parent)
+        try:
+            with _Disk(temporary, "w+") as disk:
+                with h5py.File(disk, "w", libver=("v110", "v110")) as file:
+                    yield file, disk
+                disk.check()
+                os.fsync(disk.fileno())
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Creates a folder and those above it, each on disk before anything is put into it."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir()
+        sync(path.parent)
+
+
+def write_part(folder: FeaturesFolder, window: Window) -> None:
+    """Stores a finished window. Writing the same window twice leaves one."""
+    with _written_atomically(folder.part(window.movie_id, window.index, window.window_id)) as (file, _):
+        _describe(file, movie_id=window.movie_id, **window.row())
+        persons = file.create_group("persons")
+        for person_id, rows in window.persons.items():
+            group = persons.create_group(person_id)
+            for name in SERIES:
+                group.create_dataset(name, data=getattr(rows, name), fletcher32=True)
+
+
+def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window]) -> None:
+    """Builds a film's shard, asking `load` for every planned window in turn: memory stays that of one window.
+
+    `load` returns `failed_window(…)` where nothing could be computed. A window of another film is a ValueError.
+    """
+    with _written_atomically(folder.shard(film.movie_id)) as (file, disk):
+        _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=film.movie_id)
+        _describe(file, video=film.video, fps=film.fps or 0.0)
+        _describe(file, **{name: json.dumps(getattr(film, name)) for name in STRUCTURED})
+        file.create_dataset("time_s", data=film.time_s, fletcher32=True)
+        file.create_dataset("source_frame", data=film.source_frame, fletcher32=True)
+        persons = file.create_group("persons")
+        for person in film.persons:
+            _create_person(persons.create_group(person.person_id), film, person)
+        table = []
+        for window in map(load, film.planned()):
+            check_window(film, window)
+            for person_id, rows in window.persons.items():
+                for name in SERIES:
+                    series, values = persons[person_id][name], getattr(rows, name)
+                    # What is never written takes no room, and reads as the fill value: NaN.
+                    if values.tobytes() != np.full_like(values, series.fillvalue).tobytes():
+                        series[window.start : window.stop] = values
+            disk.check()
+            table.append(window.row())
+        _create_table(file.create_group("windows"), table)
+
+
+def _create_person(group: h5py.Group, film: Film, person: Person) -> None:
+    end_s = person.end_s if np.isfinite(person.end_s) else None
+    _describe(group, reference=person.reference, start_s=person.start_s, end_s=end_s, split=person.split)
+    if (embedding := film.text_embeddings.get(person.person_id)) is not None:
+        group.create_dataset("text_embedding", data=embedding.astype(np.float32), fletcher32=True)
+    samples = len(film.time_s)
+    for name, fill in vars(empty_rows(np.zeros(1, bool), film.feature_shape, FrameStatus.OUTSIDE)).items():
+        chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // fill.nbytes, samples))
+        group.create_dataset(
+            name, (samples, *fill.shape[1:]), fill.dtype, fillvalue=fill.flat[0], fletcher32=True,
+            chunks=(chunk, *fill.shape[1:]) if samples else True,
+        )  # fmt: skip
+
+
+def _create_table(group: h5py.Group, rows: Sequence[dict[str, Any]]) -> None:
+    for name, kind in WINDOW_COLUMNS.items():
+        column = [row[name].encode() if kind is str else row[name] for row in rows]
+        dtype = _text_dtype(column) if kind is str else np.dtype(kind)
+        group.create_dataset(name, data=np.array(column, dtype), fletcher32=True)
+
+
+def _describe(group: h5py.Group, **values: str | float | None) -> None:
+    """Sets attributes, leaving out those that are None."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            group.attrs.create(name, value.encode(), dtype=_text_dtype([value.encode()]))
+        elif value is not None:
+            group.attrs[name] = value
+
+
+def _text_dtype(texts: Sequence[bytes]) -> np.dtype:
+    """Room for the longest. HDF5 keeps texts of varying length where damage goes unnoticed or hangs readers."""
+    return h5py.string_dtype("utf-8", max([1, *map(len, texts)]))

@@ -1,0 +1,69 @@
+"""Where things lie in a features folder.
+
+features/
+  config.json      what was extracted with what; a rerun with anything else is refused
+  manifest.csv     snapshot of the manifest (labels.csv and actions.csv beside it, labels if given)
+  splits.csv       folds of a data set that was imported, for cross-validation (see rhas.manifests.tables.folds)
+  shards/ID.h5     one finished film: the features of all its referred persons
+  parts/ID/*.h5    finished windows of films in progress; gone once the film's shard is there
+  failures.csv     what could not be done, and why
+  report.json      speed of the last run
+  lock             held by the run that writes here
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FeaturesFolder:
+    """Paths below a features folder. Film ids are file names: the manifest admits only safe ones."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.csv"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "labels.csv"
+
+    @property
+    def actions(self) -> Path:
+        return self.root / "actions.csv"
+
+    @property
+    def folds(self) -> Path:
+        return self.root / "splits.csv"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    def shard(self, movie_id: str) -> Path:
+        return self.shards / f"{movie_id}.h5"
+
+    def parts(self, movie_id: str) -> Path:
+        return self.root / "parts" / movie_id
+
+    def part(self, movie_id: str, index: int, window_id: str) -> Path:
+        return self.parts(movie_id) / f"{index:06d}-{window_id}.h5"

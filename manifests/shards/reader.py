@@ -1,0 +1,270 @@
+"""Reading feature shards: what is there, and one person's whole series, lazily and in order.
+
+    reader = FeaturesReader(Path("features"))
+    series = reader.person("film_1", "p1")
+    series.time_s, series.status          # [T]
+    series.holistic[1000:4000]            # reads just these rows, float16, NaN where status promises none
+
+In: a features folder, a shard or a part. Out: series and windows; whatever else a file may be, damaged, foreign
+or hostile, becomes an `InputError` that names it. Whether a shard is true to its manifest is left to `verify`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.format import (
+    FORMAT,
+    FORMAT_VERSION,
+    SERIES,
+    STRUCTURED,
+    WINDOW_COLUMNS,
+    PersonRows,
+    Window,
+    empty_rows,
+)
+from rhas.manifests.shards.identity import content_id
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.schema import Storage
+from rhas.manifests.shards.status import FrameStatus
+
+BLANK_BYTES = 1 << 30  # of rows without features that are read at once
+ATTRIBUTES = ("movie_id", "video", "fps", *STRUCTURED)
+# HDF5 has no error of its own, and what a damaged or foreign file holds may be of any type and size.
+_DAMAGE = (
+    OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+)  # fmt: skip
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Makes an InputError, naming the file and `what`, of all that reading a damaged file may raise."""
+    try:
+        yield
+    except _DAMAGE as error:
+        message = f"{what} that can be read ({type(error).__name__}: {error})"
+        raise InputError(Problem(path, message)) from error
+
+
+def read_part(path: Path) -> Window:
+    """The window stored in a part file. Raises InputError when it is damaged."""
+    with reading(path, "the part of a window"), h5py.File(path, "r", locking=False) as file:
+        Storage(file, path).check_part()
+        persons = {
+            person_id: PersonRows(**{name: group[name][...] for name in SERIES})
+            for person_id, group in file["persons"].items()
+        }
+        row = {name: attribute(file, name, kind) for name, kind in WINDOW_COLUMNS.items()}
+        return _window(attribute(file, "movie_id", str), row, persons)
+
+
+def _window(movie_id: str, row: dict[str, Any], persons: dict[str, PersonRows]) -> Window:
+    """Raises ValueError unless rows and window are what they were when the digest was taken."""
+    window = Window(
+        movie_id=movie_id,
+        index=int(row["index"]),
+        start=int(row["start"]),
+        stop=int(row["stop"]),
+        window_id=row["id"],
+        persons=persons,
+        stage=row["stage"],
+        reason=row["reason"],
+        decoder_messages=int(row["decoder_messages"]),
+    )
+    if window.row() != row:
+        raise ValueError("the checksum does not match the contents")
+    return window
+
+
+class PersonSeries:
+    """One referred person's series over the samples of a film; rows are read from disk when sliced.
+
+    The shard's file stays open as long as the series is in use. Slicing a damaged chunk raises OSError.
+    """
+
+    def __init__(self, movie_id: str, person_id: str, file: h5py.File):
+        group = file[f"persons/{person_id}"]
+        self.movie_id = movie_id
+        self.person_id = person_id
+        self.reference = attribute(group, "reference", str)
+        self.split = attribute(group, "split", str) if "split" in group.attrs else None
+        self.time_s: NDArray[np.float64] = file["time_s"][...]
+        self.source_frame: NDArray[np.int64] = file["source_frame"][...]
+        self.status: NDArray[np.uint8] = group["status"][...]
+        self.holistic: h5py.Dataset = group["holistic"]  # [T, F] or [T, 32, F] float16
+        self.partial: h5py.Dataset = group["partial"]
+        self.box: h5py.Dataset = group["box"]  # [T, 4] float32, shares of width and height
+        self.score: h5py.Dataset = group["score"]
+        self.candidates: h5py.Dataset = group["candidates"]
+        embedding = group.get("text_embedding")
+        self.text_embedding: NDArray[np.float32] | None = None if embedding is None else embedding[...]
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+class Shard:
+    """An open shard file. Raises InputError, naming the file, for anything that is not one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with reading(path, "a feature shard"):
+            self.file = h5py.File(path, "r", locking=False)
+            try:
+                self._check()
+            except BaseException:
+                self.file.close()
+                raise
+
+    def _check(self) -> None:
+        attrs = self.file.attrs
+        form = attribute(self.file, "format", str) if "format" in attrs else None
+        if form != FORMAT:
+            raise InputError(Problem(self.path, f"an HDF5 file of format {FORMAT}", value=form or "none"))
+        version = attribute(self.file, "format_version", np.int64) if "format_version" in attrs else "none"
+        if version != FORMAT_VERSION:
+            raise InputError(Problem(self.path, f"format version {FORMAT_VERSION}", value=version))
+        if lacking := [name for name in ATTRIBUTES if name not in attrs]:
+            raise InputError(Problem(self.path, f"a complete shard; it lacks {', '.join(lacking)}"))
+        Storage(self.file, self.path).check_shard()
+        for name in ("time_s", "source_frame", *(f"windows/{column}" for column in WINDOW_COLUMNS)):
+            if self.file[name].ndim != 1:
+                raise InputError(
+                    Problem(self.path, f"{name} to be of one dimension", value=self.file[name].shape)
+                )
+        for person_id in self.person_ids:
+            self._check_form(person_id)
+
+    def _check_form(self, person_id: str) -> None:
+        """Series of a film are of one length, and of the shapes that `rhas.manifests.shards.format` names."""
+        group = self.file[f"persons/{person_id}"]
+        samples = len(self.file["time_s"])
+        template = empty_rows(np.zeros(0, bool), group["holistic"].shape[1:], FrameStatus.OUTSIDE)
+        for name in SERIES:
+            shape = (samples, *getattr(template, name).shape[1:])
+            if group[name].shape != shape:
+                expected = f"{name} of person {person_id} to be of shape {shape}"
+                raise InputError(Problem(self.path, expected, value=group[name].shape))
+        if (text := group.get("text_embedding")) is not None and text.ndim != 1:
+            expected = f"the text embedding of person {person_id} to be one row of numbers"
+            raise InputError(Problem(self.path, expected, value=text.shape))
+
+    def __enter__(self) -> Shard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    @property
+    def movie_id(self) -> str:
+        return attribute(self.file, "movie_id", str)
+
+    @property
+    def video(self) -> Path:
+        """Where the film was when it was extracted."""
+        return Path(attribute(self.file, "video", str))
+
+    @property
+    def fps(self) -> float | None:
+        return float(attribute(self.file, "fps", np.float64)) or None
+
+    def json(self, name: str) -> dict[str, Any]:
+        """One of the structured attributes: identity, config, models, versions, source."""
+        with reading(self.path, f"an attribute {name}"):
+            value = json.loads(attribute(self.file, name, str))
+            if not isinstance(value, dict):
+                raise ValueError(f"not a JSON object but {type(value).__name__}")
+            return value
+
+    @property
+    def person_ids(self) -> list[str]:
+        return list(self.file["persons"])
+
+    def person(self, person_id: str) -> PersonSeries:
+        if person_id not in self.file["persons"]:
+            known = f"one of {', '.join(self.person_ids)}"
+            raise InputError(Problem(self.path, known, column="person_id", value=person_id))
+        with reading(self.path, f"series of person {person_id}"):
+            return PersonSeries(self.movie_id, person_id, self.file)
+
+    def windows(self) -> list[dict[str, Any]]:
+        """The window table, one mapping of WINDOW_COLUMNS per row."""
+        with reading(self.path, "a table of windows"):
+            table = self.file["windows"]
+            columns = [
+                (table[name].asstr() if kind is str else table[name])[...].tolist()
+                for name, kind in WINDOW_COLUMNS.items()
+            ]
+            return [dict(zip(WINDOW_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def window(self, row: dict[str, Any]) -> Window:
+        """The stored rows behind a row of the window table: of those persons that are promised in it."""
+        start, stop = row["start"], row["stop"]
+        persons = {}
+        with reading(self.path, f"window {row['index']} (samples {start} to {stop})"):
+            if not 0 <= start < stop <= len(self.file["time_s"]):
+                raise ValueError("the film has no such samples")
+            for person_id in self.person_ids:
+                group = self.file[f"persons/{person_id}"]
+                if group["status"][start:stop].any():
+                    row_bytes = sum(group[name].nbytes // len(group[name]) for name in SERIES)
+                    # Rows without features take no room in the file, but they do when they are read.
+                    if row_bytes * (stop - start) > 2 * self.path.stat().st_size + BLANK_BYTES:
+                        raise ValueError("the file is too small to hold them")
+                    persons[person_id] = PersonRows(**{name: group[name][start:stop] for name in SERIES})
+            return _window(self.movie_id, row, persons)
+
+
+class FeaturesReader:
+    """All finished shards of a features folder."""
+
+    def __init__(self, root: Path):
+        self.folder = FeaturesFolder(root)
+        if not self.folder.config.is_file():
+            expected = "a features folder written by `rhas extract` (config.json is not there)"
+            raise InputError(Problem(root, expected))
+
+    @property
+    def movie_ids(self) -> list[str]:
+        return sorted(p.stem for p in self.folder.shards.glob("*.h5") if not p.name.startswith("."))
+
+    def shard(self, movie_id: str) -> Shard:
+        return Shard(self.folder.shard(movie_id))
+
+    def person(self, movie_id: str, person_id: str) -> PersonSeries:
+        return self.shard(movie_id).person(person_id)
+
+    def digest(self) -> str:
+        """What identifies all that can be learned here: manifest, labels, folds, and every window's checksum."""
+        files = (self.folder.manifest, self.folder.labels, self.folder.actions, self.folder.folds)
+        texts = {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}
+        windows = {}
+        for movie_id in self.movie_ids:
+            with self.shard(movie_id) as shard:
+                windows[movie_id] = [row["digest"] for row in shard.windows()]
+        return content_id([texts, windows])
+
+    def persons(self) -> Iterator[PersonSeries]:
+        """The series of everyone, film by film; who keeps them all keeps as many files open as there are films."""
+        for movie_id in self.movie_ids:
+            shard = self.shard(movie_id)
+            for person_id in shard.person_ids:
+                yield shard.person(person_id)
+
+
+def attribute(group: h5py.Group, name: str, kind: type) -> Any:
+    """A single value. Raises TypeError, before it is read, for one of another type; texts are of fixed length."""
+    form = group.attrs.get_id(name)
+    if form.shape != () or not (form.dtype.kind == "S" if kind is str else form.dtype == kind):
+        raise TypeError(f"attribute {name} is {form.dtype} {form.shape}")
+    value = group.attrs[name]
+    return value.decode() if kind is str else value

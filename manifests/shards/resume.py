@@ -1,0 +1,85 @@
+"""What earlier work on a film left behind: finished windows in parts and in an existing shard.
+
+In: a features folder and a film. Out: its finished windows, and on request a folder without its parts. A
+window counts as finished when it carries the very id that it would get now, so nothing that was computed with
+other settings is ever taken over. Damaged windows don't count, and damaged parts are removed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.format import Film, Window, check_window
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard, read_part
+
+
+class FinishedWindows:
+    """The finished windows of `film`. With `retry_failed`, windows with lost frames don't count.
+
+    Every window is read once to see that it can be, so that sealing the film later doesn't fail.
+    """
+
+    def __init__(self, folder: FeaturesFolder, film: Film, retry_failed: bool = False):
+        self.folder = folder
+        self.film = film
+        self.retry_failed = retry_failed
+        planned = film.planned()
+        self._rows: dict[int, dict[str, Any]] = {}  # of the existing shard's window table
+        with suppress(InputError), Shard(folder.shard(film.movie_id)) as shard:  # none yet, or not readable
+            for row in shard.windows():
+                if row["index"] in planned and self._kept(shard, row):
+                    self._rows[row["index"]] = row
+        self._parts = {index for index in planned if self._usable(index)}
+
+    def indices(self) -> set[int]:
+        return self._parts | set(self._rows)
+
+    def load(self, index: int) -> Window:
+        """Raises KeyError for a window that is not finished."""
+        if index in self._parts:
+            return read_part(self._part(index))
+        row = self._rows[index]
+        with Shard(self.folder.shard(self.film.movie_id)) as shard:
+            return shard.window(row)
+
+    def remove_parts(self) -> None:
+        """Removes all parts of the film, also those of other settings."""
+        parts = self.folder.parts(self.film.movie_id)
+        for path in parts.glob("*"):
+            path.unlink()
+        for emptied in (parts, parts.parent):
+            if emptied.is_dir() and not any(emptied.iterdir()):
+                emptied.rmdir()
+
+    def _part(self, index: int) -> Path:
+        return self.folder.part(self.film.movie_id, index, self.film.window_id(index))
+
+    def _kept(self, shard: Shard, row: dict[str, Any]) -> bool:
+        """Whether a window of the existing shard needs no work."""
+        if row["id"] != self.film.window_id(row["index"]):
+            return False
+        try:
+            return self._counts(row["index"], shard.window(row))
+        except (InputError, ValueError):
+            return False
+
+    def _usable(self, index: int) -> bool:
+        path = self._part(index)
+        if not path.exists():
+            return False
+        try:
+            return self._counts(index, read_part(path))
+        except (InputError, ValueError):
+            path.unlink()
+            return False
+
+    def _counts(self, index: int, window: Window) -> bool:
+        """Raises ValueError for a window that is not this one of this film's."""
+        if window.index != index:  # a part under the name of another
+            raise ValueError(f"window {window.index} in place of {index}")
+        check_window(self.film, window)
+        return window.done and not (self.retry_failed and window.reason)

@@ -1,0 +1,5 @@
+"""What users hand in, as tables: read strictly, every problem told with its row.
+
+- `manifest`, `labels`, `vocabulary`, `boxes`, `folds`: a file each; `inputs`: those of one extraction together
+- `csvfile`: rows and their problems; `cells`: what a single cell may hold
+"""

@@ -1,0 +1,71 @@
+"""The actions that can be told apart, in the order of their class indices.
+
+In: a CSV with a column `action`, one action per row; without a file of one's own, the 137 actions of RHAS133
+that are packaged here. Out: a `Vocabulary`. Other columns are ignored, except that a column `index` has to
+count the rows from 1, because a file whose index and order disagree would be read wrongly one way or the
+other. Which index means what to a model is left to `train`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rhas.manifests.common.errors import Problem
+from rhas.manifests.tables import cells
+from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, write_rows
+
+ABSENT = "N/A"  # in labels: the person is not in the picture; therefore never an action
+MAX_ACTION_CHARS = 200
+RHAS133_ACTIONS = Path(__file__).with_name("rhas133_actions.csv")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names of the actions; the place of a name is its class index, from 0."""
+
+    actions: tuple[str, ...]
+
+    def index(self, action: str) -> int:
+        """Class index of an action; `KeyError` if there is no such action."""
+        return self._indices[action]
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def __contains__(self, action: object) -> bool:
+        return action in self._indices
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {action: index for index, action in enumerate(self.actions)}
+
+
+def load_vocabulary(path: Path | None = None) -> Vocabulary:
+    """Read a vocabulary, by default that of RHAS133; raises `InputError` with all problems of the file."""
+    problems: list[Problem] = []
+    file = RHAS133_ACTIONS if path is None else path
+    first_rows: dict[str, int] = {}
+    rows = rows_with_header(file, problems, required=("action",), others_allowed=True)
+    for position, row in enumerate(rows, start=1):
+        action = _action(row)
+        first = first_rows.setdefault(action, row.number)
+        if first != row.number and row.sound("action"):
+            row.reject("action", f"each action once; row {first} has it already")
+        if "index" in row.cells and row["index"] != str(position):
+            row.reject("index", f"{position}, as the rows are counted")
+    raise_problems(problems)
+    return Vocabulary(tuple(first_rows))
+
+
+def _action(row: Row) -> str:
+    action = cells.name(row, "action", MAX_ACTION_CHARS)
+    if action.upper() == ABSENT:
+        row.reject("action", f"an action; {ABSENT} is reserved for labels where the person is absent")
+    return action
+
+
+def write_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
+    """Write the actions atomically, so that loading the file gives the same vocabulary."""
+    write_rows(path, ("index", "action"), enumerate(vocabulary.actions, start=1))

@@ -1,0 +1,111 @@
+"""`rhas benchmark`: each run in a process of its own, so that its memory is its own and a crash ends it alone.
+
+python -m rhas.pipeline.programs.benchmark SHARDS RUN     # one run: trained, measured and its cost written
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rhas.extract.run.accounts import EXIT_SOME_FAILED
+from rhas.manifests.common.atomic import remove_leftovers
+from rhas.manifests.common.lock import locked
+from rhas.manifests.common.processes import die_with_parent
+from rhas.pipeline.views.display import make_console
+from rhas.train.benchmark.plan import System, Trial, TrialFolder, begin, load_systems, systems_of, trials
+from rhas.train.benchmark.results import gather
+from rhas.train.benchmark.tables import write_tables
+from rhas.train.config import load_config
+
+
+def run_benchmark(
+    shards: Path,
+    out: Path,
+    models: list[str],
+    preset: str | None,
+    config: str,
+    overrides: list[str],
+    seeds: int,
+    folds: Sequence[int] = (),
+) -> int:
+    """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code."""
+    systems = [*systems_of(models), *(load_systems(preset) if preset else [])]
+    planned = trials(systems, load_config(config), overrides, seeds, out, folds)
+    with locked(out / "lock"):
+        remove_leftovers(out)
+        begin(planned, shards, out)
+        return _run_all(shards, out, systems, planned)
+
+
+def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequence[Trial]) -> int:
+    console, failed = make_console(), {}
+    for name in sorted({system.name for system in systems} - {trial.system.name for trial in planned}):
+        console.print(f"{name}: the same as a system before it, not run again", highlight=False)
+    for number, trial in enumerate(planned, start=1):
+        label = f"{number}/{len(planned)} {trial.name}"
+        if trial.done:
+            console.print(f"{label}: done before", highlight=False)
+            continue
+        console.print(f"{label}: training", highlight=False)
+        if error := _run(shards, trial):
+            failed[trial.name] = f"failed: {error}"
+            console.print(f"{label}: failed: {error}", highlight=False, style="red")
+        reached = [t for t in planned if t.done or t.name in failed]
+        write_tables(out, *gather(reached, failed))
+    write_tables(out, *gather(planned, failed))
+    console.print((out / "table.md").read_text(), highlight=False, markup=False)
+    return EXIT_SOME_FAILED if failed else 0
+
+
+def _run(shards: Path, trial: Trial) -> str:
+    """Why it failed, in a line that names its log; empty if it did not."""
+    with trial.folder.log.open("ab") as log:
+        began = log.tell()
+        command = [
+            sys.executable,
+            "-m",
+            "rhas.pipeline.programs.benchmark",
+            str(shards),
+            str(trial.folder.root),
+        ]
+        code = subprocess.run(command, stderr=log).returncode
+    if code == 0 and trial.done:
+        return ""
+    said = trial.folder.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
+    if code < 0:
+        said.append(f"killed by {signal.Signals(-code).name}")
+    return f"{said[-1] if said else f'its process ended with {code}'} ({trial.folder.log})"
+
+
+def _one(shards: Path, folder: TrialFolder) -> None:
+    """Trains and measures the run that `folder` is planned for, from where it was left."""
+    import torch
+
+    from rhas.pipeline.programs.training import train_run
+    from rhas.train.benchmark.cost import CostLog, write_cost
+    from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
+    from rhas.train.runs.run import open_run
+
+    cost = CostLog(folder.steps)
+    train_run(shards, folder.root, str(folder.planned), [], listeners=[cost])
+    training = cost.ended()
+    # The test split is read once, however often a benchmark is interrupted.
+    if "test" not in read_metrics(folder):
+        evaluate_run(folder.root, "test")
+    parameters = sum(p.numel() for p in open_run(folder.root, "cpu").model.parameters())
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    write_cost(folder.cost, parameters, device, training)
+
+
+if __name__ == "__main__":
+    from rhas.manifests.common.errors import RhasError
+
+    die_with_parent()
+    try:
+        _one(Path(sys.argv[1]), TrialFolder(Path(sys.argv[2])))
+    except RhasError as error:
+        sys.exit(str(error))

@@ -1,0 +1,70 @@
+"""`rhas import`: data of others to a manifest and labels, or to a whole features folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rhas.manifests.common.lock import locked
+from rhas.manifests.imports.ava import import_ava
+from rhas.manifests.imports.dataset import ImportedSet, write_dataset
+from rhas.manifests.imports.mstcn import read_mstcn
+from rhas.manifests.imports.rhas133 import Rhas133Options, read_rhas133
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.tables.labels import write_labels
+from rhas.manifests.tables.manifest import write_manifest
+from rhas.manifests.tables.vocabulary import load_vocabulary
+
+
+def import_ava_files(
+    annotations: Path, references: Path, videos: Path, out: Path, actions: Path | None
+) -> str:
+    """Writes OUT/manifest.csv and OUT/labels.csv; returns one line that says what is in them."""
+    found = import_ava(annotations, references, videos, load_vocabulary(actions))
+    out.mkdir(parents=True, exist_ok=True)
+    write_manifest(found.manifest, out / "manifest.csv")
+    write_labels(found.labels, out / "labels.csv")
+    intervals = sum(len(i) for i in found.labels.intervals.values())
+    skipped = (
+        f"; {len(found.skipped)} annotated persons have no sentence and were left out"
+        if found.skipped
+        else ""
+    )
+    films, persons = len(found.manifest.movies), len(found.manifest.persons)
+    return f"{out}: {films} films, {persons} persons, {intervals} intervals{skipped}"
+
+
+def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:
+    """Writes the features folder OUT; returns one line that says what is in it."""
+    return _write(read_mstcn(directory, fps, tolerance), out)
+
+
+def import_rhas133_folder(
+    directory: Path, out: Path, split_names: Sequence[str], actions: Path | None, **options: object
+) -> str:
+    """Writes the features folder OUT; returns one line that says what is in it. `options`: `Rhas133Options`."""
+    splits = {name: side or name for name, _, side in (text.partition("=") for text in split_names)}
+    chosen = Rhas133Options(splits, **options)  # type: ignore[arg-type]
+    return _write(read_rhas133(directory, chosen, load_vocabulary(actions)), out)
+
+
+def _write(imported: ImportedSet, out: Path) -> str:
+    from rich.progress import Progress
+
+    from rhas.pipeline.views.display import make_console
+
+    console = make_console()
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with locked(FeaturesFolder(out).lock), bar as progress:
+        task = progress.add_task(f"writing {out}", total=len(imported.films))
+        written = write_dataset(
+            FeaturesFolder(out), imported, lambda n, _: progress.update(task, completed=n)
+        )
+    parts = [
+        f"{written.films} films ({written.skipped} were there already)",
+        f"{written.intervals} intervals",
+        *([f"{len(imported.folds)} folds"] if imported.folds else []),
+        *([f"{written.cut} films cut to the shorter of their files"] if written.cut else []),
+        *([f"{written.without_partial} without partial features"] if written.without_partial else []),
+    ]
+    return f"{out}: {', '.join(parts)}"

@@ -1,0 +1,106 @@
+"""`rhas train` and `rhas predict`: stage 2 as a user sees it, and both stages together on a new film."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from rhas.extract.config import RunOptions, config_from_dict
+from rhas.extract.run.run import extract
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.tables.inputs import Inputs
+from rhas.manifests.tables.manifest import Manifest, Movie, Person
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.pipeline.views.display import live, make_console
+from rhas.train.config import load_config
+from rhas.train.evaluation.results import tau_text
+from rhas.train.fitting.loop import Listener, Step, Validation
+from rhas.train.fitting.training import train
+from rhas.train.runs.run import RunFolder, read_json
+from rhas.train.scoring.prediction import predict_run
+
+
+class LiveTraining(Listener):
+    """A bar of steps with the loss, and a line for each validation."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.task: TaskID | None = None
+
+    def started(self, step: int, steps: int) -> None:
+        self.task = self.progress.add_task("training", total=steps, completed=step)
+
+    def stepped(self, step: Step) -> None:
+        assert self.task is not None
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        self.progress.update(self.task, completed=step.step, description=f"epoch {step.epoch}  {losses}")
+
+    def validated(self, validation: Validation, best: bool) -> None:
+        mark = "  best so far" if best else ""
+        self.progress.console.print(
+            f"epoch {validation.epoch}: validation macro F1@50 {validation.f1_macro_50:.1f} "
+            f"at τ {tau_text(validation.tau)}{mark}",
+            highlight=False,
+        )
+
+
+def train_run(
+    shards: Path,
+    out: Path,
+    preset: str,
+    overrides: list[str],
+    gpus: int | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    listeners: Sequence[Listener] = (),
+) -> None:
+    """Trains, showing how it goes: in this process, or through Ray on several GPUs or CPU processes."""
+    config = load_config(preset, overrides)
+    console = make_console()
+    columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        told = [LiveTraining(progress), *listeners]
+        if gpus is None and workers is None:
+            best = train(shards, out, config, listeners=told)
+        else:
+            from rhas.train.fitting.ray_train import train_distributed  # Ray starts slowly
+
+            best = train_distributed(shards, out, config, gpus or 0, workers, address, told)
+    console.print(
+        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}; "
+        "`rhas eval` measures the test split",
+        highlight=False,
+    )
+
+
+def predict_shards(run: Path, shards: Path, out: Path, split: str | None) -> int:
+    """Predicts for a features folder; returns the number of segments."""
+    return len(predict_run(run, shards, out, split))
+
+
+def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -> int:
+    """Extracts one person of one film as the run's own data was extracted, then predicts."""
+    if not video.is_file():
+        raise InputError(Problem("--movie", "a film", value=str(video)))
+    data = read_json(RunFolder(run).data)
+    movie = Movie("film", video.absolute(), (Person("film", "person", sentence),))
+    inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
+    config = config_from_dict(data["extraction"], run / "data.json")
+    with live(make_console()) as listener:
+        summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), listener)
+    if not summary.tally.promised - summary.tally.lost:
+        reason = "; ".join(failure.reason for failure in summary.failures)
+        raise InputError(Problem(video, f"a film that can be decoded ({reason})"))
+    return len(predict_run(run, out / "features", out))
+
+
+def seconds_of(text: str, option: str) -> float:
+    """A length of time such as 60s, 1.5min or 90. Raises InputError, naming the option, for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min)?", text.strip())
+    if found is None:
+        raise InputError(Problem(option, "a length of time such as 60s or 1.5min", value=text))
+    return float(found[1]) * (60 if found[2] == "min" else 1)

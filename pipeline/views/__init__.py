@@ -1,0 +1,1 @@
+"""What is printed and drawn: live displays and summaries (`display`), tables of plans and shards, `picture`."""

@@ -1,0 +1,98 @@
+"""The live display of an extraction, and its summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rhas.extract.run.accounts import Summary
+    from rhas.extract.run.progress import Snapshot
+
+LOG_EVERY_S = 30.0  # between lines where there is no terminal to draw on
+SHOWN_FAILURES = 10
+
+
+def make_console() -> Console:
+    """Where commands print. Without a terminal there is no width to keep to, so tables keep theirs."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+def duration(seconds: float | None) -> str:
+    """Hours, minutes and seconds; a dash for what isn't known yet."""
+    return "–" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def _counts(now: Snapshot) -> str:
+    failed = now.films_failed + now.windows_failed
+    return (
+        f"films {now.films_done + now.films_failed}/{now.films}  windows {now.windows_done}/{now.windows}  "
+        f"{now.frames_per_s:.1f} frames/s  left {duration(now.left_s)}  failures {failed}"
+    )
+
+
+@contextmanager
+def live(console: Console) -> Iterator[Callable[[Snapshot], None]]:
+    """A bar on a terminal, a line now and then elsewhere. Yields the function that shows a snapshot."""
+    if not console.is_terminal:
+        last = -LOG_EVERY_S
+
+        def log(now: Snapshot) -> None:
+            nonlocal last
+            if time.monotonic() - last >= LOG_EVERY_S:
+                last = time.monotonic()
+                console.print(_counts(now), highlight=False)
+
+        yield log
+        return
+    with Progress(
+        BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.description}"), console=console
+    ) as bar:
+        task = bar.add_task("starting workers, loading models", total=None)
+
+        def show(now: Snapshot) -> None:
+            current = f"  [dim]{now.current}[/dim]" if now.current else ""
+            bar.update(
+                task, total=now.frames or None, completed=now.frames_done, description=_counts(now) + current
+            )
+
+        yield show
+
+
+def print_summary(console: Console, summary: Summary, out: object) -> None:
+    """What is there now, what failed, how fast it went and what limited it."""
+    tally, report = summary.tally, summary.report
+    table = Table(title=f"{out}", title_justify="left", show_header=False, box=None)
+    table.add_row("films", f"{summary.films - summary.films_failed} done ({summary.films_skipped} by earlier runs), "
+                  f"{summary.films_failed} failed")  # fmt: skip
+    table.add_row("person-frames", f"{tally.promised} promised = {tally.written} written + {tally.missing} person not "
+                  f"found + {tally.lost} lost")  # fmt: skip
+    if report["frames"]:
+        stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stage_s"].items())
+        table.add_row("speed", f"{report['frames_per_s']:.1f} frames/s over {duration(report['elapsed_s'])}")
+        table.add_row("seconds per stage", f"{stages} (limiting: {report['limiting_stage']})")
+        if report["share_of_models_alone"] is not None:
+            table.add_row("models alone", f"{report['models_alone_frames_per_s']:.1f} frames/s fed from memory; "
+                          f"this run reached {report['share_of_models_alone']:.0%} of that")  # fmt: skip
+    console.print(table, highlight=False)
+    for failure in summary.failures[:SHOWN_FAILURES]:
+        window = f" window {failure.window}" if failure.window != "" else ""
+        lost = f" ({failure.frames} frames)" if failure.frames else ""
+        console.print(
+            f"[red]failed[/red] {failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}",
+            highlight=False,
+        )
+    if len(summary.failures) > SHOWN_FAILURES:
+        console.print(
+            f"… and {len(summary.failures) - SHOWN_FAILURES} more in {out}/failures.csv", highlight=False
+        )

@@ -1,0 +1,99 @@
+"""`rhas plan`: the plan as a table, and what it adds up to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from rhas.extract.config import ExtractConfig
+from rhas.extract.plan.forecast import cores_for, forecast
+from rhas.extract.plan.plan import FilmPlan, seconds_like
+from rhas.pipeline.views.display import duration, make_console
+
+CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, for plans without --like
+
+
+def print_plan(
+    films: list[FilmPlan],
+    config: ExtractConfig,
+    gpus: int,
+    like: Path | None,
+    tflops: float,
+    cores: int | None = None,
+) -> int:
+    """Prints the plan. Exit code 0, or 3 when some films can't be opened."""
+    console = make_console()
+    table = Table(
+        "film", "persons", "hours", "size", "frames", "person-frames", "to write", "problem", title="plan"
+    )
+    for film in films:
+        if film.reason:
+            table.add_row(film.movie_id, str(film.persons), *[""] * 5, f"[red]{film.reason}[/red]")
+        else:
+            table.add_row(film.movie_id, str(film.persons), f"{film.hours:.3f}", f"{film.width}×{film.height}",
+                          str(film.frames), str(film.person_frames), decimal(film.bytes))  # fmt: skip
+    console.print(table)
+    frames, bad = sum(f.frames for f in films), [f for f in films if f.reason]
+    rate = f"{config.decode.fps:g} frames/s" if config.decode.fps else "every frame"
+    console.print(
+        f"{len(films)} films, {len(bad)} unreadable, {sum(f.hours for f in films):.2f} hours at {rate}: "
+        f"{frames} frames, {sum(f.person_frames for f in films)} person-frames, "
+        f"{decimal(sum(f.bytes for f in films))} to write",
+        highlight=False,
+    )
+    if like is not None:
+        seconds, source = seconds_like(like, frames, gpus), f"at the speed per worker in {like}"
+    elif config.encoder.weights.startswith("random:tiny"):
+        console.print("time: unknown for the small random models; give --like with an earlier report.json")
+        return 3 if bad else 0
+    elif gpus:
+        _print_forecast(console, films, config, gpus, cores, tflops)
+        return 3 if bad else 0
+    else:
+        workers, tflop = cores or os.cpu_count() or 1, sum(f.tflop for f in films)
+        decode_s = sum(f.decode_core_s for f in films) / workers
+        seconds = tflop / (workers * CPU_TFLOPS) + decode_s  # on the same cores
+        source = (
+            f"{tflop:.0f} TFLOP on {workers} cores at {CPU_TFLOPS:g}, assumed; {duration(decode_s)} to decode"
+        )
+    console.print(f"time: about {duration(seconds)} ({source})", highlight=False)
+    return 3 if bad else 0
+
+
+def _print_forecast(
+    console: Console,
+    films: list[FilmPlan],
+    config: ExtractConfig,
+    gpus: int,
+    cores: int | None,
+    tflops: float,
+) -> None:
+    """Hours on these GPUs, on fewer and on more, and what to add."""
+    window = config.decode.window_frames
+    now = forecast(films, gpus, cores, tflops, window)
+    table = Table("GPUs", "cores", "hours", "limited by", title=f"time at {tflops:g} TFLOP/s a GPU, assumed")
+    for count in sorted({max(1, gpus // 2), gpus, 2 * gpus}):
+        there_cores = None if cores is None else max(count + 1, cores * count // gpus)
+        there = forecast(films, count, there_cores, tflops, window)
+        table.add_row(str(count), str(there.cores), f"{there.seconds / 3600:.2f}", there.limit)
+    console.print(table)
+    enough = cores_for(films, gpus, tflops)
+    console.print(
+        f"time: about {duration(now.seconds)} on {gpus} GPUs and {now.cores} cores", highlight=False
+    )
+    if now.limit == "cores":
+        advice = (
+            f"buy cores: with {enough} instead of {now.cores} the GPUs no longer wait for frames, and it takes "
+            f"{duration(forecast(films, gpus, enough, tflops).models_s)}; extract with --decoders {enough - gpus}"
+        )
+    elif now.limit == "driver":
+        advice = "buy neither: one extraction can't hand out windows faster; split the manifest and run two at a time"
+    else:
+        advice = (
+            f"buy GPUs: {now.cores - enough} of {now.cores} cores are idle; {min(enough, now.cores)} would do"
+        )
+    console.print(advice, highlight=False)

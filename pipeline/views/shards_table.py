@@ -1,0 +1,77 @@
+"""`rhas verify` and `rhas shards`: what a features folder holds, and whether it keeps its promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.statistics import Tally
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.verify import FilmCheck, read_config, verify
+from rhas.pipeline.views.display import make_console
+
+STATUSES = [s for s in FrameStatus if s != FrameStatus.OUTSIDE]
+
+
+def _cells(tally: Tally) -> list[str]:
+    return [str(tally.promised), *(str(tally[s]) for s in STATUSES)]
+
+
+def print_verification(root: Path) -> int:
+    """Prints a row per film and every inconsistency. Exit code 0 when there is none, else 1."""
+    console = make_console()
+    table = Table("film", "promised", *(s.name.lower() for s in STATUSES), "result", title=f"verify {root}")
+    checks: list[FilmCheck] = []
+    for check in verify(root):
+        checks.append(check)
+        failures = f"{len(check.failures)} recorded failures" if check.failures else "ok"
+        result = f"[red]{len(check.problems)} problems[/red]" if check.problems else failures
+        table.add_row(
+            check.movie_id, *(_cells(check.tally) if check.tally else ["–"] * (1 + len(STATUSES))), result
+        )
+    total = Tally.sum(check.tally for check in checks if check.tally)
+    table.add_section()
+    table.add_row("all", *_cells(total), "")
+    console.print(table)
+    problems = [problem for check in checks for problem in check.problems]
+    for problem in problems:
+        console.print(f"[red]problem[/red] {problem}", highlight=False, soft_wrap=True)
+    unread = sum(1 for check in checks if check.tally is None and not check.problems)
+    console.print(
+        f"{total.promised} promised person-frames = {total.written} written + {total.missing} person not found + "
+        f"{total.lost} lost and recorded; {unread} films could not be opened, as recorded in failures.csv",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    console.print(
+        f"{len(problems)} problems"
+        if problems
+        else "clean: every checksum holds, every frame is accounted for"
+    )
+    return 1 if problems else 0
+
+
+def print_shards(root: Path) -> None:
+    """Prints one row per person and the models that the features come from."""
+    console = make_console()
+    reader = FeaturesReader(root)
+    table = Table(
+        "film", "person", "reference", "split", "frames", *(s.name.lower() for s in STATUSES), title=str(root)
+    )
+    total = Tally()
+    for series in reader.persons():
+        tally = Tally.of(series.status)
+        total.update(tally)
+        table.add_row(series.movie_id, series.person_id, series.reference, series.split or "", *_cells(tally))
+    table.add_section()
+    table.add_row("all", "", "", "", *_cells(total))
+    console.print(table)
+    record = read_config(FeaturesFolder(root))
+    for role, model in record["models"].items():
+        console.print(f"{role}: {model['name']}, weights {model['hash'][:12]}", highlight=False)
+    decode = record["config"]["decode"]
+    rate = f"{decode['fps']:g} frames/s" if decode["fps"] else "every frame"
+    console.print(f"{rate}, features {'×'.join(map(str, record['feature_shape']))} float16, "
+                  f"{record['config']['precision']} arithmetic", highlight=False)  # fmt: skip

@@ -1,0 +1,79 @@
+"""`rhas world …`: what a user sees while films are made, and models fitted to them and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rhas.extract.config import load_config
+from rhas.extract.weights.shipped_weights import FOLDER
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.pipeline.views.display import make_console
+from rhas.pipeline.world.writing import World, write_world
+
+
+def make_world(out: Path, world: World, workers: int = 1) -> Path:
+    """Writes a made world, showing how it goes; returns the manifest's path."""
+    console, began, frames = make_console(), time.monotonic(), 0
+    columns = TextColumn("films"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("films", total=world.films)
+
+        def made(count: int) -> None:
+            nonlocal frames
+            frames += count
+            progress.advance(task)
+
+        manifest = write_world(out, world, workers, made)
+    rate = frames / max(1e-6, time.monotonic() - began)
+    console.print(
+        f"{manifest}: {world.films} films, {frames} frames, {rate:.0f} frames/s; labels and truth beside it",
+        highlight=False,
+    )
+    return manifest
+
+
+def fit_models(
+    out: Path, seed: int, only: str, detector_steps: int, encoder_steps: tuple[int, int, int]
+) -> None:
+    """Fits the small models and writes them to `out`/detector and `out`/encoder; `out`/work is to go on from."""
+    import torch
+
+    from rhas.pipeline.world.training.detector import train_detector
+    from rhas.pipeline.world.training.encoder import train_encoder
+
+    if only not in ("both", "detector", "encoder"):
+        raise InputError(Problem("--only", "detector, encoder or both", value=only))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    console = make_console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    if only != "encoder":
+        train_detector(out / "detector", out / "work", seed, detector_steps, device, say)
+    if only != "detector":
+        train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
+
+
+def print_measures(models: Path | None, films: int, seed: int) -> None:
+    """Prints what the small models reach on held-out films."""
+    from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector
+    from rhas.pipeline.world.training.measure_encoder import measure_encoder
+
+    folder, console, config = models or FOLDER / "mini", make_console(), load_config("mini")
+    detector = dataclasses.replace(config.detector, weights=str(folder / "detector"))
+    found = measure_detector(detector, films, seed)
+    present = found.questions[found.questions.present]
+    console.print(
+        f"detector, {len(present)} questions about visible persons in {films} held-out films: "
+        f"{found.right:.1%} right (IoU > .5), {found.wrong:.1%} another person, {found.missed:.1%} nobody; "
+        f"{found.false_alarms:.1%} of {len(found.questions) - len(present)} about absent ones got a box",
+        highlight=False,
+    )
+    console.print(by_attribute(found.questions).round(3).to_string(), highlight=False)
+    for name, value in measure_encoder(folder / "encoder", films, seed).items():
+        console.print(f"encoder, {name}: {value:.1%}", highlight=False)

@@ -1,0 +1,85 @@
+"""Referring human action segmentation: say what the person whom a sentence names does, frame by frame.
+
+    import rhas
+
+    rhas.extract_features("films/manifest.csv", "features", preset="blip2", gpus=8)
+    rhas.train_segmenter("features", "runs/a")
+    series = rhas.read_features("features").person("night_01", "p1")
+    run = rhas.load_run("runs/a")
+
+Only what is called is imported: torch, transformers and Ray stay out of a program that reads features. The command
+line is `rhas.pipeline.cli`; the stages are `rhas.extract` and `rhas.train`, and what they share is `rhas.manifests`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rhas.extract.run.accounts import Summary
+    from rhas.manifests.shards.reader import FeaturesReader
+    from rhas.train.runs.run import Run, Validation
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "extract_features", "load_run", "read_features", "train_segmenter"]
+
+
+def read_features(folder: str | Path) -> FeaturesReader:
+    """The features of a folder that `rhas extract` or `rhas import` wrote. Raises InputError if it is none."""
+    from rhas.manifests.shards.reader import FeaturesReader
+
+    return FeaturesReader(Path(folder))
+
+
+def load_run(folder: str | Path, device: str | None = None) -> Run:
+    """A run that `rhas train` made, with its best weights. Raises InputError if there is none.
+
+    `device`: such as "cuda" or "cpu"; by default a GPU if there is one.
+    """
+    from rhas.train.runs.run import open_run
+
+    return open_run(Path(folder), device)
+
+
+def extract_features(
+    movies: str | Path,
+    out: str | Path,
+    preset: str = "blip2",
+    settings: Sequence[str] = (),
+    labels: str | Path | None = None,
+    actions: str | Path | None = None,
+    **options: Any,
+) -> Summary:
+    """What `rhas extract` does: the films of a manifest to a features folder; a rerun continues.
+
+    `settings` are those of `--set`, such as "decode.fps=5"; `options` the fields of `rhas.extract.config.RunOptions`,
+    such as gpus. Raises InputError for what can't be used, before anything is written.
+    """
+    from rhas.extract.config import RunOptions, load_config
+    from rhas.extract.run.run import extract
+    from rhas.manifests.tables.inputs import load_inputs
+
+    tables = (Path(path) if path else None for path in (labels, actions))
+    return extract(
+        load_inputs(Path(movies), *tables), Path(out), load_config(preset, settings), RunOptions(**options)
+    )
+
+
+def train_segmenter(
+    shards: str | Path,
+    out: str | Path,
+    config: str = "paper",
+    settings: Sequence[str] = (),
+    device: str | None = None,
+) -> Validation:
+    """What `rhas train` does in one process: a segmenter fitted to a features folder; returns the best validation.
+
+    `config` is a preset or a YAML file, `settings` are those of `--set`. A rerun goes on from the last checkpoint.
+    Raises InputError for data and settings that don't fit.
+    """
+    from rhas.train.config import load_config
+    from rhas.train.fitting.training import train
+
+    return train(Path(shards), Path(out), load_config(config, settings), device)

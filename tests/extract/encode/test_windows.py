@@ -1,0 +1,321 @@
+"""Windows through a scripted detector and encoder, against a plain loop over the whole film."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_models import ScriptedDetector, ScriptedEncoder, box_of, count_of, film
+
+from rhas.extract.config import DetectorConfig, ExtractConfig
+from rhas.extract.decode.process import Frames
+from rhas.extract.decode.windows import WindowFrames
+from rhas.extract.encode.crops import person_crops, whole_frames
+from rhas.extract.encode.windows import FeatureError, OnePass
+from rhas.manifests.shards.format import SERIES
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.manifest import Person
+
+OUTSIDE, DETECTED, CARRIED, MISSING, UNDECODABLE = list(FrameStatus)[:5]
+CPU = torch.device("cpu")
+
+
+def person(index):
+    return Person("film", f"p{index}", "x" * (index + 1))  # sentences of different lengths
+
+
+class Case:
+    """A film of `length` samples, frame t numbered t + 1, and what the models find in it."""
+
+    def __init__(self, length, seen, inside=None, ok=None, carry=2, joint=False, tokens=0):
+        self.ok = np.ones(length, bool) if ok is None else np.asarray(ok, bool)
+        self.pixels = film([t + 1 if self.ok[t] else 0 for t in range(length)])
+        self.persons = [person(i) for i in range(len(seen))]
+        self.seen = [set(times) for times in seen]
+        self.inside = [np.ones(length, bool) if m is None else m for m in inside or [None] * len(seen)]
+        self.config = ExtractConfig(
+            detector=DetectorConfig(carry_frames=carry, joint=joint), precision="float32"
+        )
+        self.detector = ScriptedDetector(
+            {p.reference: {t + 1 for t in times} for p, times in zip(self.persons, self.seen, strict=True)}
+        )
+        self.encoder = ScriptedEncoder(tokens)
+
+    def one_pass(self, batch=16):
+        return OnePass(self.detector, self.encoder, self.config, CPU, batch)
+
+    def window(self, start, stop):
+        lead = min(self.config.detector.carry_frames, start)
+        rows = slice(start - lead, stop)
+        frames = Frames(self.pixels[rows], self.ok[rows], "", False, 0)
+        return WindowFrames(frames, lead), [mask[rows] for mask in self.inside]
+
+    def run(self, window_frames=None, batch=16):
+        """The series of every person over the whole film, computed window by window."""
+        length = len(self.ok)
+        models = self.one_pass(batch)
+        parts = []
+        for start in range(0, length, window_frames or length):
+            window, inside = self.window(start, min(start + (window_frames or length), length))
+            rows, timings = models.process(window, self.persons, inside)
+            wanted = np.any([m[window.lead :] for m in inside], axis=0) & window.frames.ok[window.lead :]
+            assert timings.frames == wanted.sum()
+            parts.append(rows)
+        return {
+            p.person_id: {
+                s: np.concatenate([getattr(part[p.person_id], s) for part in parts]) for s in SERIES
+            }
+            for p in self.persons
+        }
+
+    def reference(self):
+        """The same, frame by frame and person by person."""
+        encoder, config = ScriptedEncoder(self.encoder.tokens), self.config
+        expected = {}
+        for who, times, inside in zip(self.persons, self.seen, self.inside, strict=True):
+            n = len(self.ok)
+            rows = {
+                "holistic": np.full((n, *encoder.feature_shape), np.nan, np.float16),
+                "partial": np.full((n, *encoder.feature_shape), np.nan, np.float16),
+                "box": np.full((n, 4), np.nan, np.float32),
+                "score": np.full(n, np.nan, np.float32),
+                "candidates": np.zeros(n, np.uint16),
+                "status": np.full(n, OUTSIDE, np.uint8),
+            }
+            last = None
+            for t in range(n):
+                if not inside[t]:
+                    continue
+                if not self.ok[t]:
+                    rows["status"][t] = UNDECODABLE
+                    continue
+                frame = torch.from_numpy(self.pixels[t : t + 1])
+                whole = encoder.see(whole_frames(frame, 16, "squash", encoder.fill))
+                rows["holistic"][t] = encoder.read(whole, who.reference)[0].numpy()
+                if t in times:
+                    last = t
+                    rows["status"][t] = DETECTED
+                    rows["score"][t], rows["candidates"][t] = 0.75, count_of(t + 1)
+                elif last is not None and t - last <= config.detector.carry_frames:
+                    rows["status"][t] = CARRIED
+                else:
+                    rows["status"][t] = MISSING
+                    continue
+                box = box_of(last + 1, who.reference)
+                rows["box"][t] = box.numpy()
+                crop = person_crops(frame, box[None], [0], 16, config.encoder.crop_margin, encoder.fill)
+                rows["partial"][t] = encoder.read(encoder.see(crop), who.reference)[0].numpy()
+            expected[who.person_id] = rows
+        return expected
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for person_id in expected:
+        for series in SERIES:
+            np.testing.assert_array_equal(
+                found[person_id][series], expected[person_id][series], err_msg=f"{person_id} {series}"
+            )
+
+
+@st.composite
+def cases(draw):
+    length = draw(st.integers(1, 24))
+    times = st.sets(st.integers(0, length - 1), max_size=8)
+    persons = draw(st.integers(1, 3))
+    inside = []
+    for _ in range(persons):
+        a, b = sorted(draw(st.tuples(st.integers(0, length), st.integers(0, length))))
+        inside.append((np.arange(length) >= a) & (np.arange(length) < b))
+    lost = draw(times)
+    return Case(
+        length,
+        seen=[draw(times) for _ in range(persons)],
+        inside=inside,
+        ok=[t not in lost for t in range(length)],
+        carry=draw(st.integers(0, 6)),
+        joint=draw(st.booleans()),
+        tokens=draw(st.sampled_from([0, 2])),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.integers(1, 24), st.integers(1, 8))
+def test_any_windows_and_batches_give_what_a_plain_loop_gives(case, window_frames, batch):
+    assert_same(case.run(window_frames, batch), case.reference())
+
+
+def test_result_does_not_depend_on_where_windows_begin():
+    generator = np.random.default_rng(5)
+    seen = [set(np.flatnonzero(generator.random(150) < share).tolist()) for share in (0.1, 0.5, 0.02)]
+    case = Case(150, seen, ok=generator.random(150) > 0.1, carry=15)
+    whole = case.run()
+    assert set(whole["p0"]["status"]) == {DETECTED, CARRIED, MISSING, UNDECODABLE}
+    assert_same(whole, case.reference())
+    for window_frames, batch in ((7, 16), (64, 16), (64, 5), (1, 1)):
+        assert_same(case.run(window_frames, batch), whole)
+
+
+def test_statuses_over_a_window_start():
+    # Found at 2; carried over the undecodable 4 and into the second window, up to two frames on.
+    case = Case(8, seen=[{2, 7}], ok=[True] * 3 + [False] + [True] * 4, carry=2)
+    for window_frames in (8, 4, 3):
+        rows = case.run(window_frames)["p0"]
+        assert rows["status"].tolist() == [
+            MISSING, MISSING, DETECTED, UNDECODABLE, CARRIED, MISSING, MISSING, DETECTED,
+        ]  # fmt: skip
+        np.testing.assert_array_equal(rows["box"][4], box_of(3, "x").numpy())
+        assert rows["holistic"][:, 0].tolist()[4:] == [5, 6, 7, 8]
+        assert rows["partial"][4, 0] == 5  # the box is old, the picture is not
+        assert np.isnan(rows["partial"][[0, 1, 3, 5, 6]]).all() and np.isnan(rows["holistic"][3]).all()
+
+
+def test_a_box_from_outside_the_interval_is_not_carried_into_it():
+    inside = [np.arange(8) >= 4]
+    case = Case(8, seen=[{3, 6}], inside=inside, carry=3)
+    for window_frames in (8, 4):
+        expected = [OUTSIDE] * 4 + [MISSING, MISSING, DETECTED, CARRIED]
+        assert case.run(window_frames)["p0"]["status"].tolist() == expected
+
+
+def test_without_carry_a_lost_person_is_missing_at_once():
+    rows = Case(4, seen=[{1}], carry=0).run(2)["p0"]
+    assert rows["status"].tolist() == [MISSING, DETECTED, MISSING, MISSING]
+
+
+# --- what is done once
+
+
+def test_each_frame_is_detected_and_seen_once_for_all_persons():
+    everyone = set(range(10))
+    case = Case(10, seen=[everyone, everyone, {0, 1}], carry=0)
+    case.run(batch=4)
+    sentences = ["x", "xx", "xxx"]
+    assert case.detector.calls == [([1, 2, 3, 4], sentences), ([5, 6, 7, 8], sentences), ([9, 10], sentences)]
+    # Ten whole frames, and a crop for each of 10 + 10 + 2 detections.
+    assert len(case.encoder.seen) == 10 + 22
+    counts = np.bincount(case.encoder.seen, minlength=11)[1:]
+    assert counts.tolist() == [4, 4] + [3] * 8
+
+
+def test_persons_are_looked_for_only_where_they_are_promised():
+    t = np.arange(12)
+    case = Case(12, seen=[{0}, {11}], inside=[t < 4, t >= 8], carry=0)
+    case.run(batch=4)
+    assert case.detector.calls == [([1, 2, 3, 4], ["x"]), ([9, 10, 11, 12], ["xx"])]
+    assert sorted(set(case.encoder.seen)) == [1, 2, 3, 4, 9, 10, 11, 12]
+
+
+def test_joint_captions_always_hold_everyone():
+    t = np.arange(12)
+    case = Case(12, seen=[{0}, {11}], inside=[t < 6, t >= 8], carry=3, joint=True)
+    case.run(4, batch=2)
+    assert case.detector.calls and all(sentences == ["x", "xx"] for _, sentences in case.detector.calls)
+    assert_same(case.run(4), case.reference())
+
+
+def lead_in_calls(case, start, stop, batch):
+    case.detector.calls.clear()
+    window, inside = case.window(start, stop)
+    case.one_pass(batch).process(window, case.persons, inside)
+    return [call for call in case.detector.calls if max(call[0]) <= start]
+
+
+def test_the_lead_in_is_not_looked_at_when_the_person_is_there():
+    assert lead_in_calls(Case(20, seen=[set(range(20))], carry=6), 10, 20, 2) == []
+
+
+def test_the_lead_in_is_looked_at_from_its_end_and_as_far_as_needed():
+    # Frame t has number t + 1. Window from 10; p0 was there at 7, p1 never, p2 is there from 12 on.
+    case = Case(20, seen=[{7}, set(), set(range(12, 20))], carry=6)
+    assert lead_in_calls(case, 10, 20, 2) == [
+        ([10, 9], ["x", "xx", "xxx"]),
+        ([8, 7], ["x", "xx", "xxx"]),  # p0 found
+        ([6, 5], ["xx", "xxx"]),
+    ]
+    # Undecodable up to 14, so only 14 - 6 and later can reach it.
+    late = Case(20, seen=[set()], carry=6, ok=[not 10 <= t < 14 for t in range(20)])
+    assert lead_in_calls(late, 10, 20, 16) == [([10, 9], ["x"])]
+
+
+def test_the_lead_in_of_several_persons_is_looked_at_together():
+    case = Case(20, seen=[set(), set()], carry=6)
+    assert lead_in_calls(case, 10, 20, 16) == [([10, 9, 8, 7, 6, 5], ["x", "xx"])]
+
+
+# --- trouble
+
+
+@pytest.mark.parametrize(("detector_memory", "encoder_memory"), [(3, 1 << 30), (1 << 30, 3), (1, 1)])
+def test_running_out_of_memory_halves_the_batch_and_changes_nothing(detector_memory, encoder_memory):
+    case = Case(20, seen=[{1, 2, 3, 9}, {2, 17}], carry=3)
+    expected = case.reference()
+    case.detector.memory, case.encoder.memory = detector_memory, encoder_memory
+    assert_same(case.run(9, batch=16), expected)
+    models = case.one_pass(16)
+    models.process(*_args(case, 0, 20))
+    # 16 frames and crops: halved until they fit, each model for itself.
+    sizes = {1: 1, 3: 2, 1 << 30: 16}
+    assert models.detect_batches.size == sizes[detector_memory]
+    assert models.encode_batches.size == sizes[encoder_memory]
+
+
+def _args(case, start, stop):
+    window, inside = case.window(start, stop)
+    return window, case.persons, inside
+
+
+def test_crops_alone_can_run_out_of_memory():
+    # Two frames make two whole images but six crops.
+    case = Case(2, seen=[{0, 1}] * 3)
+    expected = case.reference()
+    case.encoder.memory = 2
+    models = case.one_pass(8)
+    rows, _ = models.process(*_args(case, 0, 2))
+    assert_same({i: {s: getattr(r, s) for s in SERIES} for i, r in rows.items()}, expected)
+    assert models.encode_batches.size == 1  # six crops, three, one
+
+
+def test_a_frame_too_large_for_memory_is_an_error():
+    case = Case(2, seen=[{0}])
+    case.detector.memory = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        case.run()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 7e4])
+@pytest.mark.parametrize(("seen", "stream"), [(set(), "holistic"), ({3}, "partial")])
+def test_features_that_float16_cant_hold_are_an_error(bad, seen, stream):
+    case = Case(6, seen=[seen])
+    calls_before = 0 if stream == "holistic" else 1  # whole frames come first
+
+    def change(features):
+        return features * bad if case.encoder.reads > calls_before else features
+
+    case.encoder.change = change
+    expected = f"{stream} features of person p0 are not finite in float16"
+    with pytest.raises(FeatureError, match=f"^{expected}$"):
+        case.run()
+
+
+def test_all_tokens():
+    case = Case(3, seen=[{1}], carry=0, tokens=4)
+    rows = case.run()["p0"]
+    assert rows["holistic"].shape == rows["partial"].shape == (3, 4, 3)
+    assert rows["holistic"][:, 3, 0].tolist() == [1, 2, 3]
+    assert np.isnan(rows["partial"][[0, 2]]).all() and rows["partial"][1, :, 0].tolist() == [2] * 4
+
+
+def test_bfloat16_runs_under_autocast():
+    case = Case(2, seen=[{0}])
+    case.config = ExtractConfig(precision="bfloat16")
+    dtypes = []
+
+    def change(features):
+        dtypes.append((torch.ones(1, 1) @ torch.ones(1, 1)).dtype)
+        assert torch.is_inference_mode_enabled()
+        return features.bfloat16()
+
+    case.encoder.change = change
+    assert case.run()["p0"]["holistic"].dtype == np.float16
+    assert set(dtypes) == {torch.bfloat16}

@@ -1,0 +1,136 @@
+from types import SimpleNamespace
+
+import pytest
+from fake_pool import make_film, make_movie
+
+from rhas.extract.run.progress import Progress, Snapshot
+from rhas.extract.run.report import speed_report
+from rhas.extract.run.workers import ModelReport
+
+
+def film(movie_id="a", frames=10):
+    return make_film(make_movie(movie_id), frames, window_frames=4)
+
+
+# --- progress
+
+
+def test_counts_follow_the_events():
+    told = []
+    progress = Progress(on_film=told.append)
+    progress.now.films = 3
+    progress.film_opened(film(), {0, 2})  # windows of 4 and 2 frames
+    progress.film_opened(film("b", 4), {0})
+    now = progress.now
+    assert (now.films_opened, now.windows, now.frames, now.current) == (2, 3, 10, "b")
+    progress.window_done(film(), 0)
+    assert (now.windows_done, now.frames_done, now.current) == (1, 4, "a")
+    progress.window_failed(film(), 2)
+    assert (now.windows_failed, now.frames) == (1, 8)
+    progress.film_done(film())
+    progress.film_failed(make_movie("c"), "probe", "not a film")
+    assert (now.films_done, now.films_failed) == (1, 1)
+    assert told == ["a", "c"]
+    assert progress.failed_films == {"c": ("probe", "not a film")}
+
+
+def test_stage_seconds_add_up():
+    progress = Progress()
+    progress.stage("decode", 1.5)
+    progress.stage("decode", 0.5)
+    progress.stage("write", 0.25)
+    progress.models(ModelReport(frames=7, ground_s=2.0, encode_s=1.0, busy_s=3.5))
+    progress.models(ModelReport(frames=3, ground_s=0.5, encode_s=0.25, busy_s=1.0))
+    assert progress.stages == {"decode": 2.0, "ground": 2.5, "encode": 1.25, "write": 0.25}
+    assert (progress.model_frames, progress.model_busy_s) == (10, 4.5)
+
+
+def test_the_listener_is_told_a_few_times_a_second(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("rhas.extract.run.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    seen = []
+    progress = Progress(listener=lambda now: seen.append(now.elapsed_s))
+    clock[0] = 5.0
+    progress.start()
+    for clock[0] in (5.0, 5.1, 5.2, 5.3, 5.5, 5.6):
+        progress.tick()
+    progress.tick(force=True)
+    assert seen == pytest.approx([0.0, 0.3, 0.6, 0.6])
+    assert progress.now.elapsed_s == pytest.approx(0.6)
+
+
+# --- time left
+
+
+def test_no_estimate_before_the_first_window():
+    assert Snapshot(films=3, films_opened=1, frames=100).left_s is None
+    assert Snapshot(films=3, films_opened=1, frames=100, elapsed_s=9.0).left_s is None
+
+
+def test_films_to_come_are_taken_to_be_like_those_opened():
+    now = Snapshot(films=4, films_opened=2, frames=200, frames_done=50, elapsed_s=10.0)
+    assert now.frames_per_s == 5.0
+    assert now.left_s == (400 - 50) / 5.0
+
+
+def test_skipped_and_failed_films_are_not_waited_for():
+    now = Snapshot(
+        films=10, films_skipped=5, films_failed=3, films_opened=2, frames=200, frames_done=100, elapsed_s=10
+    )
+    assert now.left_s == 10.0
+    now.frames_done = 200
+    assert now.left_s == 0.0
+
+
+# --- report
+
+
+def report(stages, frames=100, elapsed_s=10.0, decoders=2, models=1, busy_s=8.0, alone=(1.25,)):
+    progress = Progress()
+    progress.stages.update(stages)
+    progress.now.elapsed_s = elapsed_s
+    progress.now.frames_done = 999  # counts frames without anybody in them too
+    progress.model_frames, progress.model_busy_s = frames, busy_s
+    return speed_report(progress, SimpleNamespace(decoders=decoders, models=models), list(alone))
+
+
+@pytest.mark.parametrize(
+    ("stages", "limiting"),
+    [
+        ({"decode": 18.0, "ground": 4.0, "encode": 1.0, "write": 1.0}, "decode"),  # 90 % of two decoders
+        ({"decode": 18.0, "ground": 5.0, "encode": 4.5, "write": 1.0}, "ground"),  # 95 % of one model worker
+        ({"decode": 18.0, "ground": 4.5, "encode": 5.0, "write": 1.0}, "encode"),
+        ({"decode": 18.0, "ground": 4.0, "encode": 1.0, "write": 9.5}, "write"),
+    ],
+)
+def test_the_limiting_stage_is_the_busiest_for_its_workers(stages, limiting):
+    assert report(stages)["limiting_stage"] == limiting
+
+
+def test_numbers():
+    found = report({"decode": 18.0, "ground": 4.0, "encode": 2.0, "write": 1.0})
+    assert found == {
+        "frames": 100,
+        "elapsed_s": 10.0,
+        "frames_per_s": 10.0,
+        "stage_s": {"decode": 18.0, "ground": 4.0, "encode": 2.0, "write": 1.0},
+        "workers": {"decoders": 2, "models": 1},
+        "busy_share": {"decode": 0.9, "models": 0.6, "write": 0.1},
+        "limiting_stage": "decode",
+        "models_alone_frames_per_s": 15.625,  # 100 frames in 8 s, 1.25 times as fast alone
+        "share_of_models_alone": 0.64,
+    }
+
+
+def test_more_workers_raise_the_ceiling():
+    found = report({"ground": 16.0}, models=2, busy_s=20.0, alone=[1.0, None, 1.5])
+    assert found["models_alone_frames_per_s"] == 12.5  # 5 frames/s each, 1.25 times
+    assert found["share_of_models_alone"] == 0.8
+    assert found["busy_share"]["models"] == 0.8
+
+
+def test_a_run_without_work_has_no_rates():
+    found = report({}, frames=0, busy_s=0.0, alone=[None])
+    assert (found["limiting_stage"], found["frames_per_s"]) == (None, 0.0)
+    assert found["models_alone_frames_per_s"] is None and found["share_of_models_alone"] is None
+    assert report({}, frames=0, elapsed_s=0.0)["frames_per_s"] is None

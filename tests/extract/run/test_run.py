@@ -1,0 +1,279 @@
+"""Whole extractions with the small random models: accounts, agreement, resume, refusals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from extractions import assert_same, problems, series
+from numbered_films import regular, write_film
+
+from rhas.extract.config import ExtractConfig, RunOptions, load_config
+from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED, Summary
+from rhas.extract.run.run import extract
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.failures import read_failures
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.inputs import load_inputs
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+SMALL = ["decode.window_frames=16", "detector.carry_frames=4"]
+
+
+def config(*settings: str) -> ExtractConfig:
+    return load_config("tiny-random", SMALL + list(settings))
+
+
+def run(manifest: Path, out: Path, *settings: str, **options: object) -> Summary:
+    values = {"batch": 8, "max_failure_rate": 0.9} | options
+    return extract(load_inputs(manifest), out, config(*settings), RunOptions(**values))  # type: ignore[arg-type]
+
+
+def write_manifest(folder: Path, rows: list[str]) -> Path:
+    path = folder / "manifest.csv"
+    path.write_text("\n".join(["movie_id,video,person_id,reference,start_s,end_s", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two good films, one cut off, one that is no film; the manifest names one more that isn't there."""
+    folder = tmp_path_factory.mktemp("films")
+    write_film(folder / "a.mp4", regular(120))
+    write_film(folder / "b.mp4", regular(45, start_s=3.0))
+    cut = write_film(folder / "cut.mp4", regular(120), index_in_front=True, b_frames=0)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (folder / "noise.mp4").write_bytes(os.urandom(4096))
+    rows = [
+        "a,a.mp4,red,the person in the red shirt,,",
+        "a,a.mp4,tall,the tall person,1,3",
+        "b,b.mp4,p,the person on the left,,",
+        "cut,cut.mp4,p,the person on the left,,",
+        "noise,noise.mp4,p,the person on the left,,",
+        "gone,gone.mp4,p,the person on the left,,",
+    ]
+    write_manifest(folder, rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    out = tmp_path_factory.mktemp("features") / "undisturbed"
+    return out, run(films / "manifest.csv", out)
+
+
+def test_every_frame_is_accounted_for(undisturbed: tuple[Path, Summary]) -> None:
+    out, summary = undisturbed
+    assert summary.exit_code == EXIT_SOME_FAILED
+    assert problems(out) == []
+    assert (summary.films, summary.films_failed) == (6 - 1, 2)
+    statuses = {
+        (p.movie_id, p.person_id): np.bincount(p.status, minlength=6) for p in FeaturesReader(out).persons()
+    }
+    # 120 frames at 30/s are 60 samples at 15/s; `tall` is promised in [1 s, 3 s).
+    assert statuses["a", "red"][FrameStatus.OUTSIDE] == 0 and statuses["a", "red"].sum() == 60
+    assert statuses["a", "tall"].tolist()[0] == 30 and statuses["a", "tall"].sum() == 60
+    assert statuses["b", "p"].sum() == 23
+    lost = statuses["cut", "p"][FrameStatus.UNDECODABLE]
+    assert 20 < lost < 40 and summary.tally.lost == lost
+    recorded = read_failures(out / "failures.csv")
+    assert {(f.movie_id, f.stage) for f in recorded} == {
+        ("cut", "decode"),
+        ("noise", "probe"),
+        ("gone", "probe"),
+    }
+    assert sum(f.frames for f in recorded) == lost
+    assert {f.reason for f in recorded if f.movie_id == "gone"} == {"no such file"}
+
+
+def test_samples_carry_their_time_and_source_frame(undisturbed: tuple[Path, Summary]) -> None:
+    person = FeaturesReader(undisturbed[0]).person("b", "p")  # its first time stamp is 3 s
+    np.testing.assert_allclose(person.time_s, np.arange(23) / 15)
+    np.testing.assert_array_equal(person.source_frame, np.arange(0, 45, 2))
+
+
+def test_the_report_says_where_the_time_went(undisturbed: tuple[Path, Summary]) -> None:
+    report = undisturbed[1].report
+    assert report["frames"] == 60 + 23 + 60 - undisturbed[1].tally.lost  # those that the models got
+    assert set(report["stage_s"]) == {"decode", "ground", "encode", "write"}
+    assert all(seconds > 0 for seconds in report["stage_s"].values())
+    assert report["limiting_stage"] in report["stage_s"]
+    assert report["share_of_models_alone"] > 0
+
+
+def test_two_workers_give_the_features_of_one(
+    films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    run(films / "manifest.csv", tmp_path / "f", workers=2, decoders=2, batch=5)
+    assert_same(series(undisturbed[0]), series(tmp_path / "f"))
+
+
+def test_windows_of_another_length_give_the_same_features(
+    films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    run(films / "manifest.csv", tmp_path / "f", "decode.window_frames=23")
+    assert_same(series(undisturbed[0]), series(tmp_path / "f"))
+
+
+def test_a_rerun_does_nothing(films: Path, undisturbed: tuple[Path, Summary]) -> None:
+    out, first = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
+    again = run(films / "manifest.csv", out)
+    assert {path: path.stat().st_mtime_ns for path in (out / "shards").iterdir()} == before
+    assert again.report["frames"] == 0
+    assert (again.tally, again.exit_code) == (first.tally, first.exit_code)
+
+
+def test_a_killed_run_is_continued(films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path) -> None:
+    out = tmp_path / "f"
+    settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    # Small batches leave time for a kill between the first window and the film's end.
+    command = [
+        sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", str(films / "manifest.csv"),
+        "--out", str(out), "--preset", "tiny-random", "--batch", "2", *settings,
+    ]  # fmt: skip
+    # In a session of its own, so that everything it started can be ended with it.
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 600  # for what hangs
+    while not list(out.glob("parts/*/*.h5")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert not (out / "shards" / "a.h5").exists(), "too late: the first film was done"
+    time.sleep(1)  # actors notice that their driver is gone
+    parts = {path: path.stat().st_mtime_ns for path in out.glob("parts/*/*.h5")}
+    assert parts and problems(out) != []
+    summary = run(films / "manifest.csv", out)
+    assert summary.report["frames"] < 60 + 23 + 60
+    assert problems(out) == []
+    assert list(out.glob("**/*.tmp")) == [] and not (out / "parts").exists()
+    assert_same(series(undisturbed[0]), series(out))
+
+
+def test_other_settings_are_refused_by_name(films: Path, undisturbed: tuple[Path, Summary]) -> None:
+    with pytest.raises(InputError, match=r"detector\.nms_iou was 0\.7, now 0\.5"):
+        run(films / "manifest.csv", undisturbed[0], "detector.nms_iou=0.5")
+
+
+@pytest.fixture(scope="module")
+def one_film(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A features folder with one film of one person, and its manifest."""
+    folder = tmp_path_factory.mktemp("one")
+    shutil.copy(films / "b.mp4", folder)
+    manifest = write_manifest(folder, ["b,b.mp4,p,the person on the left,,"])
+    assert run(manifest, folder / "f").exit_code == EXIT_DONE
+    return folder
+
+
+@pytest.fixture
+def small(one_film: Path, tmp_path: Path) -> Path:
+    """A copy for a test to change: films are known by their bytes, wherever they are."""
+    return shutil.copytree(one_film, tmp_path, dirs_exist_ok=True)
+
+
+def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
+    before = series(small / "f")
+    manifest = write_manifest(small, ["b,b.mp4,p,the person on the right,,"])
+    with pytest.raises(InputError, match=r"film b: persons\.p"):
+        run(manifest, small / "f")
+    assert_same(before, series(small / "f"), 0)
+    run(manifest, small / "f", update=True)
+    assert FeaturesReader(small / "f").person("b", "p").reference == "the person on the right"
+    assert problems(small / "f") == []
+
+
+def test_a_dropped_film_is_refused_and_a_new_one_is_added(small: Path) -> None:
+    with pytest.raises(InputError, match="film b is no longer in the manifest"):
+        run(write_manifest(small, ["c,b.mp4,p,the person on the left,,"]), small / "f")
+    manifest = write_manifest(
+        small, ["b,b.mp4,p,the person on the left,,", "c,b.mp4,p,the person on the left,,"]
+    )
+    summary = run(manifest, small / "f")
+    assert (summary.exit_code, summary.films_skipped, summary.report["frames"]) == (EXIT_DONE, 1, 23)
+    assert FeaturesReader(small / "f").movie_ids == ["b", "c"]
+
+
+def test_an_unusable_sentence_names_the_manifest_and_the_person(small: Path) -> None:
+    manifest = write_manifest(small, [f"c,b.mp4,p,{'the very tall person ' * 90},,", "d,b.mp4,p,...,,"])
+    with pytest.raises(InputError) as error:
+        run(manifest, small / "g")
+    assert len(error.value.problems) == 2
+    assert "manifest.csv" in str(error.value) and "film c, person p" in str(error.value)
+
+
+def test_a_person_outside_the_film_is_reported(small: Path) -> None:
+    rows = ["b,b.mp4,p,the person on the left,,", "b,b.mp4,late,the tall person,100,200"]
+    summary = run(write_manifest(small, rows), small / "g")
+    assert summary.exit_code == EXIT_SOME_FAILED
+    assert [(f.movie_id, f.stage) for f in summary.failures] == [("b", "interval")]
+    assert "late" in summary.failures[0].reason
+    assert problems(small / "g") == []
+
+
+def test_too_many_failures_have_their_own_exit_code(films: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text((films / "manifest.csv").read_text().replace(",a.mp4", f",{films}/none.mp4"))
+    assert run(manifest, tmp_path / "f", max_failure_rate=0.1).exit_code == EXIT_TOO_MANY_FAILED
+
+
+def test_more_gpus_than_there_are_is_an_error_at_once(films: Path, tmp_path: Path) -> None:
+    clock = time.monotonic()
+    with pytest.raises(InputError, match="at most 0, all the GPUs that the cluster has"):
+        run(films / "manifest.csv", tmp_path / "f", gpus=8)
+    assert time.monotonic() - clock < 10
+
+
+@pytest.mark.parametrize(("fps", "basketball", "corrupted", "nonzero", "rotated"), [
+    (5, 51, 25, 2, 1), (15, 151, 75, 6, 2), (30, 301, 150, 12, 3), (None, 300, 50, 12, 3),
+])  # fmt: skip
+def test_real_clips_at_every_rate(
+    clips: Path,
+    tmp_path: Path,
+    fps: float | None,
+    basketball: int,
+    corrupted: int,
+    nonzero: int,
+    rotated: int,
+) -> None:
+    rows = [
+        f"basketball,{clips}/basketball_two_people.mp4,white,the person in the white shirt and black shorts,,",
+        f"basketball,{clips}/basketball_two_people.mp4,blue,the person in the blue shirt,,",
+        f"nonzero,{clips}/non_zero_start.mp4,p,the person on the left,,",
+        f"rotated,{clips}/rotated_90.mov,p,the person on the left,,",
+        f"corrupted,{clips}/corrupted.mp4,p,the person on the left,,",
+        "missing,not_there.mp4,p,the person on the left,,",
+    ]
+    summary = run(
+        write_manifest(tmp_path, rows), tmp_path / "f", f"decode.fps={'null' if fps is None else fps}"
+    )
+    assert summary.exit_code == EXIT_SOME_FAILED
+    assert problems(tmp_path / "f") == []
+    counts = {"basketball": basketball, "corrupted": corrupted, "nonzero": nonzero, "rotated": rotated}
+    duration_s = {"basketball": 10.01, "corrupted": 5.0, "nonzero": 0.4, "rotated": 0.1}
+    for person in FeaturesReader(tmp_path / "f").persons():
+        assert len(person) == counts[person.movie_id]
+        assert person.time_s[0] == 0 and person.time_s[-1] < duration_s[person.movie_id]
+        if fps is not None:
+            np.testing.assert_allclose(np.diff(person.time_s), 1 / fps)
+        # The corrupted film's first 28 of 50 frames, shot at 10/s, can be decoded.
+        intact = person.source_frame < 28 if person.movie_id == "corrupted" else np.ones(len(person), bool)
+        np.testing.assert_array_equal(person.status != FrameStatus.UNDECODABLE, intact)
+    assert {f.movie_id for f in read_failures(tmp_path / "f" / "failures.csv")} == {"corrupted", "missing"}
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(InputError, match="gpus"):
+        replace(RunOptions(), gpus=-1)

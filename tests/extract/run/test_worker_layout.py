@@ -1,0 +1,288 @@
+"""Workers: how many, what a window's task is, and what they do apart from decoding and models."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from fake_pool import make_film, make_movie
+from scripted_models import ScriptedDetector, ScriptedEncoder, film
+
+from rhas.extract.config import ExtractConfig, RunOptions
+from rhas.extract.decode.process import Frames
+from rhas.extract.decode.windows import WindowFrames
+from rhas.extract.encode.windows import OnePass
+from rhas.extract.run.jobs import one_line
+from rhas.extract.run.ray_pool import Layout, lay_out
+from rhas.extract.run.workers import ModelWorker, ReadReport, WriteWorker, window_task
+from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.format import SERIES, Window, empty_rows, failed_window
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard
+from rhas.manifests.shards.status import FrameStatus
+
+# --- how many workers
+
+
+@pytest.mark.parametrize(
+    ("options", "cpus", "gpus", "expected"),
+    [
+        ({}, 1, 0, Layout(1, 1, 1, 0, 0)),
+        ({}, 2, 0, Layout(1, 1, 2, 0, 0)),
+        ({}, 16, 0, Layout(4, 4, 4, 0, 0)),
+        ({}, 16, 8, Layout(4, 4, 4, 0, 0)),  # GPUs only when asked for
+        ({"cpus": 8}, 16, 0, Layout(2, 2, 4, 0, 0)),
+        ({"workers": 3}, 16, 0, Layout(3, 4, 5, 0, 0)),
+        ({"workers": 16, "decoders": 40}, 16, 0, Layout(16, 40, 1, 0, 0)),
+        ({"gpus": 1}, 16, 1, Layout(1, 3, 1, 1, 1)),
+        ({"gpus": 1}, 3, 1, Layout(1, 2, 1, 1, 1)),
+        ({"gpus": 8}, 64, 8, Layout(8, 24, 1, 1, 1)),
+        ({"gpus": 8}, 20, 8, Layout(8, 12, 1, 1, 1)),
+        ({"gpus": 2, "decoders": 14}, 16, 8, Layout(2, 14, 1, 1, 1)),
+    ],
+)
+def test_layout(options, cpus, gpus, expected):
+    layout = lay_out(RunOptions(**options), cpus, gpus)
+    assert layout == expected
+    reserved = layout.models * layout.model_cpus + layout.decoders * layout.decoder_cpus
+    assert reserved <= cpus and layout.models * layout.model_gpus <= gpus
+
+
+@pytest.mark.parametrize(
+    ("options", "cpus", "gpus", "file", "value"),
+    [
+        ({"gpus": 2}, 16, 1, "--gpus", 2),
+        ({"cpus": 17}, 16, 0, "--cpus", 17),
+        ({"workers": 5}, 4, 0, "--workers", 5),
+        ({"gpus": 2}, 2, 2, "--cpus", 2),
+        ({"gpus": 2, "decoders": 15}, 16, 2, "--cpus", 16),
+        ({}, 0, 0, "--workers", 1),
+    ],
+)
+def test_what_the_cluster_does_not_have_is_refused(options, cpus, gpus, file, value):
+    with pytest.raises(InputError) as caught:
+        lay_out(RunOptions(**options), cpus, gpus)
+    assert [(p.file, p.value) for p in caught.value.problems] == [(file, value)]
+
+
+def test_too_few_gpus_and_cores_are_reported_together():
+    with pytest.raises(InputError) as caught:
+        lay_out(RunOptions(gpus=3, cpus=9), 8, 2)
+    assert [(p.file, p.value) for p in caught.value.problems] == [("--gpus", 3), ("--cpus", 9)]
+
+
+# --- a window's task
+
+
+def test_window_tasks():
+    movie = make_movie("a", [(0, 5), (3, 100)])
+    a_film = make_film(movie, 10, window_frames=4)
+    first = window_task(a_film, 0, movie.persons, lead_frames=3, short_side=240)
+    assert (first.start, first.stop, first.lead, first.size) == (0, 4, 0, (240, 320))
+    assert first.source_frame.tolist() == [0, 1, 2, 3]
+    last = window_task(a_film, 2, movie.persons, lead_frames=3, short_side=480)
+    assert (last.start, last.stop, last.lead) == (8, 10, 3)
+    assert last.source_frame.tolist() == [5, 6, 7, 8, 9]
+    assert last.frame_bytes == 5 * 480 * 640 * 3
+    assert last.window_id == a_film.window_id(2) and last.video == Path("/films/a")
+    second = window_task(a_film, 1, movie.persons, lead_frames=9, short_side=480)
+    assert second.lead == 4  # no more than there is
+    masks = [mask.astype(int).tolist() for mask in second.inside]
+    assert masks == [[1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1, 1]]
+
+
+# --- the model worker
+
+
+def model_worker(movie, batch=2):
+    worker = ModelWorker(ExtractConfig(precision="float32"), batch, "cpu")
+    detector = ScriptedDetector({person.reference: {3, 4} for person in movie.persons})
+    worker.__dict__["models"] = OnePass(
+        detector, ScriptedEncoder(), worker.config, torch.device("cpu"), batch
+    )
+    return worker
+
+
+def task_and_frames(movie, index, ok=None):
+    task = window_task(make_film(movie, 10, window_frames=8), index, movie.persons, 3, 480)
+    pixels = film([number + 1 for number in task.source_frame])
+    ok = np.ones(len(pixels), bool) if ok is None else ok
+    return task, WindowFrames(Frames(pixels, ok, "frame 2: damaged", False, 5), task.lead)
+
+
+def test_encode_makes_a_window():
+    movie = make_movie("a", [(0, 5), (9, 10)])
+    task, frames = task_and_frames(movie, 0)
+    report, window = model_worker(movie).encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+    assert report.frames == 5  # in the other three nobody is promised
+    assert report.busy_s >= report.ground_s + report.encode_s > 0
+    assert list(window.persons) == ["p0"]  # the other one comes later
+    assert (window.index, window.start, window.stop, window.window_id) == (0, 0, 8, task.window_id)
+    assert (window.stage, window.reason, window.decoder_messages) == ("", "", 5)
+    assert window.persons["p0"].status.tolist() == [3, 3, 1, 1, 2, 0, 0, 0]
+
+
+def test_lost_frames_are_recorded_with_the_reason():
+    movie = make_movie("a")
+    task, frames = task_and_frames(movie, 0, ok=np.arange(8) != 2)
+    _, window = model_worker(movie).encode(task, ReadReport(7, 8, "frame 2: damaged", False, 0.0), frames)
+    assert (window.stage, window.reason) == ("decode", "frame 2: damaged")
+    assert window.persons["p0"].status[2] == FrameStatus.UNDECODABLE
+
+
+def test_speed_alone_repeats_two_batches_of_the_last_window():
+    movie = make_movie("a", [(0, 5)])
+    worker = model_worker(movie)
+    assert worker.speed_alone() is None
+    task, frames = task_and_frames(movie, 0)
+    worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+    calls = worker.models.detector.calls
+    calls.clear()
+    assert worker.speed_alone() > 0
+    assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]]
+    task, frames = task_and_frames(movie, 1)  # nobody in it: says nothing of the speed
+    worker.encode(task, ReadReport(2, 2, "", False, 0.0), frames)
+    calls.clear()
+    worker.speed_alone()
+    assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]]
+
+
+def test_a_worker_out_of_memory_halves_its_batch_and_gives_the_same():
+    movie = make_movie("a")
+    task, frames = task_and_frames(movie, 0)
+    read = ReadReport(8, 8, "", False, 0.0)
+    _, expected = model_worker(movie, batch=8).encode(task, read, frames)
+    worker = model_worker(movie, batch=8)
+    worker.models.detector.memory, worker.models.encoder.memory = 3, 5
+    _, window = worker.encode(task, read, frames)
+    for name in SERIES:
+        np.testing.assert_array_equal(
+            getattr(window.persons["p0"], name), getattr(expected.persons["p0"], name)
+        )
+    assert (worker.models.detect_batches.size, worker.models.encode_batches.size) == (2, 4)
+    worker.encode(task, read, frames)  # and remembers
+    assert [len(numbers) for numbers, _ in worker.models.detector.calls] == [2] * 8
+
+
+def test_a_frame_that_exceeds_the_device_fails_its_window_and_not_the_worker():
+    movie = make_movie("a")
+    task, frames = task_and_frames(movie, 0)
+    worker = model_worker(movie)
+    worker.models.detector.memory = 0
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+    assert one_line(error.value) == "OutOfMemoryError: CUDA out of memory"
+    worker.models.detector.memory = 8
+    assert worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)[0].frames == 8
+
+
+class Exited(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("message", "raised"),
+    [("CUDA error: an illegal memory access was encountered", Exited), ("shapes differ", RuntimeError)],
+)
+def test_a_worker_whose_device_is_lost_ends(monkeypatch, message, raised):
+    def leave(code):
+        raise Exited(code)
+
+    def process(*args):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("rhas.extract.run.workers.os._exit", leave)
+    movie = make_movie("a")
+    worker = model_worker(movie)
+    worker.__dict__["models"] = SimpleNamespace(process=process)
+    task, frames = task_and_frames(movie, 0)
+    with pytest.raises(raised):
+        worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+
+
+# --- the writer
+
+
+def window_of(a_film, index, status=FrameStatus.MISSING, reason=""):
+    start, stop = a_film.bounds()[index]
+    rows = {
+        p.person_id: empty_rows(a_film.inside(p, start, stop), a_film.feature_shape, status)
+        for p in a_film.persons
+    }
+    stage = "decode" if reason else ""
+    return Window(a_film.movie_id, index, start, stop, a_film.window_id(index), rows, stage, reason)
+
+
+def shard_rows(folder):
+    with Shard(folder.shard("a")) as shard:
+        rows = [(int(r["index"]), bool(r["done"]), r["stage"], r["reason"]) for r in shard.windows()]
+        return rows, shard.person("p0").status[...].tolist()
+
+
+def test_seal_joins_parts_and_failures(tmp_path):
+    folder, a_film = FeaturesFolder(tmp_path), make_film(make_movie("a"), 10, window_frames=4)
+    writer = WriteWorker(tmp_path)
+    for index in (0, 2):
+        assert writer.write(window_of(a_film, index)) > 0
+    writer.write(window_of(a_film, 2))  # a repeated call leaves one
+    assert writer.seal(a_film, {1: ("model", "worker lost")}) > 0
+    rows, status = shard_rows(folder)
+    assert rows == [(0, True, "", ""), (1, False, "model", "worker lost"), (2, True, "", "")]
+    assert status == [FrameStatus.MISSING] * 4 + [FrameStatus.FAILED] * 4 + [FrameStatus.MISSING] * 2
+    assert not folder.parts("a").exists()
+
+
+def test_a_retry_that_fails_keeps_what_was_there(tmp_path):
+    folder, a_film = FeaturesFolder(tmp_path), make_film(make_movie("a"), 8, window_frames=4)
+    writer = WriteWorker(tmp_path)
+    writer.write(window_of(a_film, 0))
+    writer.write(window_of(a_film, 1, FrameStatus.UNDECODABLE, "damaged"))
+    writer.seal(a_film, {})
+    writer.seal(a_film, {1: ("model", "worker lost")})
+    rows, status = shard_rows(folder)
+    assert rows == [(0, True, "", ""), (1, True, "decode", "damaged")]
+    assert status == [FrameStatus.MISSING] * 4 + [FrameStatus.UNDECODABLE] * 4
+
+
+def test_a_window_that_is_nowhere_stops_the_seal(tmp_path):
+    a_film = make_film(make_movie("a"), 8, window_frames=4)
+    writer = WriteWorker(tmp_path)
+    writer.write(window_of(a_film, 0))
+    with pytest.raises(KeyError):
+        writer.seal(a_film, {})
+    assert not FeaturesFolder(tmp_path).shard("a").exists()
+    assert failed_window(a_film, 1, "model", "x").reason == "x"
+
+
+# --- imports
+
+
+def test_transformers_imports_beside_a_torchvision_that_does_not_fit():
+    code = (
+        "from rhas.extract.weights.torchvision_fix import ensure_importable as e; e(); e()\n"
+        "import sys, torch; assert 'torchvision' in sys.modules; torch.ops.torchvision.nms\n"
+        "from transformers import GroundingDinoForObjectDetection as G; print(G.__name__)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout) == (0, "GroundingDinoForObjectDetection\n"), run.stderr
+
+
+def test_torchvision_errors_of_another_kind_pass(tmp_path):
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('something else')\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from rhas.extract.weights.torchvision_fix import ensure_importable; ensure_importable()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 1 and run.stderr.endswith("RuntimeError: something else\n")
+
+
+def test_decoders_do_not_import_torch():
+    code = "import sys; from rhas.extract.run import jobs, schedule, workers; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout == "False\n", run.stderr

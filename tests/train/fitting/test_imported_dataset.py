@@ -1,0 +1,46 @@
+"""A data set in MS-TCN's layout, from its files to a measured fold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_datasets import write_mstcn
+
+from rhas.manifests.imports.dataset import write_dataset
+from rhas.manifests.imports.mstcn import read_mstcn
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.train.config import load_config
+from rhas.train.evaluation.evaluation import evaluate_run
+from rhas.train.fitting.training import train
+
+SMALL = {
+    "actdiff-50salads": (
+        "settings.decoder.width=8",
+        "settings.decoder.layers=2",
+        "settings.encoder.layers=3",
+    ),
+    "actfusion-gtea": ("settings.decoder.width=8", "settings.decoder.layers=2", "settings.encoder.layers=3"),
+    "ltcontext": ("settings.link=softmax", "settings.network.layers=2", "data.split=fold"),
+}
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_a_fold_is_trained_and_measured(preset: str, tmp_path: Path) -> None:
+    videos = {f"v{i}": np.repeat(np.arange(6 + i) % 3, 9 + i).tolist() for i in range(7)}
+    names = list(videos)
+    write_mstcn(tmp_path / "in", videos, {1: (names[2:], names[:2]), 2: (names[:4], names[4:])})
+    features = tmp_path / "features"
+    write_dataset(FeaturesFolder(features), read_mstcn(tmp_path / "in", 30.0, 0))
+    layers = ("settings.encoder.condition_layers=[0, 2]",) if preset != "ltcontext" else ()
+    overrides = (*SMALL[preset], *layers, "data.fold=2", "epochs=2", "data.window=4000")
+    train(features, tmp_path / "run", load_config(preset, overrides), "cpu")
+    measured = evaluate_run(tmp_path / "run", "test", device="cpu")
+    assert measured["checkpoint"]["tau"] is None and measured["model"]["videos"] == 3
+    assert measured["model"]["frames"] == sum(len(videos[name]) for name in names[4:])
+    assert measured["model"]["chosen"]["f1_micro@50"] == measured["model"]["top1"]["f1@50"]
+    samples = json.loads((tmp_path / "run" / "data.json").read_text())["samples"]
+    assert sorted(name.split("/")[0] for name in samples["test"]) == names[4:]
+    assert sorted(name.split("/")[0] for name in samples["train"] + samples["val"]) == names[:4]

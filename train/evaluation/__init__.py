@@ -1,0 +1,4 @@
+"""`rhas eval`: a run measured on a split, beside the baselines.
+
+- `evaluation`: metrics.json; `results`: its tables; `annotator`: what a second annotator's labels would score
+"""

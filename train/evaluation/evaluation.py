@@ -1,0 +1,82 @@
+"""Evaluation of a run on one of its splits: metrics.json, tables of results, and timelines of a few persons.
+
+In: the folder of a run, whose weights and τ were chosen on the validation split. Out: all metrics of the split,
+one video per person, beside the baselines; how often a split was evaluated is counted in metrics.json, since
+the test split is meant to be read once. The released evaluator sees windows, as in its paper.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.tables.manifest import SPLITS
+from rhas.train.data.generators import generator_for
+from rhas.train.evaluation.annotator import second_annotator
+from rhas.train.evaluation.results import write_results
+from rhas.train.metrics import class_counts, compare, released_report
+from rhas.train.runs.run import Run, RunFolder, load_run_data, open_run, read_json
+from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.timeline import draw_timeline
+
+TIMELINES = 4
+
+
+def evaluate_run(
+    run: Path, split: str = "test", features: Path | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """Evaluates a run's best weights on a split, and writes it all into the run's folder; returns the metrics.
+
+    `features`: where the run's data lies now, if it was moved. Raises InputError if it isn't the run's data.
+    """
+    if split not in SPLITS:
+        raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
+    opened = open_run(run, device)
+    dataset = load_run_data(opened, features)
+    vocabulary, tau, seed = dataset.vocabulary, opened.validation.tau, opened.config.seed
+    counts_C = class_counts(dataset.splits["train"].labels())
+    windows = list(score(opened.model, dataset.splits[split], opened.config))
+    persons = list(stitch(windows))
+    videos = [series.video(vocabulary) for series in persons]
+    again = [
+        second_annotator(series, vocabulary, generator_for("cpu", seed, "annotator", series.name))
+        for series in persons
+    ]
+    prior = generator_for("cpu", seed, "prior", split)
+    comparison = compare(videos, tau, counts_C, prior, {"second_annotator": again})
+    released = released_report(
+        (window.video(vocabulary) for window in windows),
+        int(counts_C.argmax()),
+        generator_for("cpu", seed, "noise", split),
+    )
+    metrics = read_metrics(opened.folder)
+    metrics[split] = {
+        "evaluations": metrics.get(split, {}).get("evaluations", 0) + 1,
+        "checkpoint": asdict(opened.validation),
+        **comparison.to_dict(vocabulary.actions),
+        "released_evaluator": released.to_dict(),
+    }
+    write_text_atomically(opened.folder.metrics, json.dumps(metrics, indent=1, ensure_ascii=False))
+    write_results(opened.folder.root, metrics)
+    _draw(opened, split, persons)
+    return metrics[split]
+
+
+def read_metrics(folder: RunFolder) -> dict[str, Any]:
+    """What was measured so far, by split."""
+    return read_json(folder.metrics) if folder.metrics.is_file() else {}
+
+
+def _draw(run: Run, split: str, persons: list[Series]) -> None:
+    """Timelines of a few persons, at even distances in the split."""
+    chosen = np.unique(np.linspace(0, len(persons) - 1, min(TIMELINES, len(persons))).round().astype(int))
+    for series in (persons[i] for i in chosen):
+        png = run.folder.timelines / split / series.stretch.movie_id / f"{series.stretch.person_id}.png"
+        truth = series.truth(run.vocabulary)
+        draw_timeline(png, series, run.validation.tau, run.vocabulary.actions, truth)

@@ -1,0 +1,105 @@
+"""Tables of results, in Markdown and CSV, from what metrics.json holds.
+
+In: the metrics of one or more splits. Out: results.md and results.csv beside them. A model's row never stands
+without the baselines', and the released evaluator's numbers stand apart, labelled for what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.tables.csvfile import write_rows
+from rhas.train.evaluation.annotator import SPREAD_S
+
+# Of a report: the column's title, and where its number is.
+COLUMNS = {
+    "frame mAP": "frame_map",
+    "ACC": "acc",
+    "exact set": "exact_set",
+    "sample F1": "sample_f1",
+    "macro F1@10": "f1_macro@10",
+    "macro F1@25": "f1_macro@25",
+    "macro F1@50": "f1_macro@50",
+    "micro F1@10": "f1_micro@10",
+    "micro F1@25": "f1_micro@25",
+    "micro F1@50": "f1_micro@50",
+    "edit": "edit",
+}
+RELEASED = {"ACC": "acc", "edit": "edit", "F1@10": "f1@10", "F1@25": "f1@25", "F1@50": "f1@50"}
+NAMES = {
+    "person_mode": "person mode (knows the truth)",
+    "second_annotator": f"second annotator, boundaries ± {SPREAD_S:g} s (knows the truth)",
+    "noisy_constant": "constant + 1e-6 noise",
+}
+OURS, THEIRS = "rhas", "released (compatibility)"
+
+
+def tau_text(tau: float | None) -> str:
+    """What tables and displays call a threshold."""
+    return "best class" if tau is None else f"{tau:g}"
+
+
+def write_results(folder: Path, metrics: dict[str, Any]) -> None:
+    """results.md and results.csv for all splits that were measured."""
+    rows = [row for split, measured in metrics.items() for row in _rows(split, measured)]
+    columns = ["split", "evaluator", "system", "tau", *dict.fromkeys((*COLUMNS, *RELEASED))]
+    write_rows(folder / "results.csv", columns, [[row.get(name, "") for name in columns] for row in rows])
+    write_text_atomically(folder / "results.md", "\n".join(_markdown(metrics, rows)))
+
+
+def _rows(split: str, measured: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, report in _systems(measured):
+        # One if τ is .5, or if there is none.
+        thresholds = {report[at]["tau"]: report[at] for at in ("chosen", "half") if report[at] is not None}
+        for tau, at in thresholds.items():
+            values = {title: {**report, **at}[key] for title, key in COLUMNS.items()}
+            yield {"split": split, "evaluator": OURS, "system": name, "tau": tau, **values}
+    for name in ("model", "noisy_constant"):
+        report = measured["released_evaluator"][name]
+        values = {title: report[key] for title, key in RELEASED.items()}
+        yield {"split": split, "evaluator": THEIRS, "system": name, **values}
+
+
+def _systems(measured: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("model", measured["model"]), *measured["baselines"].items()]
+
+
+def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "# Results"
+    for split, measured in metrics.items():
+        own = [row for row in rows if row["split"] == split]
+        at = measured["checkpoint"]
+        yield f"\n## {split}: {measured['model']['videos']} persons, {measured['model']['frames']} frames\n"
+        times = measured["evaluations"]
+        chosen = " (on this very split, so these numbers flatter)" if split == "val" else ""
+        yield (
+            f"Weights of step {at['step']} (epoch {at['epoch']}) and τ = {tau_text(at['tau'])} were chosen on the "
+            f"validation split{chosen}. This split was evaluated {times} time{'s' if times > 1 else ''}. "
+            "Percent.\n"
+        )
+        yield from _table(["system", "τ", *COLUMNS], [row for row in own if row["evaluator"] == OURS])
+        yield (
+            "\n### Compatibility: the evaluator released with HopaDIFF\n\n"
+            "Not a measure of segmentation: a constant with noise of 1e-6 scores as below. Only to place the "
+            "numbers of that paper; nothing here compares with the table above.\n"
+        )
+        yield from _table(["system", *RELEASED], [row for row in own if row["evaluator"] == THEIRS])
+    yield ""
+
+
+def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|---|{'---:|' * (len(columns) - 1)}"
+    for row in rows:
+        yield f"| {' | '.join(_cell(name, row) for name in columns)} |"
+
+
+def _cell(column: str, row: dict[str, Any]) -> str:
+    if column == "system":
+        return NAMES.get(row["system"], row["system"])
+    if column == "τ":
+        return tau_text(row["tau"])
+    return "–" if row[column] is None else f"{row[column]:.1f}"

@@ -1,0 +1,176 @@
+"""Training into a run's folder, from its beginning or from where it was left.
+
+In: a features folder and a config. Out: the folder that `rhas.train.runs.run` describes, evaluated on the validation
+split. The test split is never read here: that is left to `rhas.train.evaluation.evaluation`, once, when all is chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from rhas.manifests.common.atomic import remove_leftovers, write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.lock import locked
+from rhas.train.config import FREE, TrainConfig, config_from_dict, plain, read_yaml, refused_changes
+from rhas.train.data import Dataset, load_dataset
+from rhas.train.device import keep_freed_memory
+from rhas.train.evaluation.evaluation import evaluate_run
+from rhas.train.fitting.loop import Listener, Ranks, Step, Validation, fit
+from rhas.train.fitting.tensorboard import TensorBoardLog
+from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
+from rhas.train.models.registry import model_config
+from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.checkpoint import Checkpoints
+from rhas.train.runs.run import RunFolder, build_for, check_data, data_record, purpose_of, read_json
+from rhas.train.scoring.inference import score, stitch
+
+
+def train(
+    features: Path,
+    out: Path,
+    config: TrainConfig,
+    device: str | None = None,
+    listeners: Sequence[Listener] = (),
+    ranks: Ranks | None = None,
+) -> Validation:
+    """Trains into the run folder `out`, or goes on with what is there; returns the best validation.
+
+    `device`: by default a GPU if there is one. `ranks`: where several processes step together, this is rank 0,
+    which writes all there is, and the others call `follow`. Raises InputError for data and settings that don't
+    fit, or that aren't those that the run began with, and TrainingError when the loss or a gradient is no longer
+    finite.
+    """
+    ranks = ranks or Ranks()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    config = _resolved(config, device)
+    dataset = load_dataset(features, config.data, config.targets)
+    validation_set = dataset.splits["val"]
+    if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
+        expected = "a label in the validation split, to choose checkpoints and τ by"
+        raise InputError(Problem(features, expected))
+    if device == "cpu":
+        keep_freed_memory()
+    data = data_record(features, dataset)
+    model = build_for(config, data, dataset.splits["train"]).to(device)
+    _check_link(model, config, dataset, features)
+    folder = RunFolder(out)
+    with locked(folder.lock):
+        remove_leftovers(out)
+        _begin(folder, config, data)
+        ranks.gathered("the folder is ours")  # the others open it no sooner
+
+        def validate(step: int, epoch: int) -> Validation:
+            videos = (
+                series.video(dataset.vocabulary) for series in stitch(score(model, validation_set, config))
+            )
+            threshold = choose_threshold(videos, GRID if model.link == "sigmoid" else BEST_CLASS)
+            return Validation(step, epoch, threshold.tau, threshold.f1_macro_50)
+
+        listener = _Several([TensorBoardLog(out / "logs"), *listeners])
+        checkpoints = Checkpoints(folder.checkpoints, purpose_of(config, data), config.keep_checkpoints)
+        best = fit(model, dataset.splits["train"], config, checkpoints, validate, listener, ranks).best
+        assert best is not None  # there is no end without a validation
+        evaluate_run(out, "val", features, device)
+        return best
+
+
+def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: Ranks) -> None:
+    """What the ranks above 0 do while rank 0 trains: the same steps, each on its own samples.
+
+    Reads the checkpoint that rank 0 goes on from, and writes nothing. `features` and `out` are rank 0's.
+    """
+    config = _resolved(config, device)
+    dataset = load_dataset(features, config.data, config.targets)
+    if device == "cpu":
+        keep_freed_memory()
+    data = data_record(features, dataset)
+    ranks.gathered("waits for the folder")
+    model = build_for(config, data, dataset.splits["train"]).to(device)
+    checkpoints = _ReadOnly(RunFolder(out).checkpoints, purpose_of(config, data))
+
+    def unvalidated(step: int, epoch: int) -> Validation:
+        return Validation(step, epoch, 0.0, 0.0)
+
+    fit(model, dataset.splits["train"], config, checkpoints, unvalidated, ranks=ranks)
+
+
+def _check_link(model: Segmenter, config: TrainConfig, dataset: Dataset, features: Path) -> None:
+    """Raises InputError where labels or settings are for several labels a frame and the model for one, or so."""
+    if model.link == "sigmoid":
+        if config.postprocess.purge is not None:
+            expected = "null: only where a frame has one label can a short segment go to its neighbours"
+            raise InputError(
+                Problem(
+                    "training config", expected, column="postprocess.purge", value=config.postprocess.purge
+                )
+            )
+        return
+    problems = []
+    for split in dataset.splits.values():
+        for span in split.spans:
+            labels_TC, valid_T = span.labels(dataset.vocabulary)
+            counts_T = labels_TC.sum(axis=1)
+            if (wrong := np.flatnonzero(valid_T & (counts_T != 1))).size:
+                t = int(wrong[0])
+                expected = "one label in every frame, for a model with link softmax"
+                got = f"{counts_T[t]} at {span.time_s[t]:.3f} s in {span.name}, and {wrong.size} such frames in all"
+                problems.append(Problem(features / "labels.csv", expected, value=got))
+    if problems:
+        raise InputError(problems)
+
+
+class _ReadOnly(Checkpoints):
+    """Another process writes these."""
+
+    def prepare(self) -> None:
+        """Leaves the folder as it is."""
+
+    def save(self, *what: Any) -> None:
+        """Writes nothing."""
+
+    def save_best(self, *what: Any) -> None:
+        """Writes nothing."""
+
+
+def _resolved(config: TrainConfig, device: str) -> TrainConfig:
+    """With nothing left to defaults: precision, and all settings of the model."""
+    settings = dataclasses.asdict(model_config(config.model, config.settings, "settings"))
+    return dataclasses.replace(config.resolved(torch.device(device).type == "cuda"), settings=plain(settings))
+
+
+def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:
+    """Writes what the run is, or checks that it is what it was."""
+    if folder.config.exists():
+        before = config_from_dict(read_yaml(folder.config), folder.config).to_dict()
+        expected = "the settings that the run began with (another run needs another folder)"
+        if problems := refused_changes(folder.config, before, config.to_dict(), expected, FREE):
+            raise InputError(problems)
+    if folder.data.exists():
+        check_data(folder, data, read_json(folder.data))
+    write_text_atomically(folder.data, json.dumps(data, indent=1))
+    write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
+
+
+class _Several(Listener):
+    def __init__(self, listeners: Sequence[Listener]):
+        self._listeners = listeners
+
+    def started(self, step: int, steps: int) -> None:
+        for listener in self._listeners:
+            listener.started(step, steps)
+
+    def stepped(self, step: Step) -> None:
+        for listener in self._listeners:
+            listener.stepped(step)
+
+    def validated(self, validation: Validation, best: bool) -> None:
+        for listener in self._listeners:
+            listener.validated(validation, best)

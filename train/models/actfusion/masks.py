@@ -1,0 +1,84 @@
+"""Masks of the input in training (ActFusion, arXiv:2412.04353, Section 4.3 and Supplement C).
+
+`none` keeps all frames, `anticipative` those up to a part of the video, `random` leaves out a few clips, `boundary`
+the frames near a change of labels, `relation` those of one action.
+
+Shapes: B batch, C classes, T frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rhas.manifests.common.checks import at_least, require
+from rhas.train.data.generators import Draws, permuted
+
+Kind = Literal["none", "anticipative", "random", "boundary", "relation"]
+
+
+@dataclass(frozen=True)
+class InputMaskConfig:
+    """Which masks there are. One is drawn for each video at each step; listed twice, it is drawn twice as often.
+
+    `clips` is the paper's for Breakfast; it has 25 for 50Salads (the released code 5 to 10) and 20 for GTEA.
+    """
+
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    observed: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of `anticipative`: one is drawn
+    clip: int = 10  # frames of a clip of `random`
+    clips: int = 10  # that `random` leaves out
+    boundary_below: float = 0.5  # `boundary` keeps the frames whose boundary curve is below this
+
+    def __post_init__(self) -> None:
+        known = get_args(Kind)
+        require(
+            (
+                bool(self.kinds) and set(self.kinds) <= set(known), "input_masks.kinds", self.kinds,
+                f"one or more of {', '.join(known)}",
+            ),
+            (
+                bool(self.observed) and all(0 < part < 1 for part in self.observed), "input_masks.observed",
+                self.observed, "one or more shares between 0 and 1",
+            ),
+            *at_least(self, 1, "input_masks.clip", "input_masks.clips"),
+            (
+                0 < self.boundary_below <= 1, "input_masks.boundary_below", self.boundary_below,
+                "a number above 0, up to 1",
+            ),
+        )  # fmt: skip
+
+
+def draw_input_mask(config: InputMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, draws: Draws) -> Tensor:
+    """Which frames each video keeps, bool [B, 1, T], by a mask drawn for each; what it is in the padding is open."""
+    longest = y_BCT.shape[2]
+    videos = zip(y_BCT, boundary_B1T, draws.lengths, draws.generators, strict=True)
+    kept = [
+        F.pad(_kept(config, y_CT[:, :frames], curve_1T[0, :frames], generator), (0, longest - frames))
+        for y_CT, curve_1T, frames, generator in videos
+    ]
+    return torch.stack(kept)[:, None]
+
+
+def _kept(config: InputMaskConfig, y_CT: Tensor, curve_T: Tensor, generator: torch.Generator) -> Tensor:
+    """The frames [T] that a drawn mask keeps."""
+    kind = config.kinds[permuted(len(config.kinds), 1, generator)[0]]
+    frames = len(curve_T)
+    kept_T = torch.ones_like(curve_T, dtype=torch.bool)
+    if kind == "anticipative":
+        share = config.observed[permuted(len(config.observed), 1, generator)[0]]
+        kept_T[max(1, int(share * frames)) :] = False
+    elif kind == "random":
+        for clip in permuted(-(-frames // config.clip), config.clips, generator):
+            kept_T[clip * config.clip : (clip + 1) * config.clip] = False
+    elif kind == "boundary":
+        kept_T = curve_T < config.boundary_below
+    elif kind == "relation":
+        present = y_CT.bool().any(1).nonzero()[:, 0]
+        for c in present[permuted(len(present), 1, generator)]:
+            kept_T &= ~y_CT[c].bool()
+    return kept_T

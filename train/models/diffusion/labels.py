@@ -1,0 +1,84 @@
+"""Labels as the signal of a diffusion: [0,1] to signal and back, noising, and the link from logits to labels.
+
+x0 = (2y − 1)·scale; what a decoder sees is x_t clamped to ±scale and mapped back to [0,1] (ActDiff, Liu et
+al., 2023, arXiv:2303.17959). The network predicts x0. The link is the same in training and in sampling:
+softmax where a frame has one label, sigmoid where it may have several.
+
+Shapes: B batch, C classes, T frames. y is in [0,1], t_B holds time steps 0 … steps − 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from rhas.manifests.common.checks import at_least, one_of, require
+from rhas.train.data.generators import Draws
+from rhas.train.models.diffusion.schedule import CosineSchedule
+
+Link = Literal["softmax", "sigmoid"]
+
+
+def probabilities(logits_BCT: Tensor, link: Link) -> Tensor:
+    """Logits as labels in [0,1] [B, C, T]: softmax over classes, or each class by itself."""
+    return logits_BCT.softmax(1) if link == "softmax" else logits_BCT.sigmoid()
+
+
+def log_probabilities(logits_BCT: Tensor, link: Link) -> Tensor:
+    """The log of `probabilities` [B, C, T]."""
+    return logits_BCT.log_softmax(1) if link == "softmax" else F.logsigmoid(logits_BCT)
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """How labels are noised in training and sampled in inference."""
+
+    link: Link = "sigmoid"
+    steps: int = 1000
+    scale: float = 0.5
+    sampling_steps: int = 25
+    eta: float = 1.0  # of DDIM: 0 is deterministic, 1 has the noise of DDPM
+
+    def __post_init__(self) -> None:
+        require(
+            one_of(self, "diffusion.link"),
+            *at_least(self, 1, "diffusion.steps"),
+            (self.scale > 0, "diffusion.scale", self.scale, "a number above 0"),
+            (0 <= self.eta <= 1, "diffusion.eta", self.eta, "a number from 0 to 1"),
+            (
+                1 <= self.sampling_steps <= self.steps, "diffusion.sampling_steps", self.sampling_steps,
+                f"1 to {self.steps}, the number of steps",
+            ),
+        )  # fmt: skip
+
+
+class LabelDiffusion:
+    """The forward process and its maps. `rhas.train.models.diffusion.ddim` is the way back."""
+
+    def __init__(self, config: DiffusionConfig):
+        self.config = config
+        self.schedule = CosineSchedule(config.steps)
+
+    def to_signal(self, y_BCT: Tensor) -> Tensor:
+        """Labels in [0,1] as signal in [−scale, scale]."""
+        return (2 * y_BCT - 1) * self.config.scale
+
+    def to_labels(self, x_BCT: Tensor) -> Tensor:
+        """Signal, however noisy, as labels in [0,1]: clamped to ±scale first."""
+        scale = self.config.scale
+        return (x_BCT.clamp(-scale, scale) / scale + 1) / 2
+
+    def q_sample(self, y_BCT: Tensor, t_B: Tensor, noise_BCT: Tensor) -> Tensor:
+        """x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε [B, C, T], not clamped (HopaDIFF, Section 4.1)."""
+        alpha_B11 = self.schedule.alphas_bar_S[t_B.cpu()].to(y_BCT.device)[:, None, None]
+        signal, noise = alpha_B11.sqrt().to(y_BCT.dtype), (1 - alpha_B11).sqrt().to(y_BCT.dtype)
+        return signal * self.to_signal(y_BCT) + noise * noise_BCT
+
+    def draw(self, y_BCT: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Float labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B]."""
+        t_B = draws.integers(self.config.steps).to(y_BCT.device)
+        noise_BCT = draws.normal(y_BCT.shape[1]).to(y_BCT)
+        return self.to_labels(self.q_sample(y_BCT, t_B, noise_BCT)), t_B

@@ -1,0 +1,59 @@
+"""What every masked layer needs: the mask as a factor, instance norm over real frames, seeded dropout.
+
+Shapes: B batch, D channels, T frames. mask_BT is bool, True = a real frame.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rhas.train.data.generators import Draws
+
+
+def factor(mask_BT: Tensor, like: Tensor) -> Tensor:
+    """The mask as a factor [B, 1, T] of the dtype of `like`, to be multiplied with a [B, D, T]."""
+    return mask_BT[:, None].to(like.dtype)
+
+
+def instance_norm(x_BDT: Tensor, mask_BT: Tensor, eps: float = 1e-5) -> Tensor:
+    """Instance norm without affine parameters, each channel over the real frames of its own video.
+
+    Equals `torch.nn.functional.instance_norm` on a video without padding. A single frame gives zeros.
+    """
+    if mask_BT.all():  # in one pass
+        return F.layer_norm(x_BDT, x_BDT.shape[2:], eps=eps)
+    real_B1T = factor(mask_BT, x_BDT)
+    frames_B11 = real_B1T.sum(2, keepdim=True).clamp(min=1)
+    mean_BD1 = (x_BDT * real_B1T).sum(2, keepdim=True) / frames_B11
+    centred_BDT = (x_BDT - mean_BD1) * real_B1T
+    variance_BD1 = centred_BDT.square().sum(2, keepdim=True) / frames_B11
+    return centred_BDT * torch.rsqrt(variance_BD1 + eps)
+
+
+def drop(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+    """Dropout of single numbers. None for `draws` is torch's global generator, here and below."""
+    if rate == 0:
+        return x_BDT
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT) if draws is None else draws.uniform(x_BDT.shape[1]))
+
+
+def drop_channels(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+    """Dropout of a video's whole channels."""
+    if rate == 0:
+        return x_BDT
+    D = x_BDT.shape[1]
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :, :1]) if draws is None else draws.uniform_rows(D))
+
+
+def drop_frames(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+    """Dropout of whole frames."""
+    if rate == 0:
+        return x_BDT
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :1]) if draws is None else draws.uniform(1))
+
+
+def _kept(x_BDT: Tensor, rate: float, drawn: Tensor) -> Tensor:
+    """x where a number drawn from [0, 1) says so, scaled so that its expectation stays; `drawn` broadcasts to x."""
+    return x_BDT * (drawn >= rate).to(x_BDT).mul_(1 / (1 - rate))

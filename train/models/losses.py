@@ -1,0 +1,121 @@
+"""The losses of ActDiff (Liu et al., 2023, arXiv:2303.17959, Section 4.1), for one label per frame or several.
+
+Each loss is one number per video, a mean over the frames of `mask_BT`: the mean over a padded batch is what
+accumulating the videos one by one gives. `mask_BT` may also leave out frames without labels. The link says
+how logits become labels: softmax or sigmoid (`rhas.train.models.diffusion.labels`).
+
+Shapes: B batch, C classes, T frames, P = T − 1 pairs of neighbouring frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rhas.manifests.common.checks import at_least, require
+from rhas.train.models.diffusion.labels import Link, log_probabilities, probabilities
+
+SMOOTHING_CAP = 16.0  # on a squared step of the log-probability (MS-TCN, arXiv:1903.01945, Eq. 4: τ = 4)
+COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses. How their targets are made is `rhas.train.data.config.TargetConfig`'s."""
+
+    ce: float = 0.5
+    smoothing: float = 0.1
+    boundary: float = 0.1  # on the decoder only
+
+    def __post_init__(self) -> None:
+        require(*at_least(self, 0, "losses.ce", "losses.smoothing", "losses.boundary"))
+
+
+def label_loss(
+    logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link, class_weight_C: Tensor | None = None
+) -> Tensor:
+    """Cross entropy [B] for softmax, −Σ_c w_c y_c log p_c; binary cross entropy for sigmoid, a mean over classes.
+
+    y is in [0,1] and may be soft; it is not renormalised. The class weight is that of the class under softmax
+    and that of the class's positive frames under sigmoid.
+    """
+    if link == "softmax":
+        terms_BCT = -y_BCT * logits_BCT.log_softmax(1)
+        if class_weight_C is not None:
+            terms_BCT = terms_BCT * class_weight_C[:, None]
+        return _mean(terms_BCT.sum(1), mask_BT)
+    weight_C1 = None if class_weight_C is None else class_weight_C[:, None]
+    terms_BCT = F.binary_cross_entropy_with_logits(logits_BCT, y_BCT, reduction="none", pos_weight=weight_C1)
+    return _mean(terms_BCT.mean(1), mask_BT)
+
+
+def smoothing_loss(logits_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
+    """clamp((log p_t − stopgrad log p_{t−1})², 0, 16), mean over classes and pairs [B]."""
+    log_BCT = log_probabilities(logits_BCT, link)
+    steps_BCP = (log_BCT[:, :, 1:] - log_BCT[:, :, :-1].detach()).square().clamp(max=SMOOTHING_CAP)
+    return _mean(steps_BCP.mean(1), _pairs(mask_BT))
+
+
+def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
+    """BCE of how much neighbouring frames differ against the boundary curve at the later one [B].
+
+    The difference is 1 − ⟨p_t, stopgrad p_{t−1}⟩ for softmax and 1 − the cosine of the two for sigmoid, whose
+    vectors don't sum to one. The latter is squeezed into [.01, .99]: near an angle θ of 0 the loss goes like
+    −2b log θ, and without a margin two equal frames at a boundary gave gradients above 10⁴.
+    """
+    now_BCP = probabilities(logits_BCT[:, :, 1:], link)
+    before_BCP = probabilities(logits_BCT[:, :, :-1], link).detach()
+    if link == "softmax":
+        differ_BP = 1 - (now_BCP * before_BCP).sum(1)
+    else:
+        differ_BP = 1 - F.cosine_similarity(now_BCP, before_BCP)
+        differ_BP = COSINE_MARGIN + (1 - 2 * COSINE_MARGIN) * differ_BP
+    differ_BP = differ_BP.clamp(0, 1)  # rounding can leave it just outside
+    terms_BP = F.binary_cross_entropy(differ_BP, boundary_B1T[:, 0, 1:].to(differ_BP.dtype), reduction="none")
+    return _mean(terms_BP, _pairs(mask_BT))
+
+
+def actdiff_losses(
+    encoder_BCT: Tensor, decoder_BCT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor,
+    link: Link, class_weight_C: Tensor | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """The losses [B] of one step by name, unweighted; y may be softened labels. The encoder has no boundary loss."""
+    return {
+        "encoder_ce": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C),
+        "encoder_smoothing": smoothing_loss(encoder_BCT, mask_BT, link),
+        "decoder_ce": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C),
+        "decoder_smoothing": smoothing_loss(decoder_BCT, mask_BT, link),
+        "decoder_boundary": boundary_loss(decoder_BCT, boundary_B1T, mask_BT, link),
+    }
+
+
+def weighted(losses: dict[str, Tensor], config: LossConfig) -> dict[str, Tensor]:
+    """The losses [B] of a step, weighted by kind, as means over its videos; a weight of 0 leaves a loss out."""
+    weights = {"ce": config.ce, "smoothing": config.smoothing, "boundary": config.boundary}
+    weight_of = {name: weights[name.rpartition("_")[2]] for name in losses}
+    return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
+
+
+def class_weights(positives_C: Tensor, frames: int, link: Link) -> Tensor:
+    """Weights [C] that balance classes, from how many of all `frames` are of each class.
+
+    Softmax: N / ((n_c + 10)·C). Sigmoid: how many negative frames there are for a positive one,
+    (N − n_c) / (n_c + 10). The 10 keeps classes that are next to absent from an endless weight.
+    """
+    if link == "softmax":
+        return frames / ((positives_C + 10) * len(positives_C))
+    return (frames - positives_C) / (positives_C + 10)
+
+
+def _pairs(mask_BT: Tensor) -> Tensor:
+    """Which pairs of neighbouring frames are both in the mask [B, P]."""
+    return mask_BT[:, 1:] & mask_BT[:, :-1]
+
+
+def _mean(terms_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """The mean over the frames in the mask [B]; 0 if there are none."""
+    # `where`, not a product: terms outside the mask may be infinite.
+    return torch.where(mask_BT, terms_BT, 0).sum(1) / mask_BT.sum(1).clamp(min=1)

@@ -1,0 +1,198 @@
+"""LTContext (Bahrami et al., ICCV 2023, arXiv:2308.11358): stages of local and sparse long-term attention.
+
+The first stage turns features into logits; each later one refines the probabilities before it, at half the width,
+with values from the features of the stage before. A layer: dilated convolution, attention within windows, attention
+to every G-th frame, 1×1 convolution, all residual. Without norms, as the authors train it. Nothing T×T is held:
+windows cost T · W, long-term attention T² / G.
+
+Shapes: B batch, F feature size, D width, E = D / 2 width of attention, C classes, T frames, W window, G step of the
+long-term attention. mask_BT True = real frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rhas.manifests.common.checks import at_least, dropout_rates, require
+from rhas.train.data.generators import Draws
+from rhas.train.models.diffusion.labels import Link, probabilities
+from rhas.train.models.layers.dilated_conv import DilatedConv
+from rhas.train.models.layers.masking import drop, drop_channels, factor
+from rhas.train.models.layers.pointwise import Pointwise
+
+
+@dataclass(frozen=True)
+class LTContextNetworkConfig:
+    """The network but for the sizes that the data decides. Defaults: the paper's."""
+
+    stages: int = 4
+    layers: int = 9  # of each stage; the i-th has dilation 2^i
+    width: int = 64  # of the first stage, half of it in the others
+    kernel: int = 3
+    window: int = 64  # frames whose queries share a window; its keys are twice as many
+    long_term_step: int = 8
+    dropout: float = 0.2
+    attention_dropout: float = 0.2
+    channel_dropout: float = 0.3  # of the features
+
+    def __post_init__(self) -> None:
+        require(
+            *at_least(self, 1, "network.stages", "network.layers", "network.long_term_step"),
+            (
+                self.kernel >= 1 and self.kernel % 2 == 1, "network.kernel", self.kernel,
+                "an odd number, so that a frame is in the middle",
+            ),
+            (self.width >= 4 and self.width % 4 == 0, "network.width", self.width, "a multiple of 4"),
+            (self.window >= 2 and self.window % 2 == 0, "network.window", self.window, "an even number from 2"),
+            *dropout_rates(self, "network.dropout", "network.attention_dropout", "network.channel_dropout"),
+        )  # fmt: skip
+
+
+class LTContext(nn.Module):
+    """Features [B, F, T] to the logits of every stage, each [B, C, T]."""
+
+    def __init__(self, feature_size: int, classes: int, config: LTContextNetworkConfig):
+        super().__init__()
+        self.config = config
+        self.first = Stage(feature_size, classes, config.width, config)
+        self.reduce = Pointwise(config.width, config.width // 2)
+        self.later = nn.ModuleList(
+            Stage(classes, classes, config.width // 2, config) for _ in range(config.stages - 1)
+        )
+
+    def forward(
+        self, features_BFT: Tensor, mask_BT: Tensor, link: Link = "softmax", draws: Draws | None = None
+    ) -> list[Tensor]:
+        """Logits of each stage [B, C, T], zero in the padding. `link`: how they become the next one's input."""
+        real_B1T = factor(mask_BT, features_BFT)
+        x_BFT = features_BFT * real_B1T
+        if self.training:
+            x_BFT = drop_channels(x_BFT, self.config.channel_dropout, draws)
+        logits_BCT, x_BDT = self.first(x_BFT, None, mask_BT, draws)
+        before_BDT, logits = self.reduce(x_BDT), [logits_BCT]
+        for stage in self.later:
+            labels_BCT = probabilities(logits[-1], link)
+            logits_BCT, before_BDT = stage(labels_BCT * real_B1T, before_BDT, mask_BT, draws)
+            logits.append(logits_BCT)
+        return logits
+
+
+class Stage(nn.Module):
+    """Inputs [B, X, T] and, but for the first stage, the features before it [B, D, T], to logits and features."""
+
+    def __init__(self, channels_in: int, classes: int, width: int, config: LTContextNetworkConfig):
+        super().__init__()
+        self.conv_in = Pointwise(channels_in, width)
+        self.layers = nn.ModuleList(Layer(width, 2**i, config) for i in range(config.layers))
+        self.conv_out = Pointwise(width, classes)
+
+    def forward(
+        self, inputs_BXT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, draws: Draws | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [B, C, T] and features [B, D, T], both zero in the padding."""
+        real_B1T = factor(mask_BT, inputs_BXT)
+        x_BDT = self.conv_in(inputs_BXT) * real_B1T
+        for layer in self.layers:
+            x_BDT = layer(x_BDT, before_BDT, mask_BT, draws)
+        return self.conv_out(x_BDT) * real_B1T, x_BDT
+
+
+class Layer(nn.Module):
+    """x + W(local and long-term attention over a dilated convolution), zero in the padding as x has to be."""
+
+    def __init__(self, width: int, dilation: int, config: LTContextNetworkConfig):
+        super().__init__()
+        self.dropout = config.dropout
+        self.conv = DilatedConv(width, config.kernel, dilation)
+        self.windowed = WindowedAttention(width, config.window, config.attention_dropout)
+        self.long_term = LongTermAttention(width, config.long_term_step, config.attention_dropout)
+        self.out = Pointwise(width, width)
+
+    def forward(
+        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, draws: Draws | None
+    ) -> Tensor:
+        """[B, D, T]. Values come from `before`, where there is a stage before this one."""
+        mixed_BDT = F.gelu(self.conv(x_BDT))
+        mixed_BDT = mixed_BDT + self.windowed(mixed_BDT, before_BDT, mask_BT, draws)
+        mixed_BDT = mixed_BDT + self.long_term(mixed_BDT, before_BDT, mask_BT, draws)
+        out_BDT = self.out(mixed_BDT)
+        if self.training:
+            out_BDT = drop(out_BDT, self.dropout, draws)
+        return (x_BDT + out_BDT) * factor(mask_BT, x_BDT)
+
+
+class _Attention(nn.Module):
+    """One head of attention among groups of frames; which ones is what the two kinds differ in."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.dropout = dropout
+        self.query, self.key, self.value = (Pointwise(width, width // 2) for _ in range(3))
+        self.out = Pointwise(width // 2, width)
+
+    def forward(
+        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, draws: Draws | None
+    ) -> Tensor:
+        """[B, D, T]; what it is in the padding doesn't matter."""
+        value_BDT = x_BDT if before_BDT is None else before_BDT
+        mixed_BET = self.attend(self.query(x_BDT), self.key(x_BDT), self.value(value_BDT), mask_BT)
+        if self.training:  # of what was attended to: single weights are never held
+            mixed_BET = drop(mixed_BET, self.dropout, draws)
+        return self.out(F.gelu(mixed_BET))
+
+    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:
+        """What each frame gets [B, E, T]."""
+        raise NotImplementedError
+
+
+class WindowedAttention(_Attention):
+    """Frames of a window of W see it and half a window on either side."""
+
+    def __init__(self, width: int, window: int, dropout: float):
+        super().__init__(width, dropout)
+        self.window = window
+
+    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:
+        """What each frame gets [B, E, T]."""
+        W, T = self.window, q_BET.shape[2]
+        rest, half = -T % W, self.window // 2
+
+        def keys(series_BXT: Tensor) -> Tensor:  # [B, windows, 2 · W, X]
+            padded = F.pad(series_BXT, (half, rest + half))
+            return padded.unfold(2, 2 * W, W).permute(0, 2, 3, 1)
+
+        q_BNWE = F.pad(q_BET, (0, rest)).unflatten(2, (-1, W)).permute(0, 2, 3, 1)
+        seen_BN1K = keys(mask_BT[:, None].to(q_BET.dtype))[..., 0].bool()[:, :, None]
+        out_BNWE = _attend(q_BNWE, keys(k_BET), keys(v_BET), seen_BN1K)
+        return out_BNWE.permute(0, 3, 1, 2).flatten(2)[:, :, :T]
+
+
+class LongTermAttention(_Attention):
+    """Each frame sees those that are a multiple of G frames away."""
+
+    def __init__(self, width: int, step: int, dropout: float):
+        super().__init__(width, dropout)
+        self.step = step
+
+    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:
+        """What each frame gets [B, E, T]."""
+        T = q_BET.shape[2]
+        rest = -T % self.step
+
+        def strided(series_BXT: Tensor) -> Tensor:  # [B, G, T / G, X]
+            return F.pad(series_BXT, (0, rest)).unflatten(2, (-1, self.step)).permute(0, 3, 2, 1)
+
+        seen_BG1K = strided(mask_BT[:, None].to(q_BET.dtype))[..., 0].bool()[:, :, None]
+        out_BGNE = _attend(strided(q_BET), strided(k_BET), strided(v_BET), seen_BG1K)
+        return out_BGNE.permute(0, 3, 2, 1).flatten(2)[:, :, :T]
+
+
+def _attend(q_BNQE: Tensor, k_BNKE: Tensor, v_BNKE: Tensor, seen_BN1K: Tensor) -> Tensor:
+    """Attention within each group. A group of padding alone sees itself: no NaN is to come of it."""
+    seen_BN1K = seen_BN1K | ~seen_BN1K.any(-1, keepdim=True)
+    # Rows have to lie together, the mask's too: else Q × K numbers are held after all.
+    q_BNQE, k_BNKE, v_BNKE, seen_BN1K = (x.contiguous() for x in (q_BNQE, k_BNKE, v_BNKE, seen_BN1K))
+    return F.scaled_dot_product_attention(q_BNQE, k_BNKE, v_BNKE, attn_mask=seen_BN1K)

@@ -1,0 +1,74 @@
+"""LTContext as a `Segmenter`: on one stream or both, with every stage supervised.
+
+Shapes: B batch, F feature size, C classes, T frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rhas.manifests.common.checks import one_of, require
+from rhas.train.models.diffusion.labels import Link, probabilities
+from rhas.train.models.losses import LossConfig, label_loss, smoothing_loss, weighted
+from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig
+from rhas.train.models.segmenter import SupervisedSegmenter
+from rhas.train.models.streams import Stream, StreamName
+
+if TYPE_CHECKING:
+    from rhas.train.data import Batch
+    from rhas.train.data.generators import Draws
+
+
+@dataclass(frozen=True)
+class LTContextConfig:
+    """An LTContext, the streams that it sees and the losses that train it: of each stage, as in the paper."""
+
+    network: LTContextNetworkConfig = field(default_factory=LTContextNetworkConfig)
+    stream: Literal["holistic", "partial", "both"] = "holistic"  # both: one above the other
+    link: Link = "sigmoid"
+    losses: LossConfig = field(default_factory=lambda: LossConfig(ce=1.0, smoothing=0.17, boundary=0.0))
+
+    def __post_init__(self) -> None:
+        boundary = self.losses.boundary
+        require(
+            one_of(self, "stream"),
+            one_of(self, "link"),
+            (boundary == 0, "losses.boundary", boundary, "0: LTContext has no such loss"),
+        )
+
+
+class LTContextSegmenter(SupervisedSegmenter):
+    """LTContext on the streams of a batch."""
+
+    def __init__(self, feature_size: int, classes: int, config: LTContextConfig):
+        super().__init__(classes, config.link)
+        self.loss_config = config.losses
+        names: tuple[StreamName, ...] = ("holistic", "partial")
+        names = names if config.stream == "both" else (config.stream,)
+        self.streams = nn.ModuleList(Stream(name, feature_size) for name in names)
+        self.ltcontext = LTContext(feature_size * len(names), classes, config.network)
+
+    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        """Losses of each stage: `stage1_ce`, `stage1_smoothing` and so on."""
+        y_BCT = batch.labels_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
+        losses = {}
+        for number, logits_BCT in enumerate(self._logits(batch, draws), start=1):
+            ce_B = label_loss(logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C)
+            losses[f"stage{number}_ce"] = ce_B
+            losses[f"stage{number}_smoothing"] = smoothing_loss(logits_BCT, batch.valid_BT, self.link)
+        return weighted(losses, self.loss_config)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+        """The last stage's scores in [0, 1] [B, C, T], zero in the padding; nothing is drawn. In eval mode only."""
+        assert not self.training, "predict draws no dropout: call eval() first"
+        return probabilities(self._logits(batch, None)[-1], self.link) * batch.mask_BT[:, None]
+
+    def _logits(self, batch: Batch, draws: Draws | None) -> list[Tensor]:
+        features_BFT = torch.cat([stream(batch) for stream in self.streams], dim=1)
+        logits: list[Tensor] = self.ltcontext(features_BFT, batch.mask_BT, self.link, draws)
+        return logits

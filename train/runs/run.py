@@ -1,0 +1,172 @@
+"""A run: its folder, what it was made of, and opening it again.
+
+runs/a/
+  config.yaml      the resolved TrainConfig; a rerun with another one is refused
+  data.json        what it was trained on: folder, actions, feature size, and the samples of each split
+  checkpoints/     see `rhas.train.runs.checkpoint`
+  logs/            TensorBoard
+  metrics.json, results.md, results.csv, timelines/    see `rhas.train.evaluation.evaluation`
+  lock             held by the process that trains here
+
+In: the folder. Out: a `Run` with its best weights, and its data, checked to be what it was. Training into a
+folder is left to `rhas.train.fitting.training`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.verify import read_config
+from rhas.manifests.tables.manifest import SPLITS
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.config import TrainConfig, config_from_dict, differences, read_yaml, setting
+from rhas.train.data import Dataset, SampleSet, load_dataset
+from rhas.train.fitting.loop import Validation
+from rhas.train.models.registry import build_model
+from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
+from rhas.train.runs.checkpoint import Checkpoints, Purpose
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths below a run's folder."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def timelines(self) -> Path:
+        return self.root / "timelines"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with its best weights."""
+
+    folder: RunFolder
+    config: TrainConfig
+    data: dict[str, Any]  # data.json
+    model: Segmenter
+    validation: Validation  # when the weights were chosen, and τ with them
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(tuple(self.data["actions"]))
+
+
+def open_run(root: Path, device: str | None = None) -> Run:
+    """The run in a folder, with its best weights. Raises InputError if there is none."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    folder = RunFolder(root)
+    if not folder.config.is_file() or not folder.data.is_file():
+        raise InputError(Problem(root, "the folder of a run, as `rhas train` makes it"))
+    config = config_from_dict(read_yaml(folder.config), folder.config)
+    if torch.device(device).type == "cpu":
+        config = dataclasses.replace(config, precision="float32")
+    data = read_json(folder.data)
+    model = build_for(config, data).to(device)
+    record = Checkpoints(folder.checkpoints, purpose_of(config, data)).load_best(model)
+    return Run(folder, config, data, model, Validation(**record["validation"]))
+
+
+def load_run_data(run: Run, features: Path | None = None) -> Dataset:
+    """The data that a run was trained on, split as it was. Raises InputError if it isn't that any more."""
+    features = features or Path(run.data["features"])
+    data_config = dataclasses.replace(run.config.data, feature_size=run.data["feature_size"])
+    dataset = load_dataset(features, data_config, run.config.targets)
+    check_data(run.folder, data_record(features, dataset), run.data)
+    return dataset
+
+
+def check_extraction(features: Path, run: Run) -> None:
+    """Raises InputError if other models extracted `features` than those that the run was trained on."""
+    models = read_config(FeaturesFolder(features))["models"]
+    if names := list(differences(models, run.data["models"])):
+        expected = f"features of the models that {run.folder.root} was trained on"
+        raise InputError(Problem(features / "config.json", expected, value=f"another {', '.join(names)}"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file of ours holds. Raises InputError, naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(Problem(path, f"readable JSON ({error})")) from error
+    if not isinstance(value, dict):
+        raise InputError(Problem(path, "a JSON object", value=type(value).__name__))
+    return value
+
+
+def purpose_of(config: TrainConfig, data: dict[str, Any]) -> Purpose:
+    """What weights of such a run are for."""
+    return Purpose(config.model, config.settings, data["feature_size"], tuple(data["actions"]))
+
+
+def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
+    """What data.json holds."""
+    extraction = read_config(FeaturesFolder(features))
+    return {
+        "features": str(features.absolute()),
+        "extraction": extraction["config"],  # so that a new film can be extracted in the same way
+        "models": extraction["models"],
+        "feature_size": dataset.feature_size,
+        "actions": list(dataset.vocabulary.actions),
+        "samples": {name: [span.name for span in dataset.splits[name].spans] for name in SPLITS},
+    }
+
+
+def check_data(folder: RunFolder, now: dict[str, Any], before: dict[str, Any]) -> None:
+    """The same samples in the same splits: else what was trained on might be tested on."""
+    problems = []
+    for name in differences(before, now):
+        if name == "features":  # the folder may move
+            continue
+        if name.startswith("samples."):
+            old, new = (set(data["samples"][name.removeprefix("samples.")]) for data in (before, now))
+            got = f"{len(new - old)} new, {len(old - new)} gone"
+            problems.append(Problem(folder.data, "the same samples in this split", column=name, value=got))
+        else:
+            expected = f"{setting(before, name)}, as the run was trained on"
+            problems.append(Problem(folder.data, expected, column=name, value=setting(now, name)))
+    if problems:
+        raise InputError(problems)
+
+
+def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | None = None) -> Segmenter:
+    """The model with fresh weights, and those of classes if they are asked for."""
+    with torch.random.fork_rng(devices=[]):  # modules know no other way to draw their weights
+        torch.manual_seed(config.seed)
+        model = build_model(config.model, data["feature_size"], len(data["actions"]), config.settings)
+    if config.balance_classes and training is not None:  # later, they come with the checkpoint
+        if not isinstance(model, SupervisedSegmenter):
+            expected = f"false: model {config.model} takes no weights of classes"
+            raise InputError(Problem("training config", expected, column="balance_classes", value=True))
+        model.weight_classes(training.class_weights(model.link))
+    return model

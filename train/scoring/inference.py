@@ -1,0 +1,132 @@
+"""Scores of a model for windows, and windows of one person put back together.
+
+In: a model and samples, sorted as a `SampleSet` sorts them. Out: scores per window, then one `Series` per person.
+What is drawn for a window depends on the run's seed and the window's name, not on what it is batched with, nor
+on who asks: evaluation and prediction see the same scores. Thresholds, metrics and files are left to others.
+
+Shapes: T frames, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.config import TrainConfig
+from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
+from rhas.train.data.spans import Span, Stretch
+from rhas.train.fitting.loop import autocast
+from rhas.train.metrics import Video, label_sets
+from rhas.train.models.segmenter import Segmenter
+from rhas.train.scoring.postprocess import postprocess
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Scores [T, C] of one window."""
+
+    span: Span
+    scores: Floats
+
+    def video(self, vocabulary: Vocabulary) -> Video:
+        """With its truth."""
+        labels_TC, valid_T = self.span.labels(vocabulary)
+        return Video(self.scores, labels_TC, valid_T, self.span.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Scores [T, C] of one person, over all of a stretch; 0 where no window covers it."""
+
+    stretch: Stretch
+    scores: Floats
+    covered: Bools  # [T]: in some window
+
+    @property
+    def name(self) -> str:
+        return f"{self.stretch.movie_id}/{self.stretch.person_id}"
+
+    @property
+    def promised(self) -> Bools:
+        """[T]: frames that are to be scored, and are."""
+        return self.covered & (self.stretch.status != FrameStatus.OUTSIDE)
+
+    def predicted(self, tau: float | None) -> Bools:
+        """Label sets [T, C] at τ (see `label_sets`); empty where nothing is promised."""
+        return label_sets(self.scores, tau) & self.promised[:, None]
+
+    def truth(self, vocabulary: Vocabulary) -> tuple[Bools, Bools]:
+        """(labels [T, C], valid [T]); frames in no window are not valid, so that they count nowhere."""
+        whole = Span(self.stretch, self.stretch.first, self.stretch.first + len(self.covered))
+        labels_TC, valid_T = whole.labels(vocabulary)
+        return labels_TC, valid_T & self.covered
+
+    def video(self, vocabulary: Vocabulary) -> Video:
+        """With its truth."""
+        return Video(self.scores, *self.truth(vocabulary), self.name)
+
+
+def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator[Window]:
+    """Scores of every sample, in their order. Raises InputError, naming the window, for scores that aren't finite."""
+    device = next(model.parameters()).device
+    model.eval()
+    sampler = BatchSampler(len(samples), config.batch, seed=0, shuffle=False)
+    spans = iter(samples.spans)
+    for batch in BatchLoader(samples, sampler, config.workers, pin_memory=device.type == "cuda"):
+        scores_BCT = _predict(model, batch, config)
+        for name, scores_CT, length in zip(batch.names, scores_BCT, batch.lengths_B.tolist(), strict=True):
+            span, rate = next(spans), config.data.sample_rate
+            assert span.name == name, f"got {name = }, expected {span.name}"
+            seen_TC = np.ascontiguousarray(scores_CT[:, : -(-length // rate)].T.numpy())
+            scores_TC = postprocess(seen_TC, config.postprocess).repeat(rate, axis=0)[:length]
+            if not np.isfinite(scores_TC).all():
+                raise InputError(Problem(name, "finite scores from the model", value="NaN or infinity"))
+            yield Window(span, scores_TC)
+
+
+def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> Tensor:
+    """Scores [B, C, T / sample rate, rounded up]: the mean of a run over every frame offset (ActDiff).
+
+    Each run sees one frame of every block of `sample_rate` frames; the last block may lack some.
+    """
+    rate, device = config.data.sample_rate, next(model.parameters()).device
+    lengths = batch.lengths_B.tolist()
+    total_BCT: Tensor | None = None
+    runs_B1T = torch.zeros(len(batch), 1, -(-max(lengths) // rate))
+    for offset in range(min(rate, max(lengths))):
+        thin = batch.thinned(rate, [min(offset, length - 1) for length in lengths])
+        draws = thin.draws(device, config.seed, "predict")  # every offset starts from the same noise
+        with torch.no_grad(), autocast(device, config.precision):
+            scores_BCT = model.predict(thin.to(device), draws).float().cpu()
+        if total_BCT is None:
+            total_BCT = torch.zeros(len(batch), scores_BCT.shape[1], runs_B1T.shape[2])
+        total_BCT[:, :, : scores_BCT.shape[2]] += scores_BCT
+        runs_B1T[:, 0, : scores_BCT.shape[2]] += thin.mask_BT
+    assert total_BCT is not None
+    return total_BCT / runs_B1T.clamp(min=1)
+
+
+def stitch(windows: Iterable[Window]) -> Iterator[Series]:
+    """The series of each person, whose windows follow each other in `windows`."""
+    for _, own in groupby(windows, key=lambda window: window.span.place[:2]):
+        parts = list(own)
+        stretch, classes = parts[0].span.stretch, parts[0].scores.shape[1]
+        scores_TC = np.zeros((len(stretch.status), classes), dtype=np.float32)
+        covered_T = np.zeros(len(stretch.status), dtype=bool)
+        for part in parts:
+            where = slice(part.span.start - stretch.first, part.span.stop - stretch.first)
+            assert not covered_T[where].any(), f"got {part.span.name} over a window before it"
+            scores_TC[where], covered_T[where] = part.scores, True
+        yield Series(stretch, scores_TC, covered_T)

@@ -1,0 +1,162 @@
+"""Prediction: a run's segments and scores for everyone in a features folder, labelled or not.
+
+out/
+  segments.csv            movie_id,person_id,action,start_s,end_s,score; score is the segment's mean
+  scores/FILM/PERSON.safetensors   scores [T, C], time_s [T], promised [T]; actions and τ in the header
+  timelines/FILM/PERSON.png        with the truth above, where there are labels
+
+In: a run, and features of the same kind as it was trained on. Out: the above; windows of one person are put
+together again, so that every promised frame is there once.
+
+Shapes: T frames, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.csvfile import write_rows
+from rhas.manifests.tables.labels import Interval, load_labels
+from rhas.manifests.tables.manifest import SPLITS
+from rhas.manifests.tables.vocabulary import ABSENT
+from rhas.train.data import SampleSet, TargetConfig
+from rhas.train.data.samples import OpenShards
+from rhas.train.data.spans import Span, Stretch, cut
+from rhas.train.runs.checkpoint import write_tensors
+from rhas.train.runs.run import Run, check_extraction, open_run
+from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.timeline import draw_timeline, frame_ends, runs_of
+
+COLUMNS = ("movie_id", "person_id", "action", "start_s", "end_s", "score")
+
+
+class Segment(NamedTuple):
+    """A row of segments.csv: someone does something during [start_s, end_s)."""
+
+    movie_id: str
+    person_id: str
+    action: str
+    start_s: float
+    end_s: float
+    score: float
+
+
+def predict_run(
+    run: Path, features: Path, out: Path, split: str | None = None, device: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Segment]:  # fmt: skip
+    """Segments of everyone in `features`, or of the run's samples in one split; writes `out`.
+
+    `progress` gets the number of persons done. Raises InputError for features that don't fit the run.
+    """
+    opened = open_run(run, device)
+    check_extraction(features, opened)
+    spans = _spans(opened, features, split)
+    # Nothing is learnt here, and there may be no labels to make targets from.
+    samples = SampleSet(spans, opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
+    tau, actions = opened.validation.tau, opened.vocabulary.actions
+    segments: list[Segment] = []
+    for done, series in enumerate(stitch(score(opened.model, samples, opened.config)), start=1):
+        segments += segments_of(series, tau, actions)
+        _write_scores(out / "scores", series, tau, actions)
+        png = out / "timelines" / series.stretch.movie_id / f"{series.stretch.person_id}.png"
+        truth = series.truth(opened.vocabulary) if series.stretch.intervals else None
+        draw_timeline(png, series, tau, actions, truth)
+        if progress:
+            progress(done)
+    write_rows(out / "segments.csv", COLUMNS, segments)
+    return segments
+
+
+def segments_of(series: Series, tau: float | None, actions: tuple[str, ...]) -> Iterator[Segment]:
+    """Maximal runs of each action at τ, by start; as labels, they give the same frames back."""
+    predicted_TC = series.predicted(tau)
+    time_s, stretch = series.stretch.time_s, series.stretch
+    ends_s = frame_ends(time_s)
+    found = [(start, c, stop) for c in range(len(actions)) for start, stop in runs_of(predicted_TC[:, c])]
+    for start, c, stop in sorted(found):
+        yield Segment(
+            stretch.movie_id, stretch.person_id, actions[c], float(time_s[start]), float(ends_s[stop - 1]),
+            float(series.scores[start:stop, c].mean()),
+        )  # fmt: skip
+
+
+def _write_scores(folder: Path, series: Series, tau: float | None, actions: tuple[str, ...]) -> None:
+    path = folder / series.stretch.movie_id / f"{series.stretch.person_id}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "scores": torch.from_numpy(series.scores),
+        "time_s": torch.from_numpy(np.ascontiguousarray(series.stretch.time_s)),
+        "promised": torch.from_numpy(series.promised),
+    }
+    write_tensors(path, tensors, {"actions": list(actions), "tau": tau})
+
+
+def _spans(run: Run, features: Path, split: str | None) -> list[Span]:
+    """Windows of everyone, none left out for being short, or those that were in a split of the run."""
+    spans, _ = cut(read_stretches(run, features), run.config.data.window)
+    if split is not None:
+        if split not in SPLITS:
+            raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
+        own = set(run.data["samples"][split])
+        spans = [span for span in spans if span.name in own]
+    if not spans:
+        whose = (
+            "someone who was promised in some frame"
+            if split is None
+            else f"a sample of the run's {split} split"
+        )
+        raise InputError(Problem(features, whose))
+    return spans
+
+
+def read_stretches(run: Run, features: Path) -> list[Stretch]:
+    """Everyone who is promised in some frame; with labels, if there are any, of actions that the run knows."""
+    reader = FeaturesReader(features)
+    intervals = _intervals(run, reader.folder)
+    stretches: list[Stretch] = []
+    problems: list[Problem] = []
+    for movie_id in reader.movie_ids:
+        with reader.shard(movie_id) as shard:
+            for person_id in shard.person_ids:
+                series = shard.person(person_id)
+                size = series.holistic.shape[-1]
+                if size != run.data["feature_size"]:
+                    expected = (
+                        f"features of size {run.data['feature_size']}, as {run.folder.root} was trained on"
+                    )
+                    problems.append(Problem(shard.path, expected, column=person_id, value=size))
+                promised = np.flatnonzero(series.status != FrameStatus.OUTSIDE)
+                if promised.size:
+                    first, stop = int(promised[0]), int(promised[-1]) + 1
+                    stretches.append(
+                        Stretch(
+                            movie_id=movie_id, person_id=person_id, reference=series.reference, split=series.split,
+                            film=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
+                            status=series.status[first:stop], intervals=intervals.get((movie_id, person_id), ()),
+                            text=series.text_embedding,
+                        )
+                    )  # fmt: skip
+    if problems:
+        raise InputError(problems)
+    return stretches
+
+
+def _intervals(run: Run, folder: FeaturesFolder) -> dict[tuple[str, str], tuple[Interval, ...]]:
+    """Labels, if the folder has any, of the actions that the run knows: they are only drawn."""
+    if not folder.labels.is_file():
+        return {}
+    known = {*run.vocabulary.actions, ABSENT}
+    return {
+        key: tuple(interval for interval in intervals if interval.action in known)
+        for key, intervals in load_labels(folder.labels, None, None).intervals.items()
+    }
