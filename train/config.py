@@ -19,11 +19,27 @@ from rhas.manifests.common.checks import at_least, one_of, require
 from rhas.manifests.common.configs import from_mapping, overridden, preset_path, read_yaml
 from rhas.manifests.common.errors import Problem
 from rhas.train.data.config import DataConfig, TargetConfig
-from rhas.train.scoring.postprocess import PostprocessConfig
 
 PRESETS = Path(__file__).parent / "presets"
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
 FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints")
+
+
+@dataclass(frozen=True)
+class PostprocessConfig:
+    """How scores are smoothed; lengths in the frames that the model sees (`data.sample_rate`); None does nothing."""
+
+    median: int | None = None  # frames that each score becomes the median of, along time
+    purge: int | None = None  # segments of the best class that are shorter go to their neighbours
+
+    def __post_init__(self) -> None:
+        require(
+            *(
+                (frames is None or frames >= 1, f"postprocess.{name}", frames, "at least 1 frame, or null")
+                for name, frames in vars(self).items()
+            ),
+            file="training config",
+        )
 
 
 @dataclass(frozen=True)

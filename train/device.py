@@ -1,4 +1,4 @@
-"""Memory of a training process: freed blocks kept for the next tensor, and the peak.
+"""What a process runs on: the precision of its passes, freed memory kept for the next tensor, and the peak.
 
 By default glibc hands blocks of more than 32 MiB back to the system as soon as they are freed, and each new one is
 zeroed page by page. A training step makes hundreds of them: kept, a step over 12,000 frames takes a third less.
@@ -7,12 +7,19 @@ zeroed page by page. A training step makes hundreds of them: kept, a step over 1
 from __future__ import annotations
 
 import ctypes
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
 # Of <malloc.h>.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """What forward passes run under."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def keep_freed_memory() -> bool:

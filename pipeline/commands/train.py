@@ -56,8 +56,8 @@ def evaluate(
     task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
 ) -> None:
     """Measure a run on a split, beside the baselines."""
+    from rhas.train.evaluation.anticipation import evaluate_anticipation
     from rhas.train.evaluation.evaluation import evaluate_run
-    from rhas.train.scoring.anticipation import evaluate_anticipation
 
     if task == "anticipation":
         evaluate_anticipation(run, split)

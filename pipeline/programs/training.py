@@ -17,9 +17,9 @@ from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.pipeline.views.display import live, make_console
 from rhas.train.config import load_config
 from rhas.train.evaluation.results import tau_text
-from rhas.train.fitting.loop import Listener, Step, Validation
+from rhas.train.fitting.loop import Listener, Step
 from rhas.train.fitting.training import train
-from rhas.train.runs.run import RunFolder, read_json
+from rhas.train.runs.run import RunFolder, Validation, read_json
 from rhas.train.scoring.prediction import predict_run
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rhas.train.fitting.loop import Listener, Step, Validation
+from rhas.train.fitting.loop import Listener, Step
+from rhas.train.runs.run import Validation
 
 
 class Record(Listener):

@@ -16,7 +16,7 @@ from rhas.train.data.batches import Batch, collate
 from rhas.train.data.config import DataConfig, TargetConfig
 from rhas.train.data.dataset import Dataset, load_dataset
 from rhas.train.data.loader import BatchLoader
-from rhas.train.data.rasterise import rasterise
+from rhas.train.data.rasterise import class_counts, rasterise
 from rhas.train.data.sampler import BatchSampler
 from rhas.train.data.samples import Sample, SampleSet
 
@@ -29,6 +29,7 @@ __all__ = [
     "Sample",
     "SampleSet",
     "TargetConfig",
+    "class_counts",
     "collate",
     "load_dataset",
     "rasterise",

@@ -1,14 +1,14 @@
 """Labels to frames: intervals in seconds of film time, sampled at the frames' time stamps.
 
-In: one person's intervals. Out: a label set per frame, and whether the person is there. Which frames are
-promised or have features is left to `samples`.
+In: one person's intervals. Out: a label set per frame, and whether the person is there; and how many frames of each
+class there are. Which frames are promised or have features is left to `samples`.
 
 Shapes: T frames, C classes, I intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
 
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 
 def rasterise(
@@ -41,3 +42,14 @@ def rasterise(
             expected = f"one of the {len(vocabulary)} actions, or {ABSENT}"
             raise InputError(Problem("labels", expected, column="action", value=interval.action))
     return labels_TC, present_T
+
+
+def class_counts(labels: Iterable[tuple[Bools, Bools]]) -> Ints:
+    """[C]: valid frames of each class, from (labels [T, C], valid [T]) of each training video.
+
+    Raises `InputError` if nothing is labelled.
+    """
+    counts = sum((np.count_nonzero(labels_TC[valid_T], axis=0) for labels_TC, valid_T in labels), start=0)
+    if not np.any(counts):
+        raise InputError(Problem("training labels", "at least one labelled frame"))
+    return np.asarray(counts, dtype=np.int64)

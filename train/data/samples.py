@@ -28,9 +28,6 @@ from rhas.train.data.config import TargetConfig
 from rhas.train.data.rasterise import Bools
 from rhas.train.data.spans import Span
 from rhas.train.data.targets import boundary_target, soft_labels
-from rhas.train.metrics.baselines import class_counts
-from rhas.train.models.diffusion.labels import Link
-from rhas.train.models.losses import class_weights
 
 MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series that was read from them
 
@@ -94,16 +91,6 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
     def labels(self) -> Iterator[tuple[Bools, Bools]]:
         """(labels [T, C], valid [T]) of each sample; reads no features."""
         return (span.labels(self.vocabulary) for span in self.spans)
-
-    def class_weights(self, link: Link) -> Tensor:
-        """Weights [C] that balance the classes of this split: see `actdiff_losses.class_weights`.
-
-        For softmax N / ((n_c + 10)·C), for sigmoid weights of a class's positive frames. Meant for the
-        training split. Raises InputError if nothing is labelled.
-        """
-        counts_C = torch.from_numpy(class_counts(self.labels()))
-        frames = sum(int(valid_T.sum()) for _, valid_T in self.labels())
-        return class_weights(counts_C.float(), frames, link)
 
     def _features(self, span: Span, stream: str, has_T: Bools) -> NDArray[np.float32]:
         """[T, F], zero where there is no feature; the mean over the query tokens where all are stored."""

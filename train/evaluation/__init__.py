@@ -1,4 +1,5 @@
 """`rhas eval`: a run measured on a split, beside the baselines.
 
-- `evaluation`: metrics.json; `results`: its tables; `annotator`: what a second annotator's labels would score
+- `evaluation`: metrics.json; `results`: its tables; `anticipation`: of what comes next
+- `annotator`: what a second annotator's labels would score
 """

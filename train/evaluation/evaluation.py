@@ -17,10 +17,11 @@ import numpy as np
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.manifest import SPLITS
+from rhas.train.data import class_counts
 from rhas.train.data.generators import generator_for
 from rhas.train.evaluation.annotator import second_annotator
 from rhas.train.evaluation.results import write_results
-from rhas.train.metrics import class_counts, compare, released_report
+from rhas.train.metrics import compare, released_report
 from rhas.train.runs.run import Run, RunFolder, load_run_data, open_run, read_json
 from rhas.train.scoring.inference import Series, score, stitch
 from rhas.train.scoring.timeline import draw_timeline

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -22,22 +21,14 @@ from torch import nn
 from rhas.manifests.common.errors import RhasError
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
+from rhas.train.device import autocast
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
+from rhas.train.runs.run import Validation
 
 
 class TrainingError(RhasError):
     """Training can't go on; the last checkpoint is as good as it was."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How good the model is on the validation split, at the τ that suits it best."""
-
-    step: int
-    epoch: int  # epochs done
-    tau: float | None  # None: one label a frame, the best class
-    f1_macro_50: float  # percent; what checkpoints are selected by
 
 
 @dataclass(frozen=True)
@@ -199,11 +190,6 @@ def _thinned(batch: Batch, config: TrainConfig, step: int) -> Batch:
     draws = batch.draws("cpu", config.seed, "offset", step)
     drawn = zip(draws.lengths, draws.generators, strict=True)
     return batch.thinned(rate, [int(torch.randint(min(rate, n), (1,), generator=g)) for n, g in drawn])
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """What forward passes run under."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def _resume(

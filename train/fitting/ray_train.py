@@ -39,11 +39,11 @@ from torch import distributed, nn
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
 from rhas.train.config import TrainConfig
-from rhas.train.fitting.loop import Listener, Ranks, Step, TrainingError, Validation
+from rhas.train.fitting.loop import Listener, Ranks, Step, TrainingError
 from rhas.train.fitting.training import follow, train
 from rhas.train.models.registry import model_config
 from rhas.train.runs.checkpoint import BEST, read_tensors
-from rhas.train.runs.run import RunFolder
+from rhas.train.runs.run import RunFolder, Validation
 
 # The others wait in a collective while rank 0 validates. That a worker was lost, Ray notices by itself.
 _PATIENCE_S = 7 * 24 * 3600

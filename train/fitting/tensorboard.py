@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.train.fitting.loop import Listener, Step, Validation
+from rhas.train.fitting.loop import Listener, Step
+from rhas.train.runs.run import Validation
 
 
 class TensorBoardLog(Listener):

@@ -23,13 +23,21 @@ from rhas.train.config import FREE, TrainConfig, config_from_dict, plain, read_y
 from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import keep_freed_memory
 from rhas.train.evaluation.evaluation import evaluate_run
-from rhas.train.fitting.loop import Listener, Ranks, Step, Validation, fit
+from rhas.train.fitting.loop import Listener, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
 from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
 from rhas.train.models.registry import model_config
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
-from rhas.train.runs.run import RunFolder, build_for, check_data, data_record, purpose_of, read_json
+from rhas.train.runs.run import (
+    RunFolder,
+    Validation,
+    build_for,
+    check_data,
+    data_record,
+    purpose_of,
+    read_json,
+)
 from rhas.train.scoring.inference import score, stitch
 
 

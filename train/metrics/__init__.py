@@ -11,7 +11,7 @@
 Inference, files and the command line are left to the rest of `train`.
 """
 
-from rhas.train.metrics.baselines import Comparison, class_counts, compare
+from rhas.train.metrics.baselines import Comparison, compare
 from rhas.train.metrics.compat import ReleasedReport, released_report
 from rhas.train.metrics.evaluate import Evaluator, evaluate
 from rhas.train.metrics.report import ClassScores, Report, ThresholdScores
@@ -30,7 +30,6 @@ __all__ = [
     "Top1Scores",
     "Video",
     "choose_threshold",
-    "class_counts",
     "compare",
     "evaluate",
     "label_sets",

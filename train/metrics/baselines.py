@@ -13,23 +13,11 @@ from types import MappingProxyType
 import numpy as np
 import torch
 
-from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.metrics.evaluate import evaluate
 from rhas.train.metrics.report import Report
-from rhas.train.metrics.video import Bools, Ints, Video
+from rhas.train.metrics.video import Ints, Video
 
 Baseline = Callable[[Video], Video]
-
-
-def class_counts(labels: Iterable[tuple[Bools, Bools]]) -> Ints:
-    """[C]: valid frames of each class, from (labels [T, C], valid [T]) of each training video.
-
-    Raises `InputError` if nothing is labelled.
-    """
-    counts = sum((np.count_nonzero(labels_TC[valid_T], axis=0) for labels_TC, valid_T in labels), start=0)
-    if not np.any(counts):
-        raise InputError(Problem("training labels", "at least one labelled frame"))
-    return np.asarray(counts, dtype=np.int64)
 
 
 def constant(training_counts: Ints) -> Baseline:

@@ -57,5 +57,5 @@ class SupervisedSegmenter(Segmenter):
         self.register_buffer("class_weight_C", torch.ones(classes))
 
     def weight_classes(self, weight_C: Tensor) -> None:
-        """Sets the weights of the classes, all 1 to begin with: see `SampleSet.class_weights`."""
+        """Sets the weights of the classes, all 1 to begin with: see `losses.class_weights`."""
         self.class_weight_C.copy_(weight_C)

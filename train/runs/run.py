@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -28,11 +29,22 @@ from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.config import TrainConfig, config_from_dict, differences, read_yaml, setting
-from rhas.train.data import Dataset, SampleSet, load_dataset
-from rhas.train.fitting.loop import Validation
+from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
+from rhas.train.models.diffusion.labels import Link
+from rhas.train.models.losses import class_weights
 from rhas.train.models.registry import build_model
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
 from rhas.train.runs.checkpoint import Checkpoints, Purpose
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How good the model is on the validation split, at the τ that suits it best."""
+
+    step: int
+    epoch: int  # epochs done
+    tau: float | None  # None: one label a frame, the best class
+    f1_macro_50: float  # percent; what checkpoints are selected by
 
 
 @dataclass(frozen=True)
@@ -168,5 +180,15 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"
             raise InputError(Problem("training config", expected, column="balance_classes", value=True))
-        model.weight_classes(training.class_weights(model.link))
+        model.weight_classes(balancing_weights(training, model.link))
     return model
+
+
+def balancing_weights(training: SampleSet, link: Link) -> Tensor:
+    """Weights [C] that balance the classes of the training split: see `losses.class_weights`.
+
+    Raises InputError if nothing is labelled.
+    """
+    counts_C = torch.from_numpy(class_counts(training.labels()))
+    frames = sum(int(valid_T.sum()) for _, valid_T in training.labels())
+    return class_weights(counts_C.float(), frames, link)

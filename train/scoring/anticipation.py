@@ -1,93 +1,33 @@
-"""Anticipation: what a run's model says of frames that it has not seen, measured on a split or written for films.
+"""Anticipation: what a run's model says of frames that it has not seen, written for films.
 
-In: a run whose model is an `Anticipator`. Out: anticipation.json and anticipation.md in the run's folder, by two
-protocols; or anticipated.csv, segments of everyone for the time after what is there.
-
-- `true length`: the model is told how long the video is, as in older tables, which says where its actions end.
-- `honest length`: it predicts `RATIO` times as many frames as it has seen, whatever follows.
-
-Two baselines see no feature: the training split's most frequent class, and the last label set that was seen going on
-(which reads that set from the truth).
+In: a run whose model is an `Anticipator`. Out: anticipated.csv, segments of everyone for the time after what is there.
 
 Shapes: T frames of a video, C classes.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.csvfile import write_rows
-from rhas.manifests.tables.manifest import SPLITS
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, SampleSet, TargetConfig, collate
 from rhas.train.data.generators import Draws
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.spans import cut
-from rhas.train.fitting.loop import autocast
-from rhas.train.metrics import Video, class_counts, label_sets
-from rhas.train.metrics.anticipation import AHEAD, OBSERVED, Anticipation, horizon
-from rhas.train.metrics.report import or_null
+from rhas.train.device import autocast
+from rhas.train.metrics import label_sets
 from rhas.train.models.segmenter import Anticipator
-from rhas.train.runs.run import Run, check_extraction, load_run_data, open_run
+from rhas.train.runs.run import Run, check_extraction, open_run
 from rhas.train.scoring.prediction import COLUMNS, Segment, read_stretches
 from rhas.train.scoring.timeline import runs_of
 
 Floats = NDArray[np.float32]
-RATIO = 4  # frames that are predicted for each that was seen: r of ActFusion, Section 5.5
-PROTOCOLS = ("true length", "honest length")
-
-
-def evaluate_anticipation(
-    run: Path, split: str = "test", features: Path | None = None, device: str | None = None
-) -> dict[str, Any]:
-    """Measures a run's model on the videos of a split (windows of `data.window` frames); writes and returns it all.
-
-    Raises InputError for a model that doesn't anticipate.
-    """
-    if split not in SPLITS:
-        raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
-    opened = open_run(run, device)
-    model = _anticipator(opened)
-    dataset = load_run_data(opened, features)
-    samples, classes = dataset.splits[split], len(dataset.vocabulary)
-    most_frequent = int(class_counts(dataset.splits["train"].labels()).argmax())
-    tables: dict[str, dict[str, dict[str, float | None]]] = {}
-    for observed in OBSERVED:
-        systems = (*PROTOCOLS, "constant", "last seen goes on")
-        counts = {system: Anticipation(classes, observed) for system in systems}
-        for index, span in enumerate(samples.spans):
-            labels_TC, valid_T = span.labels(dataset.vocabulary)
-            seen = horizon(len(valid_T), observed, 0).start
-            if seen == 0:
-                continue  # too short to see anything of
-            batch = collate([samples[index]])
-            for protocol in PROTOCOLS:
-                total = len(valid_T) if protocol == "true length" else seen * (1 + RATIO)
-                scores_UC = _look_ahead(model, batch, seen, total, opened.config)
-                counts[protocol].add(
-                    Video(_of_length(scores_UC, len(valid_T)), labels_TC, valid_T, span.name)
-                )
-            constant_TC = np.zeros(labels_TC.shape, np.float32)
-            constant_TC[:, most_frequent] = 1
-            counts["constant"].add(Video(constant_TC, labels_TC, valid_T, span.name))
-            lasting_TC = np.repeat(labels_TC[seen - 1 : seen], len(valid_T), axis=0).astype(np.float32)
-            counts["last seen goes on"].add(Video(lasting_TC, labels_TC, valid_T, span.name))
-        for system, found in counts.items():
-            row = {f"{ahead:g}": or_null(value) for ahead, value in found.percent().items()}
-            tables.setdefault(system, {})[f"{observed:g}"] = row
-    result = {"split": split, "unit": "percent", "videos": len(samples.spans), "mean over classes": tables}
-    write_text_atomically(run / "anticipation.json", json.dumps(result, indent=1))
-    write_text_atomically(run / "anticipation.md", "\n".join(_markdown(result)))
-    return result
 
 
 def anticipate_run(
@@ -100,7 +40,7 @@ def anticipate_run(
     if not 0 < seconds < 86_400:
         raise InputError(Problem("--anticipate", "seconds above 0, below a day", value=seconds))
     opened = open_run(run, device)
-    model = _anticipator(opened)
+    model = anticipator(opened)
     check_extraction(features, opened)
     spans, _ = cut(read_stretches(opened, features), opened.config.data.window)
     last = {span.place[:2]: span for span in spans}  # sorted by start
@@ -110,7 +50,7 @@ def anticipate_run(
         seen = len(span.time_s)
         frame_s = float(np.median(np.diff(span.time_s))) if seen > 1 else 1.0
         ahead = max(1, round(seconds / frame_s))
-        scores_UC = _look_ahead(model, collate([samples[index]]), seen, seen + ahead, opened.config)[seen:]
+        scores_UC = look_ahead(model, collate([samples[index]]), seen, seen + ahead, opened.config)[seen:]
         end_s = float(span.time_s[-1]) + frame_s
         sets_UC = label_sets(scores_UC, opened.validation.tau)
         for c, action in enumerate(opened.vocabulary.actions):
@@ -124,14 +64,15 @@ def anticipate_run(
     return segments
 
 
-def _anticipator(run: Run) -> Anticipator:
+def anticipator(run: Run) -> Anticipator:
+    """The run's model, in eval mode. Raises InputError for one that doesn't anticipate."""
     if not isinstance(run.model, Anticipator):
         expected = "a run of a model that anticipates, such as actfusion"
         raise InputError(Problem(run.folder.root, expected, value=run.config.model))
     return run.model.eval()
 
 
-def _look_ahead(model: Anticipator, batch: Batch, seen: int, total: int, config: TrainConfig) -> Floats:
+def look_ahead(model: Anticipator, batch: Batch, seen: int, total: int, config: TrainConfig) -> Floats:
     """Scores [total, C] of a batch's only video, of which the first `seen` frames are shown."""
     rate, device = config.data.sample_rate, next(model.parameters()).device
     shown = batch.first(seen).thinned(rate, [0])
@@ -141,26 +82,3 @@ def _look_ahead(model: Anticipator, batch: Batch, seen: int, total: int, config:
         scores_BCU = model.anticipate(shown.to(device), [frames], Draws([frames], generators))
     scores_UC = scores_BCU[0].T.float().cpu().numpy()
     return np.ascontiguousarray(scores_UC.repeat(rate, axis=0)[:total])
-
-
-def _of_length(scores_UC: Floats, frames: int) -> Floats:
-    """Cut to the video, or followed by zeros, which are no prediction."""
-    missing = max(0, frames - len(scores_UC))
-    return np.pad(scores_UC[:frames], ((0, missing), (0, 0)))
-
-
-def _markdown(result: dict[str, Any]) -> Iterator[str]:
-    yield f"# Anticipation: {result['split']}, {result['videos']} videos\n"
-    yield (
-        "Mean over classes of the accuracy on the frames [αT, (α+β)T), percent. At true length the model is told how "
-        f"long the video is; at honest length it predicts {RATIO} times what it has seen.\n"
-    )
-    columns = [f"α {observed:g}, β {ahead:g}" for observed in OBSERVED for ahead in AHEAD]
-    yield f"| system | {' | '.join(columns)} |"
-    yield f"|---|{'---:|' * len(columns)}"
-    for system, rows in result["mean over classes"].items():
-        cells: Sequence[float | None] = [
-            rows[f"{observed:g}"][f"{ahead:g}"] for observed in OBSERVED for ahead in AHEAD
-        ]
-        yield f"| {system} | {' | '.join('–' if x is None else f'{x:.1f}' for x in cells)} |"
-    yield ""

@@ -24,7 +24,7 @@ from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
 from rhas.train.data.spans import Span, Stretch
-from rhas.train.fitting.loop import autocast
+from rhas.train.device import autocast
 from rhas.train.metrics import Video, label_sets
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.scoring.postprocess import postprocess

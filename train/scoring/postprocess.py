@@ -8,32 +8,13 @@ Shapes: T frames, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from rhas.manifests.common.checks import require
+from rhas.train.config import PostprocessConfig
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class PostprocessConfig:
-    """Lengths in the frames that the model sees (`data.sample_rate`); None does nothing."""
-
-    median: int | None = None  # frames that each score becomes the median of, along time
-    purge: int | None = None  # segments of the best class that are shorter go to their neighbours
-
-    def __post_init__(self) -> None:
-        require(
-            *(
-                (frames is None or frames >= 1, f"postprocess.{name}", frames, "at least 1 frame, or null")
-                for name, frames in vars(self).items()
-            ),
-            file="training config",
-        )
 
 
 def postprocess(scores_TC: Floats, config: PostprocessConfig) -> Floats:

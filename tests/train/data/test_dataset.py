@@ -75,19 +75,6 @@ def test_short_last_windows_can_be_left_out(root: Path) -> None:
     assert sum(len(split) for split in dataset.splits.values()) == 3 * (3 + 1)
 
 
-def test_class_weights_balance_the_valid_frames_of_a_split(root: Path) -> None:
-    write_training_folder(root, [labelled_film(f"m{i}", samples=50) for i in range(4)])
-    train = load_dataset(root, CONFIG).splits["train"]
-    positives, frames = np.zeros(2), 0
-    for sample in train:
-        positives += sample.labels[sample.valid].numpy().sum(0)
-        frames += int(sample.valid.sum())
-    np.testing.assert_allclose(train.class_weights("softmax"), frames / ((positives + 10) * 2), rtol=1e-6)
-    np.testing.assert_allclose(
-        train.class_weights("sigmoid"), (frames - positives) / (positives + 10), rtol=1e-6
-    )
-
-
 def test_a_film_listed_twice_is_one_film(root: Path) -> None:
     """m0 and m1 seem two films until m2 has the contents of the one and the place of the other."""
     films = [labelled_film(f"m{i}", video_id="same" if i in (0, 2) else None) for i in range(6)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
-from rhas.train.data.rasterise import rasterise
+from rhas.train.data.rasterise import class_counts, rasterise
 
 VOCABULARY = Vocabulary(("running", "walking", "talking"))
 # Coarse, so that intervals often begin and end at a frame.
@@ -50,3 +50,11 @@ def test_intervals_are_half_open_and_may_overlap() -> None:
 def test_an_unknown_action_is_named() -> None:
     with pytest.raises(InputError, match=r"got 'flying': expected one of the 3 actions, or N/A"):
         rasterise([Interval("flying", 0, 1)], np.zeros(1), VOCABULARY)
+
+
+def test_counts_are_of_valid_frames() -> None:
+    labels = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 1]], dtype=bool)
+    pair = labels, np.array([True, True, False])
+    assert class_counts([pair, pair]).tolist() == [4, 0, 2]
+    with pytest.raises(InputError, match="training labels: expected at least one labelled frame"):
+        class_counts([(labels, np.zeros(3, dtype=bool))])

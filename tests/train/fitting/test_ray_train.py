@@ -20,7 +20,7 @@ from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.train.config import TrainConfig
 from rhas.train.data import collate, load_dataset
-from rhas.train.fitting.loop import Ranks, Step, Validation, train_step
+from rhas.train.fitting.loop import Ranks, Step, train_step
 from rhas.train.fitting.training import train
 from rhas.train.models.actdiff.config import DecoderConfig, EncoderConfig
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
@@ -28,6 +28,7 @@ from rhas.train.models.hopadiff.hp_xlstm import HPxLSTMConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import read_tensors
+from rhas.train.runs.run import Validation
 
 # Sums of float32 over other parts, in another order.
 RTOL = 1e-5

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhas.manifests.common.errors import InputError
-from rhas.train.scoring.postprocess import PostprocessConfig, postprocess
+from rhas.train.config import PostprocessConfig
+from rhas.train.scoring.postprocess import postprocess
 
 CLASSES = st.lists(st.integers(0, 3), min_size=1, max_size=60)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rhas.manifests.common.checks import at_least, require
-from rhas.train.models.hopadiff.input_gates import CrossInputGates, SeparateInputGates
+from rhas.train.models.hopadiff.input_gates import INPUT_GATE_BIAS_STD, CrossInputGates, SeparateInputGates
 from rhas.train.models.hopadiff.mlstm import CHUNK, mlstm_chunkwise
 from rhas.train.models.layers.masking import factor
 
@@ -65,6 +65,25 @@ class HPxLSTM(nn.Module):
         out_h_BDT = holistic_BDT + self.holistic(h_BDT, mask_BT, input_h_BHT)
         out_p_BDT = partial_BDT + self.partial(p_BDT, mask_BT, input_p_BHT)
         return out_h_BDT * real_B1T, out_p_BDT * real_B1T
+
+
+class LoneXLSTM(nn.Module):
+    """HP-xLSTM for one branch without the other: z + W mLSTM(LayerNorm(z)), with input gates of its own."""
+
+    def __init__(self, width: int, config: HPxLSTMConfig):
+        super().__init__()
+        heads = config.heads
+        require((width % heads == 0, "hp_xlstm.heads", heads, f"a divisor of the width {width}"))
+        self.norm = nn.LayerNorm(width)
+        self.input_gate = nn.Linear(width, heads)
+        nn.init.normal_(self.input_gate.bias, std=INPUT_GATE_BIAS_STD)
+        self.mlstm = MLSTM(width, heads, config.chunk)
+
+    def forward(self, z_BNT: Tensor, mask_BT: Tensor) -> tuple[Tensor]:
+        """ẑ [B, N, T] alone in a tuple, zero in the padding, as z has to be."""
+        x_BTN = self.norm(z_BNT.transpose(1, 2))
+        input_BHT = self.input_gate(x_BTN).transpose(1, 2)
+        return (z_BNT + self.mlstm(x_BTN.transpose(1, 2), mask_BT, input_BHT),)
 
 
 class MLSTM(nn.Module):

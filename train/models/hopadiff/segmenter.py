@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rhas.manifests.common.checks import require
 from rhas.train.models.actdiff.masks import draw_condition_mask
 from rhas.train.models.actdiff.networks import Decoder, Encoder, Projected
 from rhas.train.models.actdiff.segmenter import DiffusionSegmenter
@@ -32,8 +31,7 @@ from rhas.train.models.diffusion.ddim import ddim_sample
 from rhas.train.models.diffusion.labels import LabelDiffusion
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.fourier import FourierCondition
-from rhas.train.models.hopadiff.hp_xlstm import MLSTM, HPxLSTM, HPxLSTMConfig
-from rhas.train.models.hopadiff.input_gates import INPUT_GATE_BIAS_STD
+from rhas.train.models.hopadiff.hp_xlstm import HPxLSTM, LoneXLSTM
 from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
@@ -128,22 +126,3 @@ class Branch(nn.Module):
         """
         own, *others = seen
         return self.decoder.project(torch.cat([own, self.fourier(own, mask_BT), *others], dim=1))
-
-
-class LoneXLSTM(nn.Module):
-    """HP-xLSTM for one branch without the other: z + W mLSTM(LayerNorm(z)), with input gates of its own."""
-
-    def __init__(self, width: int, config: HPxLSTMConfig):
-        super().__init__()
-        heads = config.heads
-        require((width % heads == 0, "hp_xlstm.heads", heads, f"a divisor of the width {width}"))
-        self.norm = nn.LayerNorm(width)
-        self.input_gate = nn.Linear(width, heads)
-        nn.init.normal_(self.input_gate.bias, std=INPUT_GATE_BIAS_STD)
-        self.mlstm = MLSTM(width, heads, config.chunk)
-
-    def forward(self, z_BNT: Tensor, mask_BT: Tensor) -> tuple[Tensor]:
-        """ẑ [B, N, T] alone in a tuple, zero in the padding, as z has to be."""
-        x_BTN = self.norm(z_BNT.transpose(1, 2))
-        input_BHT = self.input_gate(x_BTN).transpose(1, 2)
-        return (z_BNT + self.mlstm(x_BTN.transpose(1, 2), mask_BT, input_BHT),)

@@ -10,8 +10,9 @@ import pytest
 from toy_segmenter import toy_config, toy_features
 
 from rhas.manifests.common.errors import InputError
+from rhas.train.evaluation.anticipation import evaluate_anticipation
 from rhas.train.fitting.training import train
-from rhas.train.scoring.anticipation import anticipate_run, evaluate_anticipation
+from rhas.train.scoring.anticipation import anticipate_run
 
 SETTINGS = {
     "encoder": {"layers": 2, "width": 8, "condition_layers": [0, 1]},
