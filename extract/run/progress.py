@@ -1,6 +1,6 @@
 """Counts of a running extraction: what is done, what failed, where the time goes.
 
-The scheduler reports events; a listener (the live display) gets a `Snapshot` a few times a second.
+The scheduler reports events; a callback (the live display) gets a `Snapshot` a few times a second.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Snapshot:
 class Progress:
     """Collects events into a `Snapshot` and stage seconds."""
 
-    listener: Callable[[Snapshot], None] | None = None
+    callback: Callable[[Snapshot], None] | None = None
     on_film: Callable[[str], None] | None = None  # called with each film that is done or failed
     now: Snapshot = field(default_factory=Snapshot)
     stages: dict[str, float] = field(
@@ -68,12 +68,12 @@ class Progress:
         self._started = time.monotonic()
 
     def tick(self, force: bool = False) -> None:
-        """Updates the clock, and tells the listener unless it was told just now."""
+        """Updates the clock, and tells the callback unless it was told just now."""
         now = time.monotonic()
         self.now.elapsed_s = now - self._started
-        if self.listener and (force or now - self._ticked >= TICK_S):
+        if self.callback and (force or now - self._ticked >= TICK_S):
             self._ticked = now
-            self.listener(self.now)
+            self.callback(self.now)
 
     def stage(self, name: str, seconds: float) -> None:
         self.stages[name] += seconds

@@ -39,7 +39,7 @@ def extract(
     out: Path,
     config: ExtractConfig,
     options: RunOptions,
-    listener: Callable[[Snapshot], None] | None = None,
+    callback: Callable[[Snapshot], None] | None = None,
 ) -> Summary:
     """Extracts what is not yet there. Raises InputError when it must not begin, WriteFailed when it can't go on."""
     from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
@@ -63,7 +63,7 @@ def extract(
                 finished = FinishedWindows(folder, film, options.retry_failed)
                 return film, set(film.planned()) - finished.indices()
 
-            progress = Progress(listener=listener, on_film=lambda movie_id: books.update(movie_id, progress))
+            progress = Progress(callback=callback, on_film=lambda movie_id: books.update(movie_id, progress))
             progress.now.films = len(inputs.manifest.movies)
             progress.failed_films.update(books.unreadable)
             progress.now.films_failed = len(books.unreadable)

@@ -146,8 +146,8 @@ def extract(
     console = make_console()
     interrupt_on_sigterm()
     try:
-        with live(console) as listener:
-            summary = run_extraction(inputs, out, config, options, listener)
+        with live(console) as callback:
+            summary = run_extraction(inputs, out, config, options, callback)
     except KeyboardInterrupt:
         typer.echo(
             f"interrupted; finished windows are kept in {out}, the same command continues there", err=True

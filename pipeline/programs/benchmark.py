@@ -91,7 +91,7 @@ def _one(shards: Path, folder: TrialFolder) -> None:
     from rhas.train.runs.run import open_run
 
     cost = CostLog(folder.steps)
-    train_run(shards, folder.root, str(folder.planned), [], listeners=[cost])
+    train_run(shards, folder.root, str(folder.planned), [], callbacks=[cost])
     training = cost.ended()
     # The test split is read once, however often a benchmark is interrupted.
     if "test" not in read_metrics(folder):

@@ -49,9 +49,9 @@ def run_demo(out: Path, size: Size = FULL) -> int:
     manifest = make_world(out / "films", World(size.films, 0, *size.seconds), workers=2)
     step("2/5 extraction: GroundingDINO finds who is meant, BLIP-2 sees the frame and the person")
     inputs = load_inputs(manifest, manifest.with_name("labels.csv"), manifest.with_name("actions.csv"))
-    with live(console) as listener:
+    with live(console) as callback:
         options = RunOptions(workers=2, decoders=1)
-        summary = extract(inputs, out / "features", load_config("mini"), options, listener)
+        summary = extract(inputs, out / "features", load_config("mini"), options, callback)
     print_summary(console, summary, out / "features")
     inconsistent = print_verification(out / "features")
     draw_film(out / "features", "world_0000", out / "shard.png")

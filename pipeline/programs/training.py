@@ -17,13 +17,13 @@ from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.pipeline.views.display import live, make_console
 from rhas.train.config import load_config
 from rhas.train.evaluation.results import tau_text
-from rhas.train.fitting.loop import Listener, Step
+from rhas.train.fitting.loop import Callback, Step
 from rhas.train.fitting.training import train
 from rhas.train.runs.run import RunFolder, Validation, read_json
 from rhas.train.scoring.prediction import predict_run
 
 
-class LiveTraining(Listener):
+class LiveTraining(Callback):
     """A bar of steps with the loss, and a line for each validation."""
 
     def __init__(self, progress: Progress):
@@ -55,7 +55,7 @@ def train_run(
     gpus: int | None = None,
     workers: int | None = None,
     address: str | None = None,
-    listeners: Sequence[Listener] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Trains, showing how it goes: in this process, or through Ray on several GPUs or CPU processes."""
     config = load_config(preset, overrides)
@@ -63,9 +63,9 @@ def train_run(
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        told = [LiveTraining(progress), *listeners]
+        told = [LiveTraining(progress), *callbacks]
         if gpus is None and workers is None:
-            best = train(shards, out, config, listeners=told)
+            best = train(shards, out, config, callbacks=told)
         else:
             from rhas.train.fitting.ray_train import train_distributed  # Ray starts slowly
 
@@ -90,8 +90,8 @@ def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -
     movie = Movie("film", video.absolute(), (Person("film", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
     config = config_from_dict(data["extraction"], run / "data.json")
-    with live(make_console()) as listener:
-        summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), listener)
+    with live(make_console()) as callback:
+        summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), callback)
     if not summary.tally.promised - summary.tally.lost:
         reason = "; ".join(failure.reason for failure in summary.failures)
         raise InputError(Problem(video, f"a film that can be decoded ({reason})"))

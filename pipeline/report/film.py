@@ -43,10 +43,10 @@ class Shown:
 
 def write_film(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: NDArray[np.float32]) -> float:
     """Writes the film and returns its seconds. Raises DecodeError if the film can't be read any more."""
-    person = shard.person(series.stretch.person_id)
-    first = series.stretch.first
+    person = shard.person(series.clip.person_id)
+    first = series.clip.first
     source_T = person.source_frame[first : first + len(series.scores)]
-    time_T = series.stretch.time_s
+    time_T = series.clip.time_s
     samples = int(np.searchsorted(time_T, time_T[0] + LONGEST_S))
     numbers_N, sample_N, rate = _pictures(source_T[:samples], time_T[:samples])
     source = shard.json("source")
@@ -63,11 +63,11 @@ def write_film(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: N
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "24", "preset": "veryfast"}
         for number, sample in enumerate(sample_N.tolist()):
             picture = _picture(frames, number, (height, _WIDTH))
-            _draw_box(picture, box_T4[sample], FrameStatus(int(series.stretch.status[sample])))
+            _draw_box(picture, box_T4[sample], FrameStatus(int(series.clip.status[sample])))
             page = Image.new("RGB", (stream.width, stream.height), _PAPER)
             page.paste(picture, (0, _TITLE))
             page.paste(panel.at(sample), (0, _TITLE + height))
-            _draw_title(page, series.stretch.reference)
+            _draw_title(page, series.clip.reference)
             frame = av.VideoFrame.from_image(page)
             frame.pts, frame.time_base = number, 1 / pace
             container.mux(stream.encode(frame))

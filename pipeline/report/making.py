@@ -67,18 +67,18 @@ def _timelines(run: Run, persons: Sequence[Series], out: Path) -> list[tuple[str
     drawn = []
     chosen = np.unique(np.linspace(0, len(persons) - 1, min(TIMELINES, len(persons))).round().astype(int))
     for series in (persons[i] for i in chosen):
-        stretch = series.stretch
-        png = out / "timelines" / stretch.movie_id / f"{stretch.person_id}.png"
+        clip = series.clip
+        png = out / "timelines" / clip.movie_id / f"{clip.person_id}.png"
         draw_timeline(png, series, run.validation.tau, run.vocabulary.actions, series.truth(run.vocabulary))
-        drawn.append((f"“{stretch.reference}” in {stretch.movie_id}", png))
+        drawn.append((f"“{clip.reference}” in {clip.movie_id}", png))
     return drawn
 
 
 def _chosen(run: Run, persons: Sequence[Series], movie: str | None) -> Series:
     """The person, of a film or of all, in most of whose frames the predicted set of actions is the true one."""
-    own = [series for series in persons if movie in (None, series.stretch.movie_id)]
+    own = [series for series in persons if movie in (None, series.clip.movie_id)]
     if not own:
-        known = ", ".join(sorted({series.stretch.movie_id for series in persons}))
+        known = ", ".join(sorted({series.clip.movie_id for series in persons}))
         raise InputError(Problem("--movie", f"a film of the split: {known}", value=movie))
 
     def right(series: Series) -> float:
@@ -98,9 +98,9 @@ def _film(run: Run, series: Series, features: Path, path: Path) -> tuple[Path | 
         tuple(run.vocabulary.actions[row] for row in rows), truth_TC[:, rows] & valid_T[:, None],
         predicted_TC[:, rows], valid_T,
     )  # fmt: skip
-    stretch = series.stretch
-    with FeaturesReader(features).shard(stretch.movie_id) as shard:
-        box_T4 = shard.person(stretch.person_id).box[stretch.first : stretch.first + len(series.scores)]
+    clip = series.clip
+    with FeaturesReader(features).shard(clip.movie_id) as shard:
+        box_T4 = shard.person(clip.person_id).box[clip.first : clip.first + len(series.scores)]
         try:
             seconds = write_film(path, shard, series, shown, box_T4)
         except DecodeError as error:
@@ -108,7 +108,7 @@ def _film(run: Run, series: Series, features: Path, path: Path) -> tuple[Path | 
             return None, f"There is no film to show: {shard.video} can't be read any more ({error})."
     cut = f", its first {LONGEST_S:g} seconds" if seconds > LONGEST_S - 1 else ""
     return path, (
-        f"{stretch.movie_id}{cut}: “{stretch.reference}”, of all persons of the split the one who is labelled right in "
+        f"{clip.movie_id}{cut}: “{clip.reference}”, of all persons of the split the one who is labelled right in "
         "most frames. The box is dashed where it is carried over from an earlier frame. A tick: the action is true and "
         "predicted; a circle: true, but missed; a cross: predicted, but not true."
     )
@@ -128,7 +128,7 @@ def _results(table: Path, split: str, tau: float | None) -> list[dict[str, str]]
 
 
 def _about(run: Run, persons: Sequence[Series], split: str) -> str:
-    films, frames = len({series.stretch.movie_id for series in persons}), sum(len(s.scores) for s in persons)
+    films, frames = len({series.clip.movie_id for series in persons}), sum(len(s.scores) for s in persons)
     return (
         f"A sentence says who is meant; {run.config.model} says what that person does in every frame, several things "
         f"at a time. Shown is the {split} split of protocol {run.config.data.split}: {len(persons)} persons of {films} "
@@ -138,7 +138,7 @@ def _about(run: Run, persons: Sequence[Series], split: str) -> str:
 
 
 def _facts(run: Run, persons: Sequence[Series], split: str, folder: Path) -> dict[str, str]:
-    statuses = np.concatenate([series.stretch.status for series in persons])
+    statuses = np.concatenate([series.clip.status for series in persons])
     promised = statuses[statuses != FrameStatus.OUTSIDE]
     shares = [
         f"{100 * float((promised == status).mean()):.1f} % {status.name.lower()}"

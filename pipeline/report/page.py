@@ -16,7 +16,7 @@ METRICS = {
     "macro F1@10": "the same from an overlap of a tenth",
     "micro F1@50": "F1@50 counted over the segments of all actions together",
     "frame mAP": "how well scores rank the frames of each action: mean average precision",
-    "sample F1": "per frame, F1 of the predicted set of actions",
+    "example-based F1": "per frame, F1 of the predicted set of actions",
     "ACC": "per frame, how many of the actions that are true or predicted are both",
     "edit": "how alike the order of segments is, whatever their lengths",
 }

@@ -133,7 +133,7 @@ def dilated_attention() -> list[dict]:
     batch, short = _batch(FRAMES), _batch(200)
 
     def predict(of: Any = batch) -> torch.Tensor:
-        return model.eval().predict(of, of.draws("cpu", 1))
+        return model.eval().predict(of, of.generators("cpu", 1))
 
     with _gathered():
         old_scores_BCT = predict(short)
@@ -203,7 +203,7 @@ def _measure_step(frames: int) -> dict[str, float]:
     times = 2  # the first step also pays for memory that later ones have
     seconds = _fastest(lambda: step(batch), times)
     peak = peak_bytes()
-    gates = model.exchange.input_gates
+    gates = model.hp_xlstm.input_gates
     width = gates.embed_holistic.in_features
     streams = [torch.randn(1, width, frames, requires_grad=True) for _ in range(2)]
 

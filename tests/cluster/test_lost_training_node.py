@@ -10,7 +10,7 @@ import pytest
 import ray
 import torch
 from ray.cluster_utils import Cluster
-from recording_listener import Record
+from recording_callback import Record
 from toy_segmenter import toy_config, toy_features
 
 from rhas.train.fitting.loop import Step
@@ -51,7 +51,7 @@ def test_a_training_that_loses_a_node_ends_with_the_weights_that_it_would_have_h
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     axe = Axe(cluster, nodes[1], 100)
     config = toy_config("batch=2", *settings)
-    train_distributed(features, tmp_path / "two", config, workers=2, address=cluster.address, listeners=[axe])
+    train_distributed(features, tmp_path / "two", config, workers=2, address=cluster.address, callbacks=[axe])
     steps = [step.step for step in axe.steps]
     assert steps[-1] == axe.steps[0].steps and len(steps) > steps[-1], "some steps were done again"
     one, two = (

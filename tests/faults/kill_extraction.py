@@ -1,6 +1,6 @@
 """Extractions whose processes are killed at random moments, taken up again, and compared with an undisturbed one.
 
-Draws are seeded; what a kill meets is up to the machine. In: a folder to work in. Out: how many kills of what.
+Generators are seeded; what a kill meets is up to the machine. In: a folder to work in. Out: how many kills of what.
 """
 
 from __future__ import annotations

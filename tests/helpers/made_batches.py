@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from seeded_draws import seeded
+from seeded_generators import seeded
 from torch import Tensor
 
 from rhas.train.data import Batch, Sample, collate

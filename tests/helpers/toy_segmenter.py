@@ -17,8 +17,8 @@ from training_folders import labelled_film, write_training_folder
 
 from rhas.train.config import TrainConfig, config_from_dict, with_overrides
 from rhas.train.data import Batch
-from rhas.train.data.generators import Draws
-from rhas.train.fitting.loop import Listener, Step
+from rhas.train.data.generators import Generators
+from rhas.train.fitting.loop import Callback, Step
 from rhas.train.fitting.training import train
 from rhas.train.models.registry import register
 from rhas.train.models.segmenter import Segmenter
@@ -38,16 +38,16 @@ class Toy(Segmenter):
         self.config = config
         self.linear = nn.Conv1d(feature_size, classes, 1, bias=config.bias)
 
-    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
-        noise = draws.normal(batch.holistic_BFT.shape[1])
+    def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        noise = generators.normal(batch.holistic_BFT.shape[1])
         logits_BCT = self.linear(batch.holistic_BFT + self.config.noise * noise)
         bce_BT = F.binary_cross_entropy_with_logits(logits_BCT, batch.labels_BCT, reduction="none").mean(1)
         bce_B = (bce_BT * batch.valid_BT).sum(1) / batch.valid_BT.sum(1).clamp(min=1)
         return {"bce": bce_B.mean(), "decay": 1e-3 * self.linear.weight.square().sum()}
 
-    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+    def predict(self, batch: Batch, generators: Generators) -> Tensor:
         scores_BCT = self.linear(batch.holistic_BFT).sigmoid() * batch.mask_BT[:, None]
-        return (scores_BCT + 0.05 * draws.uniform(scores_BCT.shape[1])).clamp(max=1)
+        return (scores_BCT + 0.05 * generators.uniform(scores_BCT.shape[1])).clamp(max=1)
 
 
 register("toy", ToyConfig, Toy)
@@ -69,7 +69,7 @@ def toy_features(root: Path, films: int = 4, size: int = 6) -> Path:
     return root
 
 
-class _Told(Listener):
+class _Told(Callback):
     def stepped(self, step: Step) -> None:
         print("step", step.step, flush=True)
         time.sleep(0.02)  # so that there is a moment to be killed in

@@ -1,4 +1,4 @@
-"""Features folders with labels, for tests of what training reads, and spans without a folder behind them."""
+"""Features folders with labels, for tests of what training reads, and windows without a folder behind them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.labels import Interval, Labels, write_labels
 from rhas.manifests.tables.manifest import Person
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
-from rhas.train.data.spans import Span, Stretch
+from rhas.train.data.windows import Clip, Window
 
 VOCABULARY = Vocabulary(("running", "walking"))  # that of `write_folder`
 PersonKey = tuple[str, str]
@@ -69,17 +69,17 @@ def damage(folder: FeaturesFolder, movie_id: str, person_id: str, stream: str, s
         file[f"persons/{person_id}/{stream}"][sample, ..., 0] = np.nan
 
 
-def stretch_of(
+def clip_of(
     movie_id: str, person_id: str = "a", frames: int = 1, first: int = 0, split: str | None = None,
     film: str | None = None,
-) -> Stretch:  # fmt: skip
-    """A stretch of which only the place matters."""
-    return Stretch(
+) -> Clip:  # fmt: skip
+    """A clip of which only the place matters."""
+    return Clip(
         movie_id, person_id, "", split, film or movie_id, Path(f"{movie_id}.h5"), first,
         (first + np.arange(frames)) / FPS, np.ones(frames, np.uint8), (), None,
     )  # fmt: skip
 
 
-def spans_of(**films: int) -> list[Span]:
-    """As many spans of one frame for each film."""
-    return [Span(stretch_of(name, frames=n), i, i + 1) for name, n in films.items() for i in range(n)]
+def windows_of(**films: int) -> list[Window]:
+    """As many windows of one frame for each film."""
+    return [Window(clip_of(name, frames=n), i, i + 1) for name, n in films.items() for i in range(n)]

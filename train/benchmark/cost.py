@@ -16,10 +16,10 @@ from typing import Any
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.train.device import peak_bytes
-from rhas.train.fitting.loop import Listener, Step
+from rhas.train.fitting.loop import Callback, Step
 
 
-class CostLog(Listener):
+class CostLog(Callback):
     """Writes steps.csv while training goes on."""
 
     def __init__(self, path: Path):

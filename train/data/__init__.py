@@ -5,7 +5,7 @@
     loader = BatchLoader(train, BatchSampler(len(train), batch=4, seed=1), workers=4)
 
 - `config`: what is chosen; `dataset`: all of it put together
-- `stretches`: who is in a features folder, and when; `spans`: their windows; `splits`: train, val, test
+- `clips`: who is in a features folder, and when; `windows`: their windows; `splits`: train, val, test
 - `rasterise`: labels to frames; `samples`: one window read from its shard; `targets`: curves made from labels
 - `batches`: padding and masks; `sampler`: which samples when, over epochs, ranks and restarts; `loader`: both
 

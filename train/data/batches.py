@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from rhas.train.data.generators import Draws, generator_for
+from rhas.train.data.generators import Generators, generator_for
 from rhas.train.data.samples import Sample
 
 # What a batch has for every frame, besides its mask.
@@ -46,10 +46,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.names)
 
-    def draws(self, device: torch.device | str, *purpose: int | str) -> Draws:
+    def generators(self, device: torch.device | str, *purpose: int | str) -> Generators:
         """What the samples draw for a purpose, each by its name."""
         generators = [generator_for(device, *purpose, name) for name in self.names]
-        return Draws(self.lengths_B.tolist(), generators)
+        return Generators(self.lengths_B.tolist(), generators)
 
     def first(self, frames: int) -> Batch:
         """Only the first frames of each sample."""
@@ -57,7 +57,7 @@ class Batch:
         changed: dict[str, Any] = {n: None if one is None else one[..., :frames] for n, one in series.items()}
         return replace(self, lengths_B=self.lengths_B.clamp(max=frames), **changed)
 
-    def thinned(self, rate: int, offsets: Sequence[int]) -> Batch:
+    def subsampled(self, rate: int, offsets: Sequence[int]) -> Batch:
         """Every `rate`-th frame of each sample, from its own offset on, which is below its length."""
         if rate == 1:
             return self
@@ -68,14 +68,14 @@ class Batch:
         lengths_B = torch.tensor([len(k) for k in kept])
         mask_BT = torch.arange(longest) < lengths_B[:, None]
 
-        def thin(series: Tensor | None) -> Tensor | None:
+        def subsample(series: Tensor | None) -> Tensor | None:
             if series is None:
                 return None
             rows = series if series.dim() == 3 else series[:, None]
             taken = rows.gather(2, index_BT[:, None].expand(-1, rows.shape[1], -1)) * mask_BT[:, None]
             return taken.to(series.dtype) if series.dim() == 3 else taken[:, 0].to(series.dtype)
 
-        changed: dict[str, Any] = {name: thin(getattr(self, name)) for name in PER_FRAME}
+        changed: dict[str, Any] = {name: subsample(getattr(self, name)) for name in PER_FRAME}
         return replace(self, mask_BT=mask_BT, lengths_B=lengths_B, **changed)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:

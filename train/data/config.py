@@ -21,7 +21,7 @@ class DataConfig:
     splits.csv, which has a test half for each fold, and draws validation films from the training half.
     """
 
-    window: int = 3000  # frames of a sample; a stretch's last one may be shorter
+    window: int = 3000  # frames of a sample; a clip's last one may be shorter
     min_frames: int = 1  # shorter last samples are left out, and counted
     split: Literal["random", "cross-movie", "manifest", "fold"] = "cross-movie"
     fold: int = 1  # of split fold

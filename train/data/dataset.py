@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.clips import read_contents
 from rhas.train.data.config import DataConfig, TargetConfig
 from rhas.train.data.samples import OpenShards, SampleSet
-from rhas.train.data.spans import cut
-from rhas.train.data.splits import split_spans
-from rhas.train.data.stretches import read_contents
+from rhas.train.data.splits import split_windows
+from rhas.train.data.windows import cut
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def load_dataset(features: Path, config: DataConfig, targets: TargetConfig | Non
     Raises one InputError with all that is wrong with the folder, or one for splits that are empty or not apart.
     """
     contents = read_contents(features, config)
-    spans, left_out = cut(contents.stretches, config.window, config.min_frames)
+    windows, left_out = cut(contents.clips, config.window, config.min_frames)
     shards = OpenShards()
     splits = {
         name: SampleSet(own, contents.vocabulary, targets or TargetConfig(), shards)
-        for name, own in split_spans(spans, config, features).items()
+        for name, own in split_windows(windows, config, features).items()
     }
     return Dataset(
         splits=splits,

@@ -21,20 +21,20 @@ from torch.nn import functional as F
 Distribution = Callable[..., Tensor]
 
 
-class Draws:
+class Generators:
     """A generator for each video of a batch, all on one device, which the draws are on too."""
 
     def __init__(self, lengths: Sequence[int], generators: Sequence[torch.Generator]):
         """`lengths` [B]: the real frames of each video; T is the largest."""
         assert len(lengths) == len(generators), f"got {len(lengths) = }, expected {len(generators) = }"
-        self.lengths, self.generators = tuple(lengths), tuple(generators)
+        self.lengths, self.each = tuple(lengths), tuple(generators)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def repeated(self, times: int) -> Draws:
+    def repeated(self, times: int) -> Generators:
         """The same generators for `times` copies of the batch, one after the other: they go on drawing."""
-        return Draws(self.lengths * times, self.generators * times)
+        return Generators(self.lengths * times, self.each * times)
 
     def normal(self, rows: int) -> Tensor:
         """Gaussian noise [B, X, T], zero in the padding."""
@@ -46,17 +46,17 @@ class Draws:
 
     def uniform_rows(self, rows: int) -> Tensor:
         """Numbers in [0, 1) that hold for a whole video [B, X, 1]."""
-        return torch.stack([torch.rand(rows, 1, generator=g, device=g.device) for g in self.generators])
+        return torch.stack([torch.rand(rows, 1, generator=g, device=g.device) for g in self.each])
 
     def integers(self, below: int) -> Tensor:
         """A whole number from 0 for each video [B], int64."""
-        return torch.cat([torch.randint(below, (1,), generator=g, device=g.device) for g in self.generators])
+        return torch.cat([torch.randint(below, (1,), generator=g, device=g.device) for g in self.each])
 
     def _each(self, distribution: Distribution, rows: int) -> Tensor:
         longest = max(self.lengths)
         drawn = [
             F.pad(distribution(rows, frames, generator=g, device=g.device), (0, longest - frames))
-            for frames, g in zip(self.lengths, self.generators, strict=True)
+            for frames, g in zip(self.lengths, self.each, strict=True)
         ]
         return torch.stack(drawn)
 

@@ -26,8 +26,8 @@ from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.config import TargetConfig
 from rhas.train.data.rasterise import Bools
-from rhas.train.data.spans import Span
 from rhas.train.data.targets import boundary_target, soft_labels
+from rhas.train.data.windows import Window
 
 MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series that was read from them
 
@@ -56,33 +56,33 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
     """
 
     def __init__(
-        self, spans: Sequence[Span], vocabulary: Vocabulary, targets: TargetConfig, shards: OpenShards
+        self, windows: Sequence[Window], vocabulary: Vocabulary, targets: TargetConfig, shards: OpenShards
     ):
-        self.spans = tuple(spans)
+        self.windows = tuple(windows)
         self.vocabulary = vocabulary
         self.targets = targets
         self._shards = shards
 
     def __len__(self) -> int:
-        return len(self.spans)
+        return len(self.windows)
 
     def __getitem__(self, index: int) -> Sample:
         """Raises InputError, naming film, person and frame, where features are not as the status promises."""
-        span = self.spans[index]
-        has_holistic_T = np.isin(span.status, HAS_HOLISTIC)
-        has_partial_T = np.isin(span.status, HAS_PARTIAL)
-        labels_TC, valid_T = map(torch.from_numpy, span.labels(self.vocabulary))
+        window = self.windows[index]
+        has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
+        has_partial_T = np.isin(window.status, HAS_PARTIAL)
+        labels_TC, valid_T = map(torch.from_numpy, window.labels(self.vocabulary))
         boundary_sigma, soft_sigma = self.targets.boundary_sigma, self.targets.soft_sigma
-        text = span.stretch.text
+        text = window.clip.text
         return Sample(
-            name=span.name,
-            holistic=torch.from_numpy(self._features(span, "holistic", has_holistic_T)),
-            partial=torch.from_numpy(self._features(span, "partial", has_partial_T)),
+            name=window.name,
+            holistic=torch.from_numpy(self._features(window, "holistic", has_holistic_T)),
+            partial=torch.from_numpy(self._features(window, "partial", has_partial_T)),
             has_holistic=torch.from_numpy(has_holistic_T),
             has_partial=torch.from_numpy(has_partial_T),
             labels=labels_TC,
             valid=valid_T,
-            reference=span.stretch.reference,
+            reference=window.clip.reference,
             text=None if text is None else torch.from_numpy(text),
             boundary=None if boundary_sigma is None else boundary_target(labels_TC, valid_T, boundary_sigma),
             soft_labels=None if soft_sigma is None else soft_labels(labels_TC, valid_T, soft_sigma),
@@ -90,26 +90,26 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
 
     def labels(self) -> Iterator[tuple[Bools, Bools]]:
         """(labels [T, C], valid [T]) of each sample; reads no features."""
-        return (span.labels(self.vocabulary) for span in self.spans)
+        return (window.labels(self.vocabulary) for window in self.windows)
 
-    def _features(self, span: Span, stream: str, has_T: Bools) -> NDArray[np.float32]:
+    def _features(self, window: Window, stream: str, has_T: Bools) -> NDArray[np.float32]:
         """[T, F], zero where there is no feature; the mean over the query tokens where all are stored."""
-        stretch = span.stretch
-        person = f"person {stretch.person_id}"
-        series = self._shards.person(stretch.shard, stretch.person_id)
-        if not np.array_equal(series.status[span.start : span.stop], span.status):
+        clip = window.clip
+        person = f"person {clip.person_id}"
+        series = self._shards.person(clip.shard, clip.person_id)
+        if not np.array_equal(series.status[window.start : window.stop], window.status):
             expected = f"{person} as when training began; the features were changed since"
-            raise InputError(Problem(stretch.shard, expected))
-        with reading(stretch.shard, f"{stream} of {person}, samples {span.start} to {span.stop}"):
-            rows = getattr(series, stream)[span.start : span.stop]
+            raise InputError(Problem(clip.shard, expected))
+        with reading(clip.shard, f"{stream} of {person}, samples {window.start} to {window.stop}"):
+            rows = getattr(series, stream)[window.start : window.stop]
         features_TF = rows.astype(np.float32) if rows.ndim == 2 else rows.mean(axis=1, dtype=np.float32)
         broken_T = has_T & ~np.isfinite(features_TF).all(axis=1)
         if broken_T.any():
             t = int(broken_T.argmax())
-            where = f"{person}, sample {span.start + t} ({span.time_s[t]:.3f} s), of film {stretch.movie_id}"
+            where = f"{person}, sample {window.start + t} ({window.time_s[t]:.3f} s), of film {clip.movie_id}"
             expected = f"finite {stream} features where the status promises them"
             got = f"NaN or infinity in {broken_T.sum()} frames, first for {where}"
-            raise InputError(Problem(stretch.shard, expected, value=got))
+            raise InputError(Problem(clip.shard, expected, value=got))
         features_TF[~has_T] = 0
         return features_TF
 

@@ -1,6 +1,6 @@
-"""Train, val and test: which spans go where, reproducibly, and never a film on two sides where that matters.
+"""Train, val and test: which windows go where, reproducibly, and never a film on two sides where that matters.
 
-In: spans in any order. Out: spans per split, sorted by film, person and start. The draw depends on the seed and
+In: windows in any order. Out: windows per split, sorted by film, person and start. The draw depends on the seed and
 on what there is to divide, not on the order that it comes in.
 """
 
@@ -16,12 +16,12 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.folds import load_folds
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.train.data.config import PAPER_PROPORTIONS, DataConfig
-from rhas.train.data.spans import Span
+from rhas.train.data.windows import Window
 
 
-def split_spans(spans: Sequence[Span], config: DataConfig, source: Path) -> dict[str, list[Span]]:
+def split_windows(windows: Sequence[Window], config: DataConfig, source: Path) -> dict[str, list[Window]]:
     """Spans of each split. Raises InputError, naming `source`, for empty splits and for films on two sides."""
-    ordered = sorted(spans, key=lambda span: span.place)
+    ordered = sorted(windows, key=lambda window: window.place)
     if config.split == "manifest":
         sides = _of_manifest(ordered, config, source)
     elif config.split == "fold":
@@ -29,25 +29,25 @@ def split_spans(spans: Sequence[Span], config: DataConfig, source: Path) -> dict
     else:
         sides = _drawn(ordered, config)
     splits = {
-        name: [span for span, side in zip(ordered, sides, strict=True) if side == name] for name in SPLITS
+        name: [window for window, side in zip(ordered, sides, strict=True) if side == name] for name in SPLITS
     }
     empty = [name for name in SPLITS if not splits[name]]
     if empty:
-        got = f"none of the {len(spans)} samples (split {config.split})"
+        got = f"none of the {len(windows)} samples (split {config.split})"
         raise InputError([Problem(source, f"at least one sample in {name}", value=got) for name in empty])
     return splits
 
 
-def _of_fold(spans: Sequence[Span], config: DataConfig, file: Path) -> list[str | None]:
+def _of_fold(windows: Sequence[Window], config: DataConfig, file: Path) -> list[str | None]:
     """The sides of a fold; a few whole films of its training half validate. None for films that it leaves out."""
     folds = load_folds(file)
     if config.fold not in folds:
         expected = f"one of the folds {', '.join(map(str, sorted(folds)))}"
         raise InputError(Problem(file, expected, column="fold", value=config.fold))
     own: dict[str, set[str]] = {}  # film, under whatever movie_ids -> its sides
-    for span in spans:
-        if side := folds[config.fold].get(span.stretch.movie_id):
-            own.setdefault(span.stretch.film, set()).add(side)
+    for window in windows:
+        if side := folds[config.fold].get(window.clip.movie_id):
+            own.setdefault(window.clip.film, set()).add(side)
     problems = [
         Problem(file, f"one split in fold {config.fold} for film {film}", column="split", value="train, test")
         for film, sides in own.items()
@@ -61,12 +61,13 @@ def _of_fold(spans: Sequence[Span], config: DataConfig, file: Path) -> list[str 
     validating = {training[i] for i in order[:count]}
     side_of = {film: "val" if film in validating else next(iter(sides)) for film, sides in own.items()}
     return [
-        side_of[span.stretch.film] if span.stretch.movie_id in folds[config.fold] else None for span in spans
+        side_of[window.clip.film] if window.clip.movie_id in folds[config.fold] else None
+        for window in windows
     ]
 
 
-def _of_manifest(spans: Sequence[Span], config: DataConfig, source: Path) -> list[str | None]:
-    persons = {span.place[:2]: span.stretch.split for span in spans}
+def _of_manifest(windows: Sequence[Window], config: DataConfig, source: Path) -> list[str | None]:
+    persons = {window.place[:2]: window.clip.split for window in windows}
     without = [f"{movie_id}/{person_id}" for (movie_id, person_id), side in persons.items() if side is None]
     problems = []
     if without:
@@ -74,18 +75,18 @@ def _of_manifest(spans: Sequence[Span], config: DataConfig, source: Path) -> lis
         nobody = f"none for {', '.join(without)}"
         problems.append(Problem(source / "manifest.csv", expected, column="split", value=nobody))
     if config.films_apart:
-        problems += _films_on_two_sides(spans, source)
+        problems += _films_on_two_sides(windows, source)
     if problems:
         raise InputError(problems)
-    return [span.stretch.split for span in spans]
+    return [window.clip.split for window in windows]
 
 
-def _films_on_two_sides(spans: Sequence[Span], source: Path) -> Iterator[Problem]:
+def _films_on_two_sides(windows: Sequence[Window], source: Path) -> Iterator[Problem]:
     sides: dict[str, dict[str, set[str]]] = {}  # film -> split -> movie_ids
-    for span in spans:
-        if span.stretch.split is not None:
-            own = sides.setdefault(span.stretch.film, {}).setdefault(span.stretch.split, set())
-            own.add(span.stretch.movie_id)
+    for window in windows:
+        if window.clip.split is not None:
+            own = sides.setdefault(window.clip.film, {}).setdefault(window.clip.split, set())
+            own.add(window.clip.movie_id)
     for film, by_side in sides.items():
         if len(by_side) > 1:
             got = "; ".join(f"{side}: {', '.join(sorted(ids))}" for side, ids in sorted(by_side.items()))
@@ -93,9 +94,9 @@ def _films_on_two_sides(spans: Sequence[Span], source: Path) -> Iterator[Problem
             yield Problem(source / "manifest.csv", expected, column="split", value=got)
 
 
-def _drawn(spans: Sequence[Span], config: DataConfig) -> list[str | None]:
-    """One side per span: each drawn by itself, or together with all others of its film."""
-    units = [span.name if config.split == "random" else span.stretch.film for span in spans]
+def _drawn(windows: Sequence[Window], config: DataConfig) -> list[str | None]:
+    """One side per window: each drawn by itself, or together with all others of its film."""
+    units = [window.name if config.split == "random" else window.clip.film for window in windows]
     sizes: dict[str, int] = {}
     for unit in units:
         sizes[unit] = sizes.get(unit, 0) + 1

@@ -24,8 +24,8 @@ SPREAD_S = 0.2  # standard deviation of a boundary: three frames at 15 a second
 def second_annotator(series: Series, vocabulary: Vocabulary, generator: torch.Generator) -> Video:
     """The person's truth with scores of 0 and 1 that are another annotator's labels."""
     labels_TC, valid_T = series.truth(vocabulary)
-    intervals = moved(series.stretch.intervals, generator)
-    covered_s = series.stretch.time_s[: len(series.covered)]
+    intervals = moved(series.clip.intervals, generator)
+    covered_s = series.clip.time_s[: len(series.covered)]
     scores_TC = rasterise(intervals, covered_s, vocabulary)[0].astype(np.float32)
     return Video(scores_TC, labels_TC, valid_T, series.name)
 

@@ -52,8 +52,8 @@ def evaluate_anticipation(
     for observed in OBSERVED:
         systems = (*PROTOCOLS, "constant", "last seen goes on")
         counts = {system: Anticipation(classes, observed) for system in systems}
-        for index, span in enumerate(samples.spans):
-            labels_TC, valid_T = span.labels(dataset.vocabulary)
+        for index, window in enumerate(samples.windows):
+            labels_TC, valid_T = window.labels(dataset.vocabulary)
             seen = horizon(len(valid_T), observed, 0).start
             if seen == 0:
                 continue  # too short to see anything of
@@ -62,17 +62,17 @@ def evaluate_anticipation(
                 total = len(valid_T) if protocol == "true length" else seen * (1 + RATIO)
                 scores_UC = look_ahead(model, batch, seen, total, opened.config)
                 counts[protocol].add(
-                    Video(_of_length(scores_UC, len(valid_T)), labels_TC, valid_T, span.name)
+                    Video(_of_length(scores_UC, len(valid_T)), labels_TC, valid_T, window.name)
                 )
             constant_TC = np.zeros(labels_TC.shape, np.float32)
             constant_TC[:, most_frequent] = 1
-            counts["constant"].add(Video(constant_TC, labels_TC, valid_T, span.name))
+            counts["constant"].add(Video(constant_TC, labels_TC, valid_T, window.name))
             lasting_TC = np.repeat(labels_TC[seen - 1 : seen], len(valid_T), axis=0).astype(np.float32)
-            counts["last seen goes on"].add(Video(lasting_TC, labels_TC, valid_T, span.name))
+            counts["last seen goes on"].add(Video(lasting_TC, labels_TC, valid_T, window.name))
         for system, found in counts.items():
             row = {f"{ahead:g}": or_null(value) for ahead, value in found.percent().items()}
             tables.setdefault(system, {})[f"{observed:g}"] = row
-    result = {"split": split, "unit": "percent", "videos": len(samples.spans), "mean over classes": tables}
+    result = {"split": split, "unit": "percent", "videos": len(samples.windows), "mean over classes": tables}
     write_text_atomically(run / "anticipation.json", json.dumps(result, indent=1))
     write_text_atomically(run / "anticipation.md", "\n".join(_markdown(result)))
     return result

@@ -16,10 +16,10 @@ from rhas.train.evaluation.annotator import SPREAD_S
 
 # Of a report: the column's title, and where its number is.
 COLUMNS = {
-    "frame mAP": "frame_map",
+    "frame mAP": "frame_mAP",
     "ACC": "acc",
-    "exact set": "exact_set",
-    "sample F1": "sample_f1",
+    "subset accuracy": "subset_accuracy",
+    "example-based F1": "example_f1",
     "macro F1@10": "f1_macro@10",
     "macro F1@25": "f1_macro@25",
     "macro F1@50": "f1_macro@50",

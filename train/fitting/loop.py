@@ -42,7 +42,7 @@ class Step:
     gradient_norm: float  # before clipping
 
 
-class Listener:
+class Callback:
     """Gets to know how training goes. Does nothing; override what is of interest."""
 
     def started(self, step: int, steps: int) -> None:
@@ -78,7 +78,7 @@ class Ranks:
 
 
 @dataclass
-class Standing:
+class TrainingState:
     """Where training stands, between two steps."""
 
     step: int = 0
@@ -89,14 +89,14 @@ class Standing:
 
 def fit(
     model: Segmenter, samples: SampleSet, config: TrainConfig, checkpoints: Checkpoints,
-    validate: Callable[[int, int], Validation], listener: Listener | None = None, ranks: Ranks | None = None,
-) -> Standing:  # fmt: skip
+    validate: Callable[[int, int], Validation], callback: Callback | None = None, ranks: Ranks | None = None,
+) -> TrainingState:  # fmt: skip
     """Trains `model`, on the device that it is on, to the end of `config`, from the last checkpoint if there is one.
 
     `validate(step, epochs done)` scores the model as it is. Raises TrainingError when a loss or a gradient is not
     finite, before the weights have seen it.
     """
-    listener, ranks = listener or Listener(), ranks or Ranks()
+    callback, ranks = callback or Callback(), ranks or Ranks()
     samplers = [
         BatchSampler(len(samples), config.batch, config.seed, rank=part, ranks=ranks.shares)
         for part in ranks.own
@@ -108,7 +108,7 @@ def fit(
         model.parameters(), lr=config.optimiser.lr, weight_decay=config.optimiser.weight_decay
     )
     at = _resume(checkpoints, model, optimiser, sampler)
-    listener.started(at.step, steps)
+    callback.started(at.step, steps)
     on_gpu = _device(model).type == "cuda"
     loaders = [BatchLoader(samples, part, config.workers, pin_memory=on_gpu) for part in samplers]
     while at.step < steps:
@@ -121,17 +121,17 @@ def fit(
             done = train_step(model, optimiser, group, config, at.step, ranks)
             at.step += 1
             at.position = min(at.position + config.accumulate, sampler.batches)
-            listener.stepped(Step(at.step, steps, at.epoch + 1, *done))
+            callback.stepped(Step(at.step, steps, at.epoch + 1, *done))
             epoch_done = at.position == sampler.batches
             if epoch_done:
                 at.epoch, at.position = at.epoch + 1, 0
             due = epoch_done and at.epoch % config.validate_every == 0
             if due or at.step == steps:
-                _select(at, validate(at.step, at.epoch), model, checkpoints, listener)
+                _select(at, validate(at.step, at.epoch), model, checkpoints, callback)
             if due or at.step == steps or at.step % config.checkpoint_every == 0:
                 checkpoints.save(at.step, model, optimiser, _record(at, sampler))
     if at.best is None:  # killed before any validation, and taken up with fewer steps than were done
-        _select(at, validate(at.step, at.epoch), model, checkpoints, listener)
+        _select(at, validate(at.step, at.epoch), model, checkpoints, callback)
     return at
 
 
@@ -157,10 +157,10 @@ def train_step(
     together = len(names)
     own: dict[str, float] = {}
     for batch in batches:
-        batch = _thinned(batch, config, step).to(device, non_blocking=True)
+        batch = _subsampled(batch, config, step).to(device, non_blocking=True)
         share = len(batch) / together
         with autocast(device, config.precision):
-            parts = model.losses(batch, batch.draws(device, config.seed, "step", step))
+            parts = model.losses(batch, batch.generators(device, config.seed, "step", step))
         total = torch.stack([part.float() for part in parts.values()]).sum()
         values = {name: float(part.detach()) for name, part in (*parts.items(), ("total", total))}
         if not math.isfinite(values["total"]):
@@ -184,43 +184,43 @@ def train_step(
     return losses, norm
 
 
-def _thinned(batch: Batch, config: TrainConfig, step: int) -> Batch:
+def _subsampled(batch: Batch, config: TrainConfig, step: int) -> Batch:
     """At the sample rate, each sample from an offset of its own, drawn anew at each step."""
     rate = config.data.sample_rate
-    draws = batch.draws("cpu", config.seed, "offset", step)
-    drawn = zip(draws.lengths, draws.generators, strict=True)
-    return batch.thinned(rate, [int(torch.randint(min(rate, n), (1,), generator=g)) for n, g in drawn])
+    generators = batch.generators("cpu", config.seed, "offset", step)
+    drawn = zip(generators.lengths, generators.each, strict=True)
+    return batch.subsampled(rate, [int(torch.randint(min(rate, n), (1,), generator=g)) for n, g in drawn])
 
 
 def _resume(
     checkpoints: Checkpoints, model: Segmenter, optimiser: torch.optim.Optimizer, sampler: BatchSampler
-) -> Standing:
+) -> TrainingState:
     checkpoints.prepare()
     record = checkpoints.resume(model, optimiser)
     if record is None:
-        return Standing()
+        return TrainingState()
     sampler.resume(record["sampler"])
     best = record["best"]
-    return Standing(
+    return TrainingState(
         record["step"], sampler.epoch, sampler.position, None if best is None else Validation(**best)
     )
 
 
-def _record(at: Standing, sampler: BatchSampler) -> dict[str, Any]:
+def _record(at: TrainingState, sampler: BatchSampler) -> dict[str, Any]:
     sampler.start(at.epoch, at.position)  # at the end of an epoch: the beginning of the next
     best = None if at.best is None else asdict(at.best)
     return {"sampler": sampler.state(at.position), "seed": sampler.seed, "best": best}
 
 
 def _select(
-    at: Standing, validation: Validation, model: Segmenter, checkpoints: Checkpoints, listener: Listener
+    at: TrainingState, validation: Validation, model: Segmenter, checkpoints: Checkpoints, callback: Callback
 ) -> None:
     """Keeps the weights if they are better than all before; of equals the first."""
     best = at.best is None or validation.f1_macro_50 > at.best.f1_macro_50
     if best:
         at.best = validation
         checkpoints.save_best(model, {"validation": asdict(validation)})
-    listener.validated(validation, best)
+    callback.validated(validation, best)
 
 
 def _device(model: nn.Module) -> torch.device:

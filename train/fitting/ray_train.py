@@ -39,7 +39,7 @@ from torch import distributed, nn
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
 from rhas.train.config import TrainConfig
-from rhas.train.fitting.loop import Listener, Ranks, Step, TrainingError
+from rhas.train.fitting.loop import Callback, Ranks, Step, TrainingError
 from rhas.train.fitting.training import follow, train
 from rhas.train.models.registry import model_config
 from rhas.train.runs.checkpoint import BEST, read_tensors
@@ -58,13 +58,13 @@ def train_distributed(
     gpus: int = 0,
     workers: int | None = None,
     address: str | None = None,
-    listeners: Sequence[Listener] = (),
+    callbacks: Sequence[Callback] = (),
     failures: int = MAX_FAILURES,
 ) -> Validation:
     """`train` with a worker on each of `gpus` GPUs, or, if that is 0, with `workers` workers of one core each.
 
     `address`: of a running Ray cluster; by default a Ray is started here, unless one runs already, and stopped at
-    the end. `workers` is 1 by default. Listeners are called in a thread of this process. Raises what `train`
+    the end. `workers` is 1 by default. Callbacks are called in a thread of this process. Raises what `train`
     raises, InputError for what the cluster doesn't have, and TrainingError when workers were lost more than
     `failures` times; the same call then goes on from the last checkpoint.
     """
@@ -86,7 +86,7 @@ def train_distributed(
         }  # fmt: skip
         lost: Exception | None = None
         with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(_relay, events, listeners)
+            told = pool.submit(_relay, events, callbacks)
             try:
                 for _ in range(1 + failures):
                     lost = _attempt(job, min(count, max(1, _places(gpus > 0))))
@@ -235,7 +235,7 @@ class _ProcessGroup(Ranks):
                 gradient.copy_(part.view_as(gradient))
 
 
-class _Teller(Listener):
+class _Teller(Callback):
     """Sends what rank 0 gets to know to the process that started it."""
 
     def __init__(self, events: Queue):
@@ -251,14 +251,14 @@ class _Teller(Listener):
         self._events.put(("validated", (validation, best)))
 
 
-def _relay(events: Queue, listeners: Sequence[Listener]) -> list[RhasError]:
-    """Tells the listeners, until None comes; returns the errors that came."""
+def _relay(events: Queue, callbacks: Sequence[Callback]) -> list[RhasError]:
+    """Tells the callbacks, until None comes; returns the errors that came."""
     errors: list[RhasError] = []
     while (event := events.get()) is not None:
         if isinstance(event, RhasError):
             errors.append(event)
             continue
         method, arguments = event
-        for listener in listeners:
-            getattr(listener, method)(*arguments)
+        for callback in callbacks:
+            getattr(callback, method)(*arguments)
     return errors

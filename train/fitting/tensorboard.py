@@ -1,15 +1,15 @@
-"""TensorBoard logs of a run. In: what the loop tells its listeners. Out: event files below a folder."""
+"""TensorBoard logs of a run. In: what the loop tells its callbacks. Out: event files below a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.train.fitting.loop import Listener, Step
+from rhas.train.fitting.loop import Callback, Step
 from rhas.train.runs.run import Validation
 
 
-class TensorBoardLog(Listener):
+class TensorBoardLog(Callback):
     """Losses and gradient norm of every step, F1 and τ of every validation."""
 
     def __init__(self, folder: Path):

@@ -23,7 +23,7 @@ from rhas.train.config import FREE, TrainConfig, config_from_dict, plain, read_y
 from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import keep_freed_memory
 from rhas.train.evaluation.evaluation import evaluate_run
-from rhas.train.fitting.loop import Listener, Ranks, Step, fit
+from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
 from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
 from rhas.train.models.registry import model_config
@@ -35,8 +35,8 @@ from rhas.train.runs.run import (
     build_for,
     check_data,
     data_record,
-    purpose_of,
     read_json,
+    spec_of,
 )
 from rhas.train.scoring.inference import score, stitch
 
@@ -46,7 +46,7 @@ def train(
     out: Path,
     config: TrainConfig,
     device: str | None = None,
-    listeners: Sequence[Listener] = (),
+    callbacks: Sequence[Callback] = (),
     ranks: Ranks | None = None,
 ) -> Validation:
     """Trains into the run folder `out`, or goes on with what is there; returns the best validation.
@@ -82,9 +82,9 @@ def train(
             threshold = choose_threshold(videos, GRID if model.link == "sigmoid" else BEST_CLASS)
             return Validation(step, epoch, threshold.tau, threshold.f1_macro_50)
 
-        listener = _Several([TensorBoardLog(out / "logs"), *listeners])
-        checkpoints = Checkpoints(folder.checkpoints, purpose_of(config, data), config.keep_checkpoints)
-        best = fit(model, dataset.splits["train"], config, checkpoints, validate, listener, ranks).best
+        callback = _Several([TensorBoardLog(out / "logs"), *callbacks])
+        checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data), config.keep_checkpoints)
+        best = fit(model, dataset.splits["train"], config, checkpoints, validate, callback, ranks).best
         assert best is not None  # there is no end without a validation
         evaluate_run(out, "val", features, device)
         return best
@@ -102,7 +102,7 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
     data = data_record(features, dataset)
     ranks.gathered("waits for the folder")
     model = build_for(config, data, dataset.splits["train"]).to(device)
-    checkpoints = _ReadOnly(RunFolder(out).checkpoints, purpose_of(config, data))
+    checkpoints = _ReadOnly(RunFolder(out).checkpoints, spec_of(config, data))
 
     def unvalidated(step: int, epoch: int) -> Validation:
         return Validation(step, epoch, 0.0, 0.0)
@@ -123,13 +123,13 @@ def _check_link(model: Segmenter, config: TrainConfig, dataset: Dataset, feature
         return
     problems = []
     for split in dataset.splits.values():
-        for span in split.spans:
-            labels_TC, valid_T = span.labels(dataset.vocabulary)
+        for window in split.windows:
+            labels_TC, valid_T = window.labels(dataset.vocabulary)
             counts_T = labels_TC.sum(axis=1)
             if (wrong := np.flatnonzero(valid_T & (counts_T != 1))).size:
                 t = int(wrong[0])
                 expected = "one label in every frame, for a model with link softmax"
-                got = f"{counts_T[t]} at {span.time_s[t]:.3f} s in {span.name}, and {wrong.size} such frames in all"
+                got = f"{counts_T[t]} at {window.time_s[t]:.3f} s in {window.name}, and {wrong.size} such frames in all"
                 problems.append(Problem(features / "labels.csv", expected, value=got))
     if problems:
         raise InputError(problems)
@@ -167,18 +167,18 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
     write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
 
 
-class _Several(Listener):
-    def __init__(self, listeners: Sequence[Listener]):
-        self._listeners = listeners
+class _Several(Callback):
+    def __init__(self, callbacks: Sequence[Callback]):
+        self._callbacks = callbacks
 
     def started(self, step: int, steps: int) -> None:
-        for listener in self._listeners:
-            listener.started(step, steps)
+        for callback in self._callbacks:
+            callback.started(step, steps)
 
     def stepped(self, step: Step) -> None:
-        for listener in self._listeners:
-            listener.stepped(step)
+        for callback in self._callbacks:
+            callback.stepped(step)
 
     def validated(self, validation: Validation, best: bool) -> None:
-        for listener in self._listeners:
-            listener.validated(validation, best)
+        for callback in self._callbacks:
+            callback.validated(validation, best)

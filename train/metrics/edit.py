@@ -1,6 +1,6 @@
 """Edit score: whether label sets follow each other in the right order, however long each lasts.
 
-In: label sets of one video's N frames, and where its stretches begin. Out: the edit score in percent, from the
+In: label sets of one video's N frames, and where its clips begin. Out: the edit score in percent, from the
 Levenshtein distance of the two run-length-encoded sequences of sets (Lea et al., "Segmental Spatiotemporal
 CNNs", ECCV 2016, there for single labels).
 
@@ -19,7 +19,7 @@ from rhas.train.metrics.video import Bools
 
 
 def set_sequence(mask_NC: Bools, breaks_N: Bools) -> list[bytes]:
-    """Run-length encoding of the rows, stretch by stretch: one element, the packed row, per run."""
+    """Run-length encoding of the rows, clip by clip: one element, the packed row, per run."""
     packed = np.packbits(mask_NC, axis=1)
     starts_N = breaks_N.copy()
     starts_N[1:] |= (packed[1:] != packed[:-1]).any(axis=1)

@@ -70,7 +70,7 @@ class Evaluator:
         return Report(
             videos=self._videos,
             frames=chosen.sets.frames,
-            frame_map=NAN if np.isnan(ap_C).all() else float(np.nanmean(ap_C)),
+            frame_mAP=NAN if np.isnan(ap_C).all() else float(np.nanmean(ap_C)),
             acc=self._accuracy.percent,
             top1=self._top1.scores(),
             chosen=chosen.scores(),
@@ -107,7 +107,7 @@ class _AtThreshold:
             tau=self.tau,
             exact=self.sets.exact,
             jaccard=self.sets.jaccard,
-            sample_f1=self.sets.f1,
+            example_f1=self.sets.f1,
             f1_micro=segments.micro(),
             f1_macro=segments.macro(),
             edit=self.sequences.edit,

@@ -46,7 +46,7 @@ class FrameAP:
     """
 
     def __init__(self) -> None:
-        self._scores: list[Floats] = []  # [C, N] each: a class is then one contiguous stretch
+        self._scores: list[Floats] = []  # [C, N] each: a class is then one contiguous clip
         self._labels: list[np.ndarray] = []  # [C, N/8] each, bits packed
         self._frames: list[int] = []
 

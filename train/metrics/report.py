@@ -20,7 +20,7 @@ class ThresholdScores:
     tau: float | None
     exact: float
     jaccard: float
-    sample_f1: float
+    example_f1: float
     f1_micro: Mapping[int, float]
     f1_macro: Mapping[int, float]
     edit: float
@@ -28,9 +28,9 @@ class ThresholdScores:
     def to_dict(self) -> dict[str, object]:
         return {
             "tau": self.tau,
-            "exact_set": or_null(self.exact),
+            "subset_accuracy": or_null(self.exact),
             "sample_jaccard": or_null(self.jaccard),
-            "sample_f1": or_null(self.sample_f1),
+            "example_f1": or_null(self.example_f1),
             **_by_overlap("f1_micro", self.f1_micro),
             **_by_overlap("f1_macro", self.f1_macro),
             "edit": or_null(self.edit),
@@ -69,7 +69,7 @@ class Report:
 
     videos: int
     frames: int  # valid ones
-    frame_map: float
+    frame_mAP: float
     acc: float
     top1: Top1Scores
     chosen: ThresholdScores
@@ -82,7 +82,7 @@ class Report:
             "unit": "percent",
             "videos": self.videos,
             "frames": self.frames,
-            "frame_map": or_null(self.frame_map),
+            "frame_mAP": or_null(self.frame_mAP),
             "acc": or_null(self.acc),
             "chosen": self.chosen.to_dict(),
             "half": None if self.half is None else self.half.to_dict(),

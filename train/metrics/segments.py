@@ -1,6 +1,6 @@
 """Segment metrics: maximal runs of each class, matched as MS-TCN does, and F1 at overlaps of 10, 25, 50 %.
 
-In: predicted and true label sets of one video's N frames, and where its stretches begin. Out: `SegmentCounts`,
+In: predicted and true label sets of one video's N frames, and where its clips begin. Out: `SegmentCounts`,
 which add up over videos and give F1 in percent. A segment is half-open and never spans a break. What
 counts as predicted (a threshold, an argmax) is left to the caller.
 
@@ -35,7 +35,7 @@ class Runs:
 
 
 def runs(mask_NC: Bools, breaks_N: Bools, ends_early: bool = False) -> Runs:
-    """Maximal runs of True in each class, cut where a stretch begins.
+    """Maximal runs of True in each class, cut where a clip begins.
 
     `ends_early` takes the last frame from segments that reach the end of the video, as MS-TCN's code does;
     it is for parity with numbers of that code only.

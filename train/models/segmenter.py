@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from rhas.train.data import Batch
-    from rhas.train.data.generators import Draws
+    from rhas.train.data.generators import Generators
     from rhas.train.models.diffusion.labels import Link
 
 
@@ -25,13 +25,13 @@ class Segmenter(nn.Module, ABC):
     link: Link = "sigmoid"  # softmax: one label a frame, the class with the best score
 
     @abstractmethod
-    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Named scalar losses of a training step, weighted; their sum is what is minimised.
 
         Each is a mean over the batch's videos, so that a batch in parts is the batch as a whole."""
 
     @abstractmethod
-    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+    def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding."""
 
 
@@ -39,10 +39,10 @@ class Anticipator(Segmenter):
     """A segmenter that also scores frames that lie ahead of those that it is given."""
 
     @abstractmethod
-    def anticipate(self, batch: Batch, frames: Sequence[int], draws: Draws) -> Tensor:
+    def anticipate(self, batch: Batch, frames: Sequence[int], generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, U] of `frames` frames of each video, U the most; zero behind them.
 
-        The batch holds the first frames of each, those that are seen. `draws` are of `frames` frames.
+        The batch holds the first frames of each, those that are seen. `generators` are of `frames` frames.
         """
 
 

@@ -30,8 +30,8 @@ _RECORD = "rhas"  # a single key: safetensors keeps no order among several
 
 
 @dataclass(frozen=True)
-class Purpose:
-    """What weights are for. Weights of one purpose fit no other."""
+class ModelSpec:
+    """What a model was made by: its weights fit no other."""
 
     model: str
     settings: dict[str, Any]
@@ -64,8 +64,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 class Checkpoints:
     """The checkpoints of one run."""
 
-    def __init__(self, folder: Path, purpose: Purpose, keep: int = 2):
-        self.folder, self.purpose, self.keep = folder, purpose, keep
+    def __init__(self, folder: Path, spec: ModelSpec, keep: int = 2):
+        self.folder, self.spec, self.keep = folder, spec, keep
 
     def prepare(self) -> None:
         """Makes the folder, and clears what a killed run was just writing."""
@@ -81,7 +81,7 @@ class Checkpoints:
             for key, tensor in optimiser.state.get(parameter, {}).items():
                 tensors[f"optimiser/{name}/{key}"] = tensor
         path = self.folder / f"step-{step:08d}.safetensors"
-        write_tensors(path, tensors, {"for": self.purpose.to_dict(), "step": step, **record})
+        write_tensors(path, tensors, {"for": self.spec.to_dict(), "step": step, **record})
         for old in self._steps()[: -self.keep]:
             old.unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ class Checkpoints:
 
     def save_best(self, model: nn.Module, record: Mapping[str, Any]) -> None:
         """Writes the weights alone, in place of those that were best so far."""
-        write_tensors(self.folder / BEST, model.state_dict(), {"for": self.purpose.to_dict(), **record})
+        write_tensors(self.folder / BEST, model.state_dict(), {"for": self.spec.to_dict(), **record})
 
     def load_best(self, model: nn.Module) -> dict[str, Any]:
         """Loads the best weights, and returns their record. Raises InputError if there are none yet."""
@@ -116,7 +116,7 @@ class Checkpoints:
 
     def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, record = read_tensors(path)
-        found, wanted = record.get("for"), self.purpose.to_dict()
+        found, wanted = record.get("for"), self.spec.to_dict()
         if not isinstance(found, dict):
             raise InputError(Problem(path, "a checkpoint of a run"))
         if names := list(differences(found, wanted)):

@@ -34,7 +34,7 @@ from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
 from rhas.train.models.registry import build_model
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
-from rhas.train.runs.checkpoint import Checkpoints, Purpose
+from rhas.train.runs.checkpoint import Checkpoints, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def open_run(root: Path, device: str | None = None) -> Run:
         config = dataclasses.replace(config, precision="float32")
     data = read_json(folder.data)
     model = build_for(config, data).to(device)
-    record = Checkpoints(folder.checkpoints, purpose_of(config, data)).load_best(model)
+    record = Checkpoints(folder.checkpoints, spec_of(config, data)).load_best(model)
     return Run(folder, config, data, model, Validation(**record["validation"]))
 
 
@@ -136,9 +136,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def purpose_of(config: TrainConfig, data: dict[str, Any]) -> Purpose:
+def spec_of(config: TrainConfig, data: dict[str, Any]) -> ModelSpec:
     """What weights of such a run are for."""
-    return Purpose(config.model, config.settings, data["feature_size"], tuple(data["actions"]))
+    return ModelSpec(config.model, config.settings, data["feature_size"], tuple(data["actions"]))
 
 
 def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
         "actions": list(dataset.vocabulary.actions),
-        "samples": {name: [span.name for span in dataset.splits[name].spans] for name in SPLITS},
+        "samples": {name: [window.name for window in dataset.splits[name].windows] for name in SPLITS},
     }
 
 

@@ -17,14 +17,14 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, SampleSet, TargetConfig, collate
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.data.samples import OpenShards
-from rhas.train.data.spans import cut
+from rhas.train.data.windows import cut
 from rhas.train.device import autocast
 from rhas.train.metrics import label_sets
 from rhas.train.models.segmenter import Anticipator
 from rhas.train.runs.run import Run, check_extraction, open_run
-from rhas.train.scoring.prediction import COLUMNS, Segment, read_stretches
+from rhas.train.scoring.prediction import COLUMNS, Segment, read_clips
 from rhas.train.scoring.timeline import runs_of
 
 Floats = NDArray[np.float32]
@@ -42,22 +42,22 @@ def anticipate_run(
     opened = open_run(run, device)
     model = anticipator(opened)
     check_extraction(features, opened)
-    spans, _ = cut(read_stretches(opened, features), opened.config.data.window)
-    last = {span.place[:2]: span for span in spans}  # sorted by start
+    windows, _ = cut(read_clips(opened, features), opened.config.data.window)
+    last = {window.place[:2]: window for window in windows}  # sorted by start
     samples = SampleSet([*last.values()], opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
     segments: list[Segment] = []
-    for index, span in enumerate(samples.spans):
-        seen = len(span.time_s)
-        frame_s = float(np.median(np.diff(span.time_s))) if seen > 1 else 1.0
+    for index, window in enumerate(samples.windows):
+        seen = len(window.time_s)
+        frame_s = float(np.median(np.diff(window.time_s))) if seen > 1 else 1.0
         ahead = max(1, round(seconds / frame_s))
         scores_UC = look_ahead(model, collate([samples[index]]), seen, seen + ahead, opened.config)[seen:]
-        end_s = float(span.time_s[-1]) + frame_s
+        end_s = float(window.time_s[-1]) + frame_s
         sets_UC = label_sets(scores_UC, opened.validation.tau)
         for c, action in enumerate(opened.vocabulary.actions):
             for start, stop in runs_of(sets_UC[:, c]):
                 times = end_s + start * frame_s, end_s + stop * frame_s
                 mean = float(scores_UC[start:stop, c].mean())
-                segments.append(Segment(*span.place[:2], action, *times, mean))
+                segments.append(Segment(*window.place[:2], action, *times, mean))
     segments.sort(key=lambda segment: (segment.movie_id, segment.person_id, segment.start_s, segment.action))
     out.mkdir(parents=True, exist_ok=True)
     write_rows(out / "anticipated.csv", COLUMNS, segments)
@@ -75,10 +75,10 @@ def anticipator(run: Run) -> Anticipator:
 def look_ahead(model: Anticipator, batch: Batch, seen: int, total: int, config: TrainConfig) -> Floats:
     """Scores [total, C] of a batch's only video, of which the first `seen` frames are shown."""
     rate, device = config.data.sample_rate, next(model.parameters()).device
-    shown = batch.first(seen).thinned(rate, [0])
+    shown = batch.first(seen).subsampled(rate, [0])
     frames = -(-total // rate)
-    generators = shown.draws(device, config.seed, "anticipate", seen, total).generators
+    generators = shown.generators(device, config.seed, "anticipate", seen, total).each
     with torch.no_grad(), autocast(device, config.precision):
-        scores_BCU = model.anticipate(shown.to(device), [frames], Draws([frames], generators))
+        scores_BCU = model.anticipate(shown.to(device), [frames], Generators([frames], generators))
     scores_UC = scores_BCU[0].T.float().cpu().numpy()
     return np.ascontiguousarray(scores_UC.repeat(rate, axis=0)[:total])

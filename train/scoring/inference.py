@@ -23,7 +23,7 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
-from rhas.train.data.spans import Span, Stretch
+from rhas.train.data.windows import Clip, Window
 from rhas.train.device import autocast
 from rhas.train.metrics import Video, label_sets
 from rhas.train.models.segmenter import Segmenter
@@ -34,34 +34,34 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class WindowScores:
     """Scores [T, C] of one window."""
 
-    span: Span
+    window: Window
     scores: Floats
 
     def video(self, vocabulary: Vocabulary) -> Video:
         """With its truth."""
-        labels_TC, valid_T = self.span.labels(vocabulary)
-        return Video(self.scores, labels_TC, valid_T, self.span.name)
+        labels_TC, valid_T = self.window.labels(vocabulary)
+        return Video(self.scores, labels_TC, valid_T, self.window.name)
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Scores [T, C] of one person, over all of a stretch; 0 where no window covers it."""
+    """Scores [T, C] of one person, over all of a clip; 0 where no window covers it."""
 
-    stretch: Stretch
+    clip: Clip
     scores: Floats
     covered: Bools  # [T]: in some window
 
     @property
     def name(self) -> str:
-        return f"{self.stretch.movie_id}/{self.stretch.person_id}"
+        return f"{self.clip.movie_id}/{self.clip.person_id}"
 
     @property
     def promised(self) -> Bools:
         """[T]: frames that are to be scored, and are."""
-        return self.covered & (self.stretch.status != FrameStatus.OUTSIDE)
+        return self.covered & (self.clip.status != FrameStatus.OUTSIDE)
 
     def predicted(self, tau: float | None) -> Bools:
         """Label sets [T, C] at τ (see `label_sets`); empty where nothing is promised."""
@@ -69,7 +69,7 @@ class Series:
 
     def truth(self, vocabulary: Vocabulary) -> tuple[Bools, Bools]:
         """(labels [T, C], valid [T]); frames in no window are not valid, so that they count nowhere."""
-        whole = Span(self.stretch, self.stretch.first, self.stretch.first + len(self.covered))
+        whole = Window(self.clip, self.clip.first, self.clip.first + len(self.covered))
         labels_TC, valid_T = whole.labels(vocabulary)
         return labels_TC, valid_T & self.covered
 
@@ -78,22 +78,22 @@ class Series:
         return Video(self.scores, *self.truth(vocabulary), self.name)
 
 
-def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator[Window]:
+def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator[WindowScores]:
     """Scores of every sample, in their order. Raises InputError, naming the window, for scores that aren't finite."""
     device = next(model.parameters()).device
     model.eval()
     sampler = BatchSampler(len(samples), config.batch, seed=0, shuffle=False)
-    spans = iter(samples.spans)
+    windows = iter(samples.windows)
     for batch in BatchLoader(samples, sampler, config.workers, pin_memory=device.type == "cuda"):
         scores_BCT = _predict(model, batch, config)
         for name, scores_CT, length in zip(batch.names, scores_BCT, batch.lengths_B.tolist(), strict=True):
-            span, rate = next(spans), config.data.sample_rate
-            assert span.name == name, f"got {name = }, expected {span.name}"
+            window, rate = next(windows), config.data.sample_rate
+            assert window.name == name, f"got {name = }, expected {window.name}"
             seen_TC = np.ascontiguousarray(scores_CT[:, : -(-length // rate)].T.numpy())
             scores_TC = postprocess(seen_TC, config.postprocess).repeat(rate, axis=0)[:length]
             if not np.isfinite(scores_TC).all():
                 raise InputError(Problem(name, "finite scores from the model", value="NaN or infinity"))
-            yield Window(span, scores_TC)
+            yield WindowScores(window, scores_TC)
 
 
 def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> Tensor:
@@ -106,27 +106,28 @@ def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> Tensor:
     total_BCT: Tensor | None = None
     runs_B1T = torch.zeros(len(batch), 1, -(-max(lengths) // rate))
     for offset in range(min(rate, max(lengths))):
-        thin = batch.thinned(rate, [min(offset, length - 1) for length in lengths])
-        draws = thin.draws(device, config.seed, "predict")  # every offset starts from the same noise
+        seen = batch.subsampled(rate, [min(offset, length - 1) for length in lengths])
+        # Every offset starts from the same noise.
+        generators = seen.generators(device, config.seed, "predict")
         with torch.no_grad(), autocast(device, config.precision):
-            scores_BCT = model.predict(thin.to(device), draws).float().cpu()
+            scores_BCT = model.predict(seen.to(device), generators).float().cpu()
         if total_BCT is None:
             total_BCT = torch.zeros(len(batch), scores_BCT.shape[1], runs_B1T.shape[2])
         total_BCT[:, :, : scores_BCT.shape[2]] += scores_BCT
-        runs_B1T[:, 0, : scores_BCT.shape[2]] += thin.mask_BT
+        runs_B1T[:, 0, : scores_BCT.shape[2]] += seen.mask_BT
     assert total_BCT is not None
     return total_BCT / runs_B1T.clamp(min=1)
 
 
-def stitch(windows: Iterable[Window]) -> Iterator[Series]:
+def stitch(windows: Iterable[WindowScores]) -> Iterator[Series]:
     """The series of each person, whose windows follow each other in `windows`."""
-    for _, own in groupby(windows, key=lambda window: window.span.place[:2]):
+    for _, own in groupby(windows, key=lambda scores: scores.window.place[:2]):
         parts = list(own)
-        stretch, classes = parts[0].span.stretch, parts[0].scores.shape[1]
-        scores_TC = np.zeros((len(stretch.status), classes), dtype=np.float32)
-        covered_T = np.zeros(len(stretch.status), dtype=bool)
+        clip, classes = parts[0].window.clip, parts[0].scores.shape[1]
+        scores_TC = np.zeros((len(clip.status), classes), dtype=np.float32)
+        covered_T = np.zeros(len(clip.status), dtype=bool)
         for part in parts:
-            where = slice(part.span.start - stretch.first, part.span.stop - stretch.first)
-            assert not covered_T[where].any(), f"got {part.span.name} over a window before it"
+            where = slice(part.window.start - clip.first, part.window.stop - clip.first)
+            assert not covered_T[where].any(), f"got {part.window.name} over a window before it"
             scores_TC[where], covered_T[where] = part.scores, True
-        yield Series(stretch, scores_TC, covered_T)
+        yield Series(clip, scores_TC, covered_T)

@@ -30,7 +30,7 @@ from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import ABSENT
 from rhas.train.data import SampleSet, TargetConfig
 from rhas.train.data.samples import OpenShards
-from rhas.train.data.spans import Span, Stretch, cut
+from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.runs.checkpoint import write_tensors
 from rhas.train.runs.run import Run, check_extraction, open_run
 from rhas.train.scoring.inference import Series, score, stitch
@@ -60,16 +60,16 @@ def predict_run(
     """
     opened = open_run(run, device)
     check_extraction(features, opened)
-    spans = _spans(opened, features, split)
+    windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
-    samples = SampleSet(spans, opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
+    samples = SampleSet(windows, opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
     for done, series in enumerate(stitch(score(opened.model, samples, opened.config)), start=1):
         segments += segments_of(series, tau, actions)
         _write_scores(out / "scores", series, tau, actions)
-        png = out / "timelines" / series.stretch.movie_id / f"{series.stretch.person_id}.png"
-        truth = series.truth(opened.vocabulary) if series.stretch.intervals else None
+        png = out / "timelines" / series.clip.movie_id / f"{series.clip.person_id}.png"
+        truth = series.truth(opened.vocabulary) if series.clip.intervals else None
         draw_timeline(png, series, tau, actions, truth)
         if progress:
             progress(done)
@@ -80,50 +80,50 @@ def predict_run(
 def segments_of(series: Series, tau: float | None, actions: tuple[str, ...]) -> Iterator[Segment]:
     """Maximal runs of each action at τ, by start; as labels, they give the same frames back."""
     predicted_TC = series.predicted(tau)
-    time_s, stretch = series.stretch.time_s, series.stretch
+    time_s, clip = series.clip.time_s, series.clip
     ends_s = frame_ends(time_s)
     found = [(start, c, stop) for c in range(len(actions)) for start, stop in runs_of(predicted_TC[:, c])]
     for start, c, stop in sorted(found):
         yield Segment(
-            stretch.movie_id, stretch.person_id, actions[c], float(time_s[start]), float(ends_s[stop - 1]),
+            clip.movie_id, clip.person_id, actions[c], float(time_s[start]), float(ends_s[stop - 1]),
             float(series.scores[start:stop, c].mean()),
         )  # fmt: skip
 
 
 def _write_scores(folder: Path, series: Series, tau: float | None, actions: tuple[str, ...]) -> None:
-    path = folder / series.stretch.movie_id / f"{series.stretch.person_id}.safetensors"
+    path = folder / series.clip.movie_id / f"{series.clip.person_id}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         "scores": torch.from_numpy(series.scores),
-        "time_s": torch.from_numpy(np.ascontiguousarray(series.stretch.time_s)),
+        "time_s": torch.from_numpy(np.ascontiguousarray(series.clip.time_s)),
         "promised": torch.from_numpy(series.promised),
     }
     write_tensors(path, tensors, {"actions": list(actions), "tau": tau})
 
 
-def _spans(run: Run, features: Path, split: str | None) -> list[Span]:
+def _windows(run: Run, features: Path, split: str | None) -> list[Window]:
     """Windows of everyone, none left out for being short, or those that were in a split of the run."""
-    spans, _ = cut(read_stretches(run, features), run.config.data.window)
+    windows, _ = cut(read_clips(run, features), run.config.data.window)
     if split is not None:
         if split not in SPLITS:
             raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
         own = set(run.data["samples"][split])
-        spans = [span for span in spans if span.name in own]
-    if not spans:
+        windows = [window for window in windows if window.name in own]
+    if not windows:
         whose = (
             "someone who was promised in some frame"
             if split is None
             else f"a sample of the run's {split} split"
         )
         raise InputError(Problem(features, whose))
-    return spans
+    return windows
 
 
-def read_stretches(run: Run, features: Path) -> list[Stretch]:
+def read_clips(run: Run, features: Path) -> list[Clip]:
     """Everyone who is promised in some frame; with labels, if there are any, of actions that the run knows."""
     reader = FeaturesReader(features)
     intervals = _intervals(run, reader.folder)
-    stretches: list[Stretch] = []
+    clips: list[Clip] = []
     problems: list[Problem] = []
     for movie_id in reader.movie_ids:
         with reader.shard(movie_id) as shard:
@@ -138,8 +138,8 @@ def read_stretches(run: Run, features: Path) -> list[Stretch]:
                 promised = np.flatnonzero(series.status != FrameStatus.OUTSIDE)
                 if promised.size:
                     first, stop = int(promised[0]), int(promised[-1]) + 1
-                    stretches.append(
-                        Stretch(
+                    clips.append(
+                        Clip(
                             movie_id=movie_id, person_id=person_id, reference=series.reference, split=series.split,
                             film=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
                             status=series.status[first:stop], intervals=intervals.get((movie_id, person_id), ()),
@@ -148,7 +148,7 @@ def read_stretches(run: Run, features: Path) -> list[Stretch]:
                     )  # fmt: skip
     if problems:
         raise InputError(problems)
-    return stretches
+    return clips
 
 
 def _intervals(run: Run, folder: FeaturesFolder) -> dict[tuple[str, str], tuple[Interval, ...]]:

@@ -51,7 +51,7 @@ def draw_timeline(
     counts_T = series.promised if truth is None else truth[1]
     true_TC = np.zeros_like(predicted_TC) if truth is None else truth[0] & counts_T[:, None]
     shown = np.flatnonzero(predicted_TC.any(axis=0) | true_TC.any(axis=0))
-    time_s = series.stretch.time_s
+    time_s = series.clip.time_s
     ends_s = frame_ends(time_s)
 
     def bars(mask_T: Bools) -> list[tuple[float, float]]:
@@ -73,7 +73,7 @@ def draw_timeline(
     axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axis.set_xlim(time_s[0], ends_s[-1])
     axis.set_xlabel("seconds")
-    reference = series.stretch.reference
+    reference = series.clip.reference
     title = f"{series.name}: “{reference if len(reference) <= 90 else reference[:89] + '…'}”"
     axis.set_title(title, loc="left", parse_math=False, fontsize=10)
     named = {"truth": TRUTH, "prediction": PREDICTION, "not counted": UNKNOWN}

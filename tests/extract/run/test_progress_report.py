@@ -49,7 +49,7 @@ def test_the_listener_is_told_a_few_times_a_second(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("rhas.extract.run.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
     seen = []
-    progress = Progress(listener=lambda now: seen.append(now.elapsed_s))
+    progress = Progress(callback=lambda now: seen.append(now.elapsed_s))
     clock[0] = 5.0
     progress.start()
     for clock[0] in (5.0, 5.1, 5.2, 5.3, 5.5, 5.6):

@@ -90,13 +90,13 @@ def test_a_thinned_batch_is_that_of_thinned_samples(
     samples = [_sample(i, length, optional) for i, length in enumerate(lengths)]
     offsets = [data.draw(st.integers(0, min(rate, length) - 1)) for length in lengths]
 
-    def thin(sample: Sample, offset: int) -> Sample:
+    def subsample(sample: Sample, offset: int) -> Sample:
         series = {name: value for name, value in vars(sample).items() if isinstance(value, torch.Tensor)}
         series.pop("text", None)
         return dataclasses.replace(sample, **{name: value[offset::rate] for name, value in series.items()})
 
-    expected = collate([thin(sample, offset) for sample, offset in zip(samples, offsets, strict=True)])
-    got = collate(samples).thinned(rate, offsets)
+    expected = collate([subsample(sample, offset) for sample, offset in zip(samples, offsets, strict=True)])
+    got = collate(samples).subsampled(rate, offsets)
     for field in dataclasses.fields(expected):
         a, b = getattr(got, field.name), getattr(expected, field.name)
         assert (torch.equal(a, b) and a.dtype == b.dtype) if isinstance(a, torch.Tensor) else a == b, (

@@ -64,7 +64,7 @@ def test_a_person_behind_the_films_end_has_no_samples_and_needs_no_labels(root: 
 
 
 def _names(root: Path, config: DataConfig = CONFIG) -> list[str]:
-    return [span.name for split in load_dataset(root, config).splits.values() for span in split.spans]
+    return [window.name for split in load_dataset(root, config).splits.values() for window in split.windows]
 
 
 def test_short_last_windows_can_be_left_out(root: Path) -> None:
@@ -84,7 +84,9 @@ def test_a_film_listed_twice_is_one_film(root: Path) -> None:
     for seed in range(8):
         splits = load_dataset(root, DataConfig(window=16, seed=seed)).splits
         sides = {
-            movie_id: {name for name, split in splits.items() for s in split.spans if s.place[0] == movie_id}
+            movie_id: {
+                name for name, split in splits.items() for s in split.windows if s.place[0] == movie_id
+            }
             for movie_id in ("m0", "m1", "m2")
         }
         assert sides["m0"] == sides["m1"] == sides["m2"] and len(sides["m0"]) == 1

@@ -39,8 +39,10 @@ def folder(tmp_path: Path) -> FeaturesFolder:
 
 def _all_samples(folder: FeaturesFolder, targets: TargetConfig | None = None, most: int = 16) -> SampleSet:
     splits = load_dataset(folder.root, DataConfig(window=16, split="random"), targets).splits
-    spans = sorted((span for split in splits.values() for span in split.spans), key=lambda span: span.place)
-    return SampleSet(spans, VOCABULARY, targets or TargetConfig(), OpenShards(most))
+    windows = sorted(
+        (window for split in splits.values() for window in split.windows), key=lambda window: window.place
+    )
+    return SampleSet(windows, VOCABULARY, targets or TargetConfig(), OpenShards(most))
 
 
 def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
@@ -68,7 +70,7 @@ def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
 
 def test_what_the_status_does_not_promise_is_not_taken(folder: FeaturesFolder) -> None:
     samples = _all_samples(folder)
-    missing = int(np.flatnonzero(samples.spans[0].status == FrameStatus.MISSING)[0])
+    missing = int(np.flatnonzero(samples.windows[0].status == FrameStatus.MISSING)[0])
     with h5py.File(folder.shard("m0"), "r+") as file:
         file["persons/a/partial"][missing] = 7
     assert (samples[0].partial[missing] == 0).all()
@@ -103,14 +105,14 @@ def test_nan_where_the_status_promises_a_feature_is_named(tmp_path: Path, stream
     broken = int(np.flatnonzero(np.isin(status, HAS_PARTIAL))[-1])
     damage(folder, "m1", "b", stream, broken)
     samples = _all_samples(folder)
-    index = max(i for i, span in enumerate(samples.spans) if span.place[:2] == ("m1", "b"))
+    index = max(i for i, window in enumerate(samples.windows) if window.place[:2] == ("m1", "b"))
     expected = (
         rf"m1\.h5: got 'NaN .*person b, sample {broken} \({broken / FPS:.3f} s\), of film m1'.*{stream}"
     )
     with pytest.raises(InputError, match=expected):
         samples[index]
     # The same error, whole, out of a worker.
-    alone = SampleSet(samples.spans[index : index + 1], VOCABULARY, TargetConfig(), OpenShards())
+    alone = SampleSet(samples.windows[index : index + 1], VOCABULARY, TargetConfig(), OpenShards())
     loader = BatchLoader(alone, BatchSampler(1, 1, seed=0), workers=1)
     with pytest.raises(InputError, match=expected):
         list(loader)

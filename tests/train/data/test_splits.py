@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_folders import spans_of, stretch_of
+from training_folders import clip_of, windows_of
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.tables.folds import write_folds
 from rhas.train.data.config import DataConfig
-from rhas.train.data.spans import Span
-from rhas.train.data.splits import divide, split_spans
+from rhas.train.data.splits import divide, split_windows
+from rhas.train.data.windows import Window
 
 SOURCE = Path("features")
 FILMS = st.dictionaries(
@@ -26,8 +26,8 @@ FILMS = st.dictionaries(
 PROPORTIONS = st.tuples(*[st.integers(1, 20)] * 3)
 
 
-def _split(spans: list[Span], **config: object) -> dict[str, list[Span]]:
-    return split_spans(spans, DataConfig(**config), SOURCE)  # type: ignore[arg-type]
+def _split(windows: list[Window], **config: object) -> dict[str, list[Window]]:
+    return split_windows(windows, DataConfig(**config), SOURCE)  # type: ignore[arg-type]
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,18 +35,20 @@ def _split(spans: list[Span], **config: object) -> dict[str, list[Span]]:
 def test_splits_are_complete_disjoint_and_reproducible(
     films: dict[str, int], protocol: str, seed: int, shuffler: random.Random
 ) -> None:
-    spans = spans_of(**films)
-    splits = _split(spans, split=protocol, seed=seed)
+    windows = windows_of(**films)
+    splits = _split(windows, split=protocol, seed=seed)
     assert list(splits) == ["train", "val", "test"]
-    together = [span.name for side in splits.values() for span in side]
-    assert sorted(together) == sorted(span.name for span in spans)
+    together = [window.name for side in splits.values() for window in side]
+    assert sorted(together) == sorted(window.name for window in windows)
     if protocol == "cross-movie":
-        sides = Counter(film for side in splits.values() for film in {span.stretch.movie_id for span in side})
+        sides = Counter(
+            film for side in splits.values() for film in {window.clip.movie_id for window in side}
+        )
         assert set(sides.values()) == {1}
-    shuffler.shuffle(spans)
-    again = _split(spans, split=protocol, seed=seed)
-    names = {side: [span.name for span in own] for side, own in splits.items()}
-    assert {side: [span.name for span in own] for side, own in again.items()} == names
+    shuffler.shuffle(windows)
+    again = _split(windows, split=protocol, seed=seed)
+    names = {side: [window.name for window in own] for side, own in splits.items()}
+    assert {side: [window.name for window in own] for side, own in again.items()} == names
 
 
 @settings(max_examples=50, deadline=None)
@@ -64,40 +66,42 @@ def test_no_split_is_far_from_its_share(
 
 
 def test_the_papers_numbers() -> None:
-    spans = spans_of(**{f"m{i}": 10 for i in range(79)})
-    sizes = {name: len(own) for name, own in _split(spans, split="random").items()}
+    windows = windows_of(**{f"m{i}": 10 for i in range(79)})
+    sizes = {name: len(own) for name, own in _split(windows, split="random").items()}
     assert sizes == {"train": 626, "val": 82, "test": 82}
-    sizes = {name: len(own) for name, own in _split(spans, split="cross-movie").items()}
+    sizes = {name: len(own) for name, own in _split(windows, split="cross-movie").items()}
     assert sizes == {"train": 570, "val": 60, "test": 160}
 
 
 def test_another_seed_is_another_split() -> None:
-    spans = spans_of(**{f"m{i}": 2 for i in range(20)})
+    windows = windows_of(**{f"m{i}": 2 for i in range(20)})
     for protocol in ("random", "cross-movie"):
-        tests = {tuple(s.name for s in _split(spans, split=protocol, seed=seed)["test"]) for seed in range(5)}
+        tests = {
+            tuple(s.name for s in _split(windows, split=protocol, seed=seed)["test"]) for seed in range(5)
+        }
         assert len(tests) == 5
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 50))
 def test_films_under_two_ids_stay_together(seed: int) -> None:
-    twins = [Span(stretch_of(f"m{i}", film=f"film {i // 2}"), 0, 1) for i in range(12)]
+    twins = [Window(clip_of(f"m{i}", film=f"film {i // 2}"), 0, 1) for i in range(12)]
     for own in _split(twins, split="cross-movie", seed=seed).values():
-        films = Counter(span.stretch.film for span in own)
+        films = Counter(window.clip.film for window in own)
         assert set(films.values()) == {2}
 
 
-def _by_manifest(*sides: str | None) -> list[Span]:
+def _by_manifest(*sides: str | None) -> list[Window]:
     """The persons of films 1, 1, 2, 2, …"""
     return [
-        Span(stretch_of(f"m{i // 2}", f"p{i}", film=f"m{i // 2}", split=side), 0, 1)
+        Window(clip_of(f"m{i // 2}", f"p{i}", film=f"m{i // 2}", split=side), 0, 1)
         for i, side in enumerate(sides)
     ]
 
 
 def test_the_manifests_split_is_followed() -> None:
     splits = _split(_by_manifest("test", "train", "val", "train"), split="manifest")
-    names = {side: [span.name for span in own] for side, own in splits.items()}
+    names = {side: [window.name for window in own] for side, own in splits.items()}
     assert names == {"train": ["m0/p1/0", "m1/p3/0"], "val": ["m1/p2/0"], "test": ["m0/p0/0"]}
 
 
@@ -110,7 +114,7 @@ def test_a_manifests_split_may_be_held_to_keep_films_apart() -> None:
     message = str(caught.value)
     assert "manifest.csv, column split" in message and "got 'train: m1; val: m1'" in message
     # The same film under two ids, one on each side.
-    twins = [replace(s, stretch=replace(s.stretch, film="m0")) for s in apart]
+    twins = [replace(s, clip=replace(s.clip, film="m0")) for s in apart]
     with pytest.raises(InputError, match="test: m0; train: m2; val: m1"):
         _split(twins, split="manifest", films_apart=True)
 
@@ -127,13 +131,13 @@ def test_an_empty_split_is_named() -> None:
         "at least one sample in val", "at least one sample in test",
     ]  # fmt: skip
     with pytest.raises(InputError, match=r"none of the 9 samples \(split cross-movie\)'.*in val"):
-        _split(spans_of(one=4, two=5), split="cross-movie", proportions=(1, 0.001, 1))
+        _split(windows_of(one=4, two=5), split="cross-movie", proportions=(1, 0.001, 1))
 
 
 def _fold(root: Path, fold: int = 1, **config: object) -> dict[str, list[str]]:
-    spans = spans_of(**{f"f{i:02d}": 2 for i in range(20)})
-    splits = split_spans(spans, DataConfig(split="fold", fold=fold, **config), root)  # type: ignore[arg-type]
-    return {name: sorted({span.stretch.movie_id for span in own}) for name, own in splits.items()}
+    windows = windows_of(**{f"f{i:02d}": 2 for i in range(20)})
+    splits = split_windows(windows, DataConfig(split="fold", fold=fold, **config), root)  # type: ignore[arg-type]
+    return {name: sorted({window.clip.movie_id for window in own}) for name, own in splits.items()}
 
 
 def test_a_fold_keeps_its_test_half_and_validates_on_training_films(tmp_path: Path) -> None:
@@ -151,6 +155,6 @@ def test_a_fold_keeps_its_test_half_and_validates_on_training_films(tmp_path: Pa
 
 def test_a_film_on_both_sides_of_a_fold_is_refused(tmp_path: Path) -> None:
     write_folds({1: {"a": "train", "b": "test", "c": "train"}}, tmp_path / "splits.csv")
-    spans = [Span(stretch_of(name, film="same" if name in "ab" else name), 0, 1) for name in "abc"]
+    windows = [Window(clip_of(name, film="same" if name in "ab" else name), 0, 1) for name in "abc"]
     with pytest.raises(InputError, match="one split in fold 1 for film same"):
-        split_spans(spans, DataConfig(split="fold"), tmp_path)
+        split_windows(windows, DataConfig(split="fold"), tmp_path)

@@ -22,7 +22,7 @@ from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.training import train
 from rhas.train.runs.checkpoint import read_tensors
 from rhas.train.runs.run import open_run
-from rhas.train.scoring.inference import Series, Window, score, stitch
+from rhas.train.scoring.inference import Series, WindowScores, score, stitch
 from rhas.train.scoring.prediction import predict_run
 from rhas.train.scoring.timeline import draw_timeline
 
@@ -107,14 +107,16 @@ def test_stitching_puts_windows_where_they_belong(made: tuple[Path, Path]) -> No
     splits = load_dataset(made[0], opened.config.data).splits
     for samples in splits.values():
         windows = [
-            Window(span, np.stack([np.arange(span.start, span.stop)] * 2, axis=1).astype(np.float32))
-            for span in samples.spans
+            WindowScores(
+                window, np.stack([np.arange(window.start, window.stop)] * 2, axis=1).astype(np.float32)
+            )
+            for window in samples.windows
         ]
         stitched = list(stitch(windows))
         assert len({series.name for series in stitched}) == len(stitched)
         assert sum(series.covered.sum() for series in stitched) == sum(len(w.scores) for w in windows)
         for series in stitched:
-            numbers = series.stretch.first + np.arange(len(series.covered))
+            numbers = series.clip.first + np.arange(len(series.covered))
             assert np.array_equal(series.scores[series.covered, 0], numbers[series.covered])
             assert not series.truth(opened.vocabulary)[1][~series.covered].any()
 
@@ -158,12 +160,12 @@ def test_what_does_not_fit_the_run_is_refused(made: tuple[Path, Path], run: Path
 
 def test_timelines_have_a_row_for_each_action_that_occurs(made: tuple[Path, Path], tmp_path: Path) -> None:
     opened = open_run(made[1], "cpu")
-    span = load_dataset(made[0], opened.config.data).splits["train"].spans[0]
-    stretch = span.stretch
-    frames = len(stretch.status)
+    window = load_dataset(made[0], opened.config.data).splits["train"].windows[0]
+    clip = window.clip
+    frames = len(clip.status)
     scores_TC = np.zeros((frames, 3), dtype=np.float32)
     scores_TC[:5, 1] = 1
-    series = Series(stretch, scores_TC, np.ones(frames, dtype=bool))
+    series = Series(clip, scores_TC, np.ones(frames, dtype=bool))
     truth_TC = np.zeros((frames, 3), dtype=bool)
     truth_TC[3:9, 2] = True
     actions = ("a", "costs $5 and $x", "ß_1")

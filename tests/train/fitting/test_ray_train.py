@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from recording_listener import Record
+from recording_callback import Record
 from torch import nn
 from toy_segmenter import Toy, ToyConfig, toy_config, toy_features
 from training_folders import damage
@@ -42,7 +42,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def distributed(features: Path, out: Path, config: TrainConfig, record: Record | None = None) -> Validation:
     from rhas.train.fitting.ray_train import train_distributed
 
-    return train_distributed(features, out, config, 0, 2, listeners=[record] if record else [])
+    return train_distributed(features, out, config, 0, 2, callbacks=[record] if record else [])
 
 
 def last_weights(run: Path) -> dict[str, torch.Tensor]:

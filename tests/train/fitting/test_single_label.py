@@ -85,7 +85,9 @@ def test_a_softmax_model_is_trained_measured_and_used(features: Path, tmp_path: 
 def test_every_offset_counts_in_every_frame(features: Path) -> None:
     config = toy_config("data.window=40", "data.sample_rate=3")
     model = Toy(6, 2, ToyConfig(noise=0.0)).eval()
-    model.predict = lambda batch, draws: model.linear(batch.holistic_BFT).sigmoid() * batch.mask_BT[:, None]  # type: ignore[method-assign]
+    model.predict = lambda batch, generators: (
+        model.linear(batch.holistic_BFT).sigmoid() * batch.mask_BT[:, None]
+    )  # type: ignore[method-assign]
     samples = load_dataset(features, config.data).splits["train"]
     for window, sample in zip(score(model, samples, config), samples, strict=True):
         expected = model.linear(sample.holistic.T).sigmoid().T.numpy()

@@ -15,7 +15,7 @@ import pytest
 import torch
 import toy_segmenter
 import yaml
-from recording_listener import Record
+from recording_callback import Record
 from toy_segmenter import Toy, ToyConfig, toy_config, toy_features
 from training_folders import damage
 
@@ -127,7 +127,7 @@ def test_training_never_reads_the_test_split(
 
     def spied(original: Any) -> Any:
         def method(self: SampleSet, *arguments: Any) -> Any:
-            read.update(span.name for span in self.spans)
+            read.update(window.name for window in self.windows)
             return original(self, *arguments)
 
         return method
@@ -137,7 +137,7 @@ def test_training_never_reads_the_test_split(
     config = toy_config()
     train(features, tmp_path / "run", config, "cpu")
     splits = load_dataset(features, config.data).splits
-    names = {split: {span.name for span in own.spans} for split, own in splits.items()}
+    names = {split: {window.name for window in own.windows} for split, own in splits.items()}
     assert read == names["train"] | names["val"]
 
 
@@ -164,8 +164,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     losses, calls = Toy.losses, iter(range(100))
 
-    def broken(self: Toy, batch: Any, draws: Any) -> Any:
-        found = losses(self, batch, draws)
+    def broken(self: Toy, batch: Any, generators: Any) -> Any:
+        found = losses(self, batch, generators)
         return {**found, "bce": found["bce"] * float("nan")} if next(calls) == 4 else found
 
     monkeypatch.setattr(Toy, "losses", broken)

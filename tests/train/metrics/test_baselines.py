@@ -61,7 +61,7 @@ def test_baselines_score_low_on_a_long_tail(long_tail: list[Video]) -> None:
         assert report.chosen.f1_macro[50] < 5
         assert report.chosen.f1_micro[50] < 10
         assert report.chosen.edit < 15
-        assert report.frame_map < 10
+        assert report.frame_mAP < 10
 
 
 def test_a_comparison_as_plain_data(long_tail: list[Video]) -> None:

@@ -117,7 +117,7 @@ def test_a_video_without_a_valid_frame() -> None:
     assert (report.videos, report.frames) == (1, 0)
     assert report.chosen.edit == report.top1.edit == 100  # two empty sequences
     measured = report.to_dict()
-    assert measured["frame_map"] is None
+    assert measured["frame_mAP"] is None
     assert measured["acc"] is None
     assert set(numbers(measured)) == {100}
 

@@ -47,7 +47,7 @@ def test_multi_label_metrics_agree_with_mstcn_on_single_labels(golden: Golden) -
     expected = pytest.approx(golden["out/mstcn"].tolist(), abs=1e-9)
     assert five(report.top1) == expected
     assert [report.chosen.exact, report.chosen.edit, *report.chosen.f1_micro.values()] == expected
-    assert report.acc == report.chosen.jaccard == report.chosen.sample_f1 == report.top1.mof
+    assert report.acc == report.chosen.jaccard == report.chosen.example_f1 == report.top1.mof
 
 
 def test_released_evaluator(golden: Golden) -> None:

@@ -23,7 +23,7 @@ SMALL = {
 def test_models_are_built_by_name() -> None:
     assert {"actdiff", "hopadiff"} <= set(model_names())  # and what other tests register
     hopadiff = build_model("hopadiff", 6, 4, {**SMALL, "hp_xlstm": None})
-    assert isinstance(hopadiff, HopaDIFF) and hopadiff.exchange is None
+    assert isinstance(hopadiff, HopaDIFF) and hopadiff.hp_xlstm is None
     config = ActDiffSegmenterConfig(**vars(model_config("actdiff", {**SMALL, "stream": "partial"})))
     actdiff = build_model("actdiff", 6, 4, config)
     assert isinstance(actdiff, ActDiffSegmenter) and actdiff.features.name == "partial"

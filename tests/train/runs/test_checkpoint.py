@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from rhas.manifests.common.errors import InputError
-from rhas.train.runs.checkpoint import BEST, Checkpoints, Purpose, read_tensors, write_tensors
+from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, read_tensors, write_tensors
 
-PURPOSE = Purpose("toy", {"encoder": {"width": 3}}, 6, ("running", "walking"))
+SPEC = ModelSpec("toy", {"encoder": {"width": 3}}, 6, ("running", "walking"))
 
 
 def trained(steps: int = 2) -> tuple[nn.Module, torch.optim.Adam]:
@@ -26,8 +26,8 @@ def trained(steps: int = 2) -> tuple[nn.Module, torch.optim.Adam]:
     return model, optimiser
 
 
-def checkpoints(folder: Path, purpose: Purpose = PURPOSE) -> Checkpoints:
-    made = Checkpoints(folder, purpose, keep=2)
+def checkpoints(folder: Path, spec: ModelSpec = SPEC) -> Checkpoints:
+    made = Checkpoints(folder, spec, keep=2)
     made.prepare()
     return made
 
@@ -85,13 +85,13 @@ def test_what_a_kill_left_is_cleared_and_never_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (Purpose("hopadiff", PURPOSE.settings, 6, PURPOSE.actions), "model: got 'toy': expected hopadiff"),
-        (Purpose("toy", {"encoder": {"width": 4}}, 6, PURPOSE.actions), "encoder.width: got '3': expected 4"),
-        (Purpose("toy", PURPOSE.settings, 8, PURPOSE.actions), "feature_size: got '6': expected 8"),
-        (Purpose("toy", PURPOSE.settings, 6, ("flying",)), "actions: got '2: running, walking': expected 1: flying"),
+        (ModelSpec("hopadiff", SPEC.settings, 6, SPEC.actions), "model: got 'toy': expected hopadiff"),
+        (ModelSpec("toy", {"encoder": {"width": 4}}, 6, SPEC.actions), "encoder.width: got '3': expected 4"),
+        (ModelSpec("toy", SPEC.settings, 8, SPEC.actions), "feature_size: got '6': expected 8"),
+        (ModelSpec("toy", SPEC.settings, 6, ("flying",)), "actions: got '2: running, walking': expected 1: flying"),
     ],
 )  # fmt: skip
-def test_checkpoints_of_something_else_are_refused(tmp_path: Path, other: Purpose, said: str) -> None:
+def test_checkpoints_of_something_else_are_refused(tmp_path: Path, other: ModelSpec, said: str) -> None:
     model, optimiser = trained()
     own = checkpoints(tmp_path)
     own.save(1, model, optimiser, {})

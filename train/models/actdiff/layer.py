@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.layers.dilated_attention import DilatedAttention, QueryKey
 from rhas.train.models.layers.dilated_conv import DilatedConv
 from rhas.train.models.layers.masking import drop, factor, instance_norm
@@ -31,13 +31,17 @@ class ActDiffLayer(nn.Module):
         self.ffn = nn.Sequential(Pointwise(width, width), nn.ReLU(), Pointwise(width, width))
 
     def forward(
-        self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None, draws: Draws | None = None
+        self,
+        x_BDT: Tensor,
+        mask_BT: Tensor,
+        condition: QueryKey | None = None,
+        generators: Generators | None = None,
     ) -> Tensor:
         """[B, D, T], zero in the padding, as x has to be. The condition is projected: see `DilatedAttention`.
 
-        `draws` has the dropout, in training mode only.
+        `generators` has the dropout, in training mode only.
         """
         # Zeros behind the end are what the convolution sees before the start as well.
-        inner_BDT = drop(x_BDT, self.dropout, draws) if self.training else x_BDT
+        inner_BDT = drop(x_BDT, self.dropout, generators) if self.training else x_BDT
         mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition)
         return (x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT))) * factor(mask_BT, x_BDT)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rhas.manifests.common.checks import require
-from rhas.train.data.generators import Draws, permuted
+from rhas.train.data.generators import Generators, permuted
 
 Kind = Literal["full", "zero", "boundary", "segment"]
 
@@ -45,12 +45,12 @@ class ConditionMaskConfig:
 
 
 def draw_condition_mask(
-    config: ConditionMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, draws: Draws
+    config: ConditionMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
 ) -> Tensor:
     """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video."""
     kept = [
         _kept(config, config.kinds[permuted(len(config.kinds), 1, generator)[0]], y_CT, curve_1T, generator)
-        for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, draws.generators, strict=True)
+        for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, generators.each, strict=True)
     ]
     return torch.stack(kept)
 

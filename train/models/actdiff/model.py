@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.masks import draw_condition_mask
 from rhas.train.models.actdiff.networks import Decoder, Encoder
@@ -31,22 +31,22 @@ class ActDiff(nn.Module):
 
     def forward(
         self, features_BFT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor,
-        draws: Draws,
+        generators: Generators,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Logits of encoder and decoder [B, C, T] for a training step.
 
-        y holds the labels, 0 or 1 and not softened, and `boundary_B1T` their boundary curve. `draws` has
+        y holds the labels, 0 or 1 and not softened, and `boundary_B1T` their boundary curve. `generators` has
         all of it: dropout, time steps, noise, and which frames of the condition are blanked.
         """
-        encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, draws)
-        kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
-        noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
+        encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, generators)
+        kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generators)
+        noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
         projected = self.decoder.project(condition_BNT * kept_B1T)
-        return encoder_BCT, self.decoder(noisy_BCT, t_B, projected, mask_BT, draws)
+        return encoder_BCT, self.decoder(noisy_BCT, t_B, projected, mask_BT, generators)
 
     @torch.no_grad()
     def sample(
-        self, features_BFT: Tensor, mask_BT: Tensor, draws: Draws, start_BCT: Tensor | None = None
+        self, features_BFT: Tensor, mask_BT: Tensor, generators: Generators, start_BCT: Tensor | None = None
     ) -> Tensor:
         """Labels in [0,1] [B, C, T], zero in the padding; see `ddim_sample`."""
         _, condition_BNT = self.encoder(features_BFT, mask_BT)
@@ -55,4 +55,4 @@ class ActDiff(nn.Module):
         def decode(noisy_BCT: Tensor, t_B: Tensor) -> Tensor:
             return self.decoder(noisy_BCT, t_B, projected, mask_BT)
 
-        return ddim_sample(decode, self.diffusion, mask_BT, self.classes, draws, start_BCT)
+        return ddim_sample(decode, self.diffusion, mask_BT, self.classes, generators, start_BCT)

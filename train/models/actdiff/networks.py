@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.layer import ActDiffLayer
 from rhas.train.models.layers.dilated_attention import QueryKey
@@ -37,18 +37,18 @@ class Encoder(nn.Module):
         self.conv_out = Pointwise(config.width, classes)
 
     def forward(
-        self, features_BFT: Tensor, mask_BT: Tensor, draws: Draws | None = None
+        self, features_BFT: Tensor, mask_BT: Tensor, generators: Generators | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [B, C, T] and condition [B, N, T], zero in the padding. `draws` has the dropouts."""
+        """Logits [B, C, T] and condition [B, N, T], zero in the padding. `generators` has the dropouts."""
         real_B1T = factor(mask_BT, features_BFT)
         x_BFT = features_BFT * real_B1T
         if self.training:
-            x_BFT = drop_channels(x_BFT, self.config.channel_dropout, draws)
-            x_BFT = drop_frames(x_BFT, self.config.temporal_dropout, draws)
+            x_BFT = drop_channels(x_BFT, self.config.channel_dropout, generators)
+            x_BFT = drop_frames(x_BFT, self.config.temporal_dropout, generators)
         x_BDT = self.conv_in(x_BFT) * real_B1T
         outputs = []
         for layer in self.layers:
-            x_BDT = layer(x_BDT, mask_BT, draws=draws)
+            x_BDT = layer(x_BDT, mask_BT, generators=generators)
             outputs.append(x_BDT)
         condition_BNT = torch.cat([outputs[i] for i in self.config.condition_layers], dim=1)
         return self.conv_out(x_BDT) * real_B1T, condition_BNT
@@ -89,11 +89,11 @@ class Decoder(nn.Module):
 
     def forward(
         self, noisy_BCT: Tensor, t_B: Tensor, projected: Projected, mask_BT: Tensor,
-        draws: Draws | None = None,
+        generators: Generators | None = None,
     ) -> Tensor:  # fmt: skip
         """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1], `projected` is `project(condition)`.
 
-        `draws` has the dropout.
+        `generators` has the dropout.
         """
         real_B1T = factor(mask_BT, noisy_BCT)
         time_BE = sinusoid(t_B, self.time_projection.in_features).to(noisy_BCT.dtype)
@@ -103,7 +103,7 @@ class Decoder(nn.Module):
             x_BDT = x_BDT + projected.input_BDT
         x_BDT = x_BDT * real_B1T
         for layer, condition in zip(self.layers, projected.attention, strict=True):
-            x_BDT = layer(x_BDT, mask_BT, condition, draws)
+            x_BDT = layer(x_BDT, mask_BT, condition, generators)
         return self.conv_out(x_BDT) * real_B1T
 
 

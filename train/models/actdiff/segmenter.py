@@ -25,7 +25,7 @@ from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
     from rhas.train.data import Batch
-    from rhas.train.data.generators import Draws
+    from rhas.train.data.generators import Generators
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ class ActDiffSegmenter(DiffusionSegmenter):
         self.features = Stream(config.stream, feature_size)
         self.actdiff = ActDiff(feature_size, classes, config)
 
-    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Losses of encoder and decoder: `encoder_ce`, `decoder_boundary` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
         encoder_BCT, decoder_BCT = self.actdiff(
-            self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, draws
+            self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, generators
         )
         return self.supervise(encoder_BCT, decoder_BCT, batch)
 
     @torch.no_grad()
-    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+    def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return self.actdiff.sample(self.features(batch), batch.mask_BT, draws)
+        return self.actdiff.sample(self.features(batch), batch.mask_BT, generators)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rhas.manifests.common.checks import at_least, require
-from rhas.train.data.generators import Draws, permuted
+from rhas.train.data.generators import Generators, permuted
 
 Kind = Literal["none", "anticipative", "random", "boundary", "relation"]
 
@@ -53,10 +53,12 @@ class InputMaskConfig:
         )  # fmt: skip
 
 
-def draw_input_mask(config: InputMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, draws: Draws) -> Tensor:
+def draw_input_mask(
+    config: InputMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
+) -> Tensor:
     """Which frames each video keeps, bool [B, 1, T], by a mask drawn for each; what it is in the padding is open."""
     longest = y_BCT.shape[2]
-    videos = zip(y_BCT, boundary_B1T, draws.lengths, draws.generators, strict=True)
+    videos = zip(y_BCT, boundary_B1T, generators.lengths, generators.each, strict=True)
     kept = [
         F.pad(_kept(config, y_CT[:, :frames], curve_1T[0, :frames], generator), (0, longest - frames))
         for y_CT, curve_1T, frames, generator in videos

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.model import ActDiff
 
@@ -30,8 +30,8 @@ class ActFusion(ActDiff):
 
     @torch.no_grad()
     def anticipate(
-        self, features_BFT: Tensor, seen_BT: Tensor, mask_BT: Tensor, draws: Draws,
+        self, features_BFT: Tensor, seen_BT: Tensor, mask_BT: Tensor, generators: Generators,
         start_BCT: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Labels in [0,1] [B, C, T] of all frames of `mask_BT`, seen or not, zero in the padding."""
-        return self.sample(self.masked(features_BFT, seen_BT[:, None]), mask_BT, draws, start_BCT)
+        return self.sample(self.masked(features_BFT, seen_BT[:, None]), mask_BT, generators, start_BCT)

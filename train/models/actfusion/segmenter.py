@@ -25,7 +25,7 @@ from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
     from rhas.train.data import Batch
-    from rhas.train.data.generators import Draws
+    from rhas.train.data.generators import Generators
 
 
 @dataclass(frozen=True)
@@ -55,26 +55,28 @@ class ActFusionSegmenter(DiffusionSegmenter, Anticipator):
         self.features = Stream(config.stream, feature_size)
         self.actfusion = ActFusion(feature_size, classes, config)
 
-    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Losses of encoder and decoder, on masked frames as on the others: `encoder_ce` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
-        kept_B1T = draw_input_mask(self.input_masks, y_BCT, boundary_B1T, draws)
+        kept_B1T = draw_input_mask(self.input_masks, y_BCT, boundary_B1T, generators)
         features_BFT = self.actfusion.masked(self.features(batch), kept_B1T)
-        encoder_BCT, decoder_BCT = self.actfusion(features_BFT, y_BCT, boundary_B1T, batch.mask_BT, draws)
+        encoder_BCT, decoder_BCT = self.actfusion(
+            features_BFT, y_BCT, boundary_B1T, batch.mask_BT, generators
+        )
         return self.supervise(encoder_BCT, decoder_BCT, batch)
 
     @torch.no_grad()
-    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+    def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return self.actfusion.sample(self.features(batch), batch.mask_BT, draws)
+        return self.actfusion.sample(self.features(batch), batch.mask_BT, generators)
 
     @torch.no_grad()
-    def anticipate(self, batch: Batch, frames: Sequence[int], draws: Draws) -> Tensor:
+    def anticipate(self, batch: Batch, frames: Sequence[int], generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, U], zero in the padding. In eval mode only."""
         assert not self.training, "anticipate draws no dropout: call eval() first"
         ahead = max(frames) - batch.mask_BT.shape[1]
         features_BFT, seen_BT = F.pad(self.features(batch), (0, ahead)), F.pad(batch.mask_BT, (0, ahead))
         until_B1 = torch.tensor(frames, device=seen_BT.device)[:, None]
         mask_BU = torch.arange(max(frames), device=seen_BT.device) < until_B1
-        return self.actfusion.anticipate(features_BFT, seen_BT, mask_BU, draws)
+        return self.actfusion.anticipate(features_BFT, seen_BT, mask_BU, generators)

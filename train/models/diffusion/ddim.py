@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.diffusion.labels import LabelDiffusion, probabilities
 
 # Noisy labels in [0,1] [B, C, T] and time steps [B] to logits [B, C, T].
@@ -23,19 +23,19 @@ Decode = Callable[[Tensor, Tensor], Tensor]
 @torch.no_grad()
 def ddim_sample(
     decode: Decode, diffusion: LabelDiffusion, mask_BT: Tensor, classes: int,
-    draws: Draws, start_BCT: Tensor | None = None, steps: int | None = None, eta: float | None = None,
+    generators: Generators, start_BCT: Tensor | None = None, steps: int | None = None, eta: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Labels in [0,1] [B, C, T], zero in the padding.
 
     `start_BCT` replaces the noise to start from; `steps` and `eta` (0: no noise is drawn on the way)
     replace those of the diffusion's config. `decode` must leave padding out of account by itself.
     """
-    assert len(draws) == len(mask_BT), f"got {len(draws) = }, expected {len(mask_BT) = }"
+    assert len(generators) == len(mask_BT), f"got {len(generators) = }, expected {len(mask_BT) = }"
     config = diffusion.config
     steps = config.sampling_steps if steps is None else steps
     eta = config.eta if eta is None else eta
     alphas_bar = diffusion.schedule.alphas_bar_S.tolist()
-    x_BCT = draws.normal(classes).to(mask_BT.device) if start_BCT is None else start_BCT
+    x_BCT = generators.normal(classes).to(mask_BT.device) if start_BCT is None else start_BCT
 
     visited = diffusion.schedule.visited(steps)
     for t, following in zip(visited, [*visited[1:], None], strict=True):
@@ -50,5 +50,5 @@ def ddim_sample(
         sigma = eta * math.sqrt((1 - then) / (1 - now) * (1 - now / then))
         x_BCT = math.sqrt(then) * x0_BCT + math.sqrt(max(0.0, 1 - then - sigma**2)) * noise_BCT
         if sigma > 0:
-            x_BCT = x_BCT + sigma * draws.normal(classes).to(mask_BT.device)
+            x_BCT = x_BCT + sigma * generators.normal(classes).to(mask_BT.device)
     return diffusion.to_labels(x_BCT) * mask_BT[:, None]

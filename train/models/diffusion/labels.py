@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rhas.manifests.common.checks import at_least, one_of, require
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.diffusion.schedule import CosineSchedule
 
 Link = Literal["softmax", "sigmoid"]
@@ -77,8 +77,8 @@ class LabelDiffusion:
         signal, noise = alpha_B11.sqrt().to(y_BCT.dtype), (1 - alpha_B11).sqrt().to(y_BCT.dtype)
         return signal * self.to_signal(y_BCT) + noise * noise_BCT
 
-    def draw(self, y_BCT: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def draw(self, y_BCT: Tensor, generators: Generators) -> tuple[Tensor, Tensor]:
         """Float labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B]."""
-        t_B = draws.integers(self.config.steps).to(y_BCT.device)
-        noise_BCT = draws.normal(y_BCT.shape[1]).to(y_BCT)
+        t_B = generators.integers(self.config.steps).to(y_BCT.device)
+        noise_BCT = generators.normal(y_BCT.shape[1]).to(y_BCT)
         return self.to_labels(self.q_sample(y_BCT, t_B, noise_BCT)), t_B

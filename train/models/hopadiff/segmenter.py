@@ -36,7 +36,7 @@ from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
     from rhas.train.data import Batch
-    from rhas.train.data.generators import Draws
+    from rhas.train.data.generators import Generators
 
 
 class HopaDIFF(DiffusionSegmenter):
@@ -48,32 +48,32 @@ class HopaDIFF(DiffusionSegmenter):
         self.diffusion = LabelDiffusion(config.diffusion)
         self.holistic = Branch("holistic", feature_size, classes, config)
         self.partial = Branch("partial", feature_size, classes, config) if config.partial_branch else None
-        self.exchange: HPxLSTM | LoneXLSTM | None = None
+        self.hp_xlstm: HPxLSTM | LoneXLSTM | None = None
         if config.hp_xlstm is not None:
             block = HPxLSTM if config.partial_branch else LoneXLSTM
-            self.exchange = block(config.encoder.condition_channels, config.hp_xlstm)
+            self.hp_xlstm = block(config.encoder.condition_channels, config.hp_xlstm)
 
     def branches(self) -> dict[str, Branch]:
         """The branches that there are, the holistic one first."""
         both = {"holistic": self.holistic, "partial": self.partial}
         return {name: branch for name, branch in both.items() if branch is not None}
 
-    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Losses of every encoder and decoder: `holistic_encoder_ce`, `partial_decoder_boundary` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
-        logits, features = self._encode(batch, draws)
+        logits, features = self._encode(batch, generators)
         losses: dict[str, Tensor] = {}
         for index, (name, branch) in enumerate(self.branches().items()):
-            kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, draws)
-            noisy_BCT, t_B = self.diffusion.draw(y_BCT, draws)
+            kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generators)
+            noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
             condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.mask_BT)
-            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.mask_BT, draws)
+            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.mask_BT, generators)
             supervised = self.supervise(logits[index], decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
         return losses
 
     @torch.no_grad()
-    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+    def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding: the mean of the branches' labels. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
         _, features = self._encode(batch)
@@ -87,7 +87,7 @@ class HopaDIFF(DiffusionSegmenter):
 
         count = len(branches)
         masks = mask_BT.repeat(count, 1)
-        denoised = ddim_sample(decode, self.diffusion, masks, self.classes, draws.repeated(count))
+        denoised = ddim_sample(decode, self.diffusion, masks, self.classes, generators.repeated(count))
         return denoised.unflatten(0, (count, -1)).mean(0)
 
     def _seen(self, features: list[Tensor], index: int) -> list[Tensor]:
@@ -95,15 +95,17 @@ class HopaDIFF(DiffusionSegmenter):
         others = [z for i, z in enumerate(features) if i != index]
         return [features[index], *(others if self.config.shared_condition else ())]
 
-    def _encode(self, batch: Batch, draws: Draws | None = None) -> tuple[list[Tensor], list[Tensor]]:
+    def _encode(
+        self, batch: Batch, generators: Generators | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Each branch's encoder logits [B, C, T] and its features ẑ [B, N, T], cues exchanged."""
         encoded = [
-            branch.encoder(branch.features(batch), batch.mask_BT, draws)
+            branch.encoder(branch.features(batch), batch.mask_BT, generators)
             for branch in self.branches().values()
         ]
         logits, features = [pair[0] for pair in encoded], [pair[1] for pair in encoded]
-        if self.exchange is not None:
-            features = list(self.exchange(*features, batch.mask_BT))
+        if self.hp_xlstm is not None:
+            features = list(self.hp_xlstm(*features, batch.mask_BT))
         return logits, features
 
 

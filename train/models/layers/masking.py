@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 
 
 def factor(mask_BT: Tensor, like: Tensor) -> Tensor:
@@ -32,26 +32,30 @@ def instance_norm(x_BDT: Tensor, mask_BT: Tensor, eps: float = 1e-5) -> Tensor:
     return centred_BDT * torch.rsqrt(variance_BD1 + eps)
 
 
-def drop(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
-    """Dropout of single numbers. None for `draws` is torch's global generator, here and below."""
+def drop(x_BDT: Tensor, rate: float, generators: Generators | None) -> Tensor:
+    """Dropout of single numbers. None for `generators` is torch's global generator, here and below."""
     if rate == 0:
         return x_BDT
-    return _kept(x_BDT, rate, torch.rand_like(x_BDT) if draws is None else draws.uniform(x_BDT.shape[1]))
+    return _kept(
+        x_BDT, rate, torch.rand_like(x_BDT) if generators is None else generators.uniform(x_BDT.shape[1])
+    )
 
 
-def drop_channels(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+def drop_channels(x_BDT: Tensor, rate: float, generators: Generators | None) -> Tensor:
     """Dropout of a video's whole channels."""
     if rate == 0:
         return x_BDT
     D = x_BDT.shape[1]
-    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :, :1]) if draws is None else draws.uniform_rows(D))
+    return _kept(
+        x_BDT, rate, torch.rand_like(x_BDT[:, :, :1]) if generators is None else generators.uniform_rows(D)
+    )
 
 
-def drop_frames(x_BDT: Tensor, rate: float, draws: Draws | None) -> Tensor:
+def drop_frames(x_BDT: Tensor, rate: float, generators: Generators | None) -> Tensor:
     """Dropout of whole frames."""
     if rate == 0:
         return x_BDT
-    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :1]) if draws is None else draws.uniform(1))
+    return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :1]) if generators is None else generators.uniform(1))
 
 
 def _kept(x_BDT: Tensor, rate: float, drawn: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rhas.manifests.common.checks import at_least, dropout_rates, require
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.diffusion.labels import Link, probabilities
 from rhas.train.models.layers.dilated_conv import DilatedConv
 from rhas.train.models.layers.masking import drop, drop_channels, factor
@@ -64,18 +64,22 @@ class LTContext(nn.Module):
         )
 
     def forward(
-        self, features_BFT: Tensor, mask_BT: Tensor, link: Link = "softmax", draws: Draws | None = None
+        self,
+        features_BFT: Tensor,
+        mask_BT: Tensor,
+        link: Link = "softmax",
+        generators: Generators | None = None,
     ) -> list[Tensor]:
         """Logits of each stage [B, C, T], zero in the padding. `link`: how they become the next one's input."""
         real_B1T = factor(mask_BT, features_BFT)
         x_BFT = features_BFT * real_B1T
         if self.training:
-            x_BFT = drop_channels(x_BFT, self.config.channel_dropout, draws)
-        logits_BCT, x_BDT = self.first(x_BFT, None, mask_BT, draws)
+            x_BFT = drop_channels(x_BFT, self.config.channel_dropout, generators)
+        logits_BCT, x_BDT = self.first(x_BFT, None, mask_BT, generators)
         before_BDT, logits = self.reduce(x_BDT), [logits_BCT]
         for stage in self.later:
             labels_BCT = probabilities(logits[-1], link)
-            logits_BCT, before_BDT = stage(labels_BCT * real_B1T, before_BDT, mask_BT, draws)
+            logits_BCT, before_BDT = stage(labels_BCT * real_B1T, before_BDT, mask_BT, generators)
             logits.append(logits_BCT)
         return logits
 
@@ -90,13 +94,13 @@ class Stage(nn.Module):
         self.conv_out = Pointwise(width, classes)
 
     def forward(
-        self, inputs_BXT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, draws: Draws | None
+        self, inputs_BXT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, generators: Generators | None
     ) -> tuple[Tensor, Tensor]:
         """Logits [B, C, T] and features [B, D, T], both zero in the padding."""
         real_B1T = factor(mask_BT, inputs_BXT)
         x_BDT = self.conv_in(inputs_BXT) * real_B1T
         for layer in self.layers:
-            x_BDT = layer(x_BDT, before_BDT, mask_BT, draws)
+            x_BDT = layer(x_BDT, before_BDT, mask_BT, generators)
         return self.conv_out(x_BDT) * real_B1T, x_BDT
 
 
@@ -112,15 +116,15 @@ class Layer(nn.Module):
         self.out = Pointwise(width, width)
 
     def forward(
-        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, draws: Draws | None
+        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, generators: Generators | None
     ) -> Tensor:
         """[B, D, T]. Values come from `before`, where there is a stage before this one."""
         mixed_BDT = F.gelu(self.conv(x_BDT))
-        mixed_BDT = mixed_BDT + self.windowed(mixed_BDT, before_BDT, mask_BT, draws)
-        mixed_BDT = mixed_BDT + self.long_term(mixed_BDT, before_BDT, mask_BT, draws)
+        mixed_BDT = mixed_BDT + self.windowed(mixed_BDT, before_BDT, mask_BT, generators)
+        mixed_BDT = mixed_BDT + self.long_term(mixed_BDT, before_BDT, mask_BT, generators)
         out_BDT = self.out(mixed_BDT)
         if self.training:
-            out_BDT = drop(out_BDT, self.dropout, draws)
+            out_BDT = drop(out_BDT, self.dropout, generators)
         return (x_BDT + out_BDT) * factor(mask_BT, x_BDT)
 
 
@@ -134,13 +138,13 @@ class _Attention(nn.Module):
         self.out = Pointwise(width // 2, width)
 
     def forward(
-        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, draws: Draws | None
+        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, generators: Generators | None
     ) -> Tensor:
         """[B, D, T]; what it is in the padding doesn't matter."""
         value_BDT = x_BDT if before_BDT is None else before_BDT
         mixed_BET = self.attend(self.query(x_BDT), self.key(x_BDT), self.value(value_BDT), mask_BT)
         if self.training:  # of what was attended to: single weights are never held
-            mixed_BET = drop(mixed_BET, self.dropout, draws)
+            mixed_BET = drop(mixed_BET, self.dropout, generators)
         return self.out(F.gelu(mixed_BET))
 
     def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
     from rhas.train.data import Batch
-    from rhas.train.data.generators import Draws
+    from rhas.train.data.generators import Generators
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,23 @@ class LTContextSegmenter(SupervisedSegmenter):
         self.streams = nn.ModuleList(Stream(name, feature_size) for name in names)
         self.ltcontext = LTContext(feature_size * len(names), classes, config.network)
 
-    def losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Losses of each stage: `stage1_ce`, `stage1_smoothing` and so on."""
         y_BCT = batch.labels_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
         losses = {}
-        for number, logits_BCT in enumerate(self._logits(batch, draws), start=1):
+        for number, logits_BCT in enumerate(self._logits(batch, generators), start=1):
             ce_B = label_loss(logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C)
             losses[f"stage{number}_ce"] = ce_B
             losses[f"stage{number}_smoothing"] = smoothing_loss(logits_BCT, batch.valid_BT, self.link)
         return weighted(losses, self.loss_config)
 
     @torch.no_grad()
-    def predict(self, batch: Batch, draws: Draws) -> Tensor:
+    def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """The last stage's scores in [0, 1] [B, C, T], zero in the padding; nothing is drawn. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
         return probabilities(self._logits(batch, None)[-1], self.link) * batch.mask_BT[:, None]
 
-    def _logits(self, batch: Batch, draws: Draws | None) -> list[Tensor]:
+    def _logits(self, batch: Batch, generators: Generators | None) -> list[Tensor]:
         features_BFT = torch.cat([stream(batch) for stream in self.streams], dim=1)
-        logits: list[Tensor] = self.ltcontext(features_BFT, batch.mask_BT, self.link, draws)
+        logits: list[Tensor] = self.ltcontext(features_BFT, batch.mask_BT, self.link, generators)
         return logits

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from seeded_draws import draws_of
+from seeded_generators import draws_of
 
 from rhas.train.models.actdiff.layer import ActDiffLayer
 
@@ -25,7 +25,7 @@ def test_padding_with_condition(check_padding: Callable[..., None]) -> None:
 def test_dropout_is_the_generators() -> None:
     layer = ActDiffLayer(6, 3, 2, dropout=0.5).train()
     x, mask = torch.randn(2, 6, 20), torch.ones(2, 20, dtype=torch.bool)
-    once, again, other = (layer(x, mask, draws=draws_of(mask, s)) for s in (1, 1, 3))
+    once, again, other = (layer(x, mask, generators=draws_of(mask, s)) for s in (1, 1, 3))
     assert torch.equal(once, again) and not torch.equal(once, other)
     layer.eval()
     assert torch.equal(layer(x, mask), layer(x, mask))

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from seeded_draws import draws_of, seeded
+from seeded_generators import draws_of, seeded
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError
@@ -105,9 +105,9 @@ def test_it_learns_videos_by_heart() -> None:
     torch.manual_seed(0)
     model = ActDiff(6, 4, ActDiffConfig(encoder_config, DecoderConfig(4, 32, time_width=16, dropout=0)))
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
-    draws = draws_of(MASK, 0)
+    generators = draws_of(MASK, 0)
     for _ in range(100):
-        encoder, decoder = model(features, y, boundary, MASK, draws)
+        encoder, decoder = model(features, y, boundary, MASK, generators)
         loss = total(actdiff_losses(encoder, decoder, y, boundary, MASK, "sigmoid"))
         optimiser.zero_grad()
         loss.backward()

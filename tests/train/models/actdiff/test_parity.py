@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from seeded_draws import draws_of
+from seeded_generators import draws_of
 from torch import Tensor
 
 from rhas.train.data.targets import soft_labels

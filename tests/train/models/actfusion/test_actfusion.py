@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from made_batches import BATCH, LENGTHS, C, F, batch_of
-from seeded_draws import draws_of, seeded
+from seeded_generators import draws_of, seeded
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import ActDiffConfig, DecoderConfig, EncoderConfig
 from rhas.train.models.actfusion.masks import InputMaskConfig, draw_input_mask
 from rhas.train.models.actfusion.model import ActFusion
@@ -97,10 +97,10 @@ def test_parity_of_encoder_and_decoder(released: tuple[ActFusion, dict[str, Tens
 def test_parity_of_segmentation_and_anticipation(released: tuple[ActFusion, dict[str, Tensor]]) -> None:
     model, given = released
     x, start = given["in/features"], given["in/ddim_start_noise"]
-    mask, draws = everything(x), draws_of(everything(x), 0)
-    same(model.sample(x, mask, draws, start), given["out/tas_probabilities"])
+    mask, generators = everything(x), draws_of(everything(x), 0)
+    same(model.sample(x, mask, generators, start), given["out/tas_probabilities"])
     seen = torch.arange(x.shape[2])[None] < given["in/observed_frames"]
-    same(model.anticipate(x, seen, mask, draws, start), given["out/lta_probabilities"])
+    same(model.anticipate(x, seen, mask, generators, start), given["out/lta_probabilities"])
 
 
 def test_a_table_that_is_too_short_is_refused(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_a_table_that_is_too_short_is_refused(tmp_path: Path) -> None:
 def test_padding_and_company_change_nothing(training: bool) -> None:
     model = segmenter().train(training)
     for first in range(4):  # so that all kinds of masks are met
-        draws = draws_of(BATCH.mask_BT, first)
-        means = dict.fromkeys(model.losses(BATCH, draws), torch.zeros(()))
+        generators = draws_of(BATCH.mask_BT, first)
+        means = dict.fromkeys(model.losses(BATCH, generators), torch.zeros(()))
         for i in range(len(LENGTHS)):
             alone = batch_of(i)
             found = model.losses(alone, draws_of(alone.mask_BT, first + i))
@@ -141,13 +141,13 @@ def test_what_lies_ahead_is_anticipated_from_what_was_seen() -> None:
     model = segmenter().eval()
     frames = [length + 7 * b for b, length in enumerate(LENGTHS)]
 
-    def draws(*videos: int) -> Draws:
-        return Draws([frames[b] for b in videos], [seeded(b) for b in videos])
+    def generators(*videos: int) -> Generators:
+        return Generators([frames[b] for b in videos], [seeded(b) for b in videos])
 
-    together = model.anticipate(BATCH, frames, draws(0, 1, 2))
+    together = model.anticipate(BATCH, frames, generators(0, 1, 2))
     assert together.shape == (3, C, max(frames)) and together.min() >= 0 and together.max() <= 1
     for b, count in enumerate(frames):
-        alone = model.anticipate(batch_of(b), [count], draws(b))
+        alone = model.anticipate(batch_of(b), [count], generators(b))
         torch.testing.assert_close(together[b : b + 1, :, :count], alone, rtol=0, atol=1e-5)
         assert not together[b, :, count:].any()
     torch.testing.assert_close(

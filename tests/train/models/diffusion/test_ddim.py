@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from seeded_draws import draws_of, seeded
+from seeded_generators import draws_of, seeded
 from torch import Tensor
 
 from rhas.train.models.diffusion.ddim import ddim_sample

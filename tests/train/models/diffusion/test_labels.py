@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seeded_draws import draws_of
+from seeded_generators import draws_of
 
 from rhas.manifests.common.errors import InputError
 from rhas.train.models.diffusion.labels import (

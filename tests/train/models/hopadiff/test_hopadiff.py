@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from made_batches import BATCH, LENGTHS, C, F, batch_of, sample
-from seeded_draws import draws_of
+from seeded_generators import draws_of
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError
 from rhas.train.data import Batch, collate
-from rhas.train.data.generators import Draws
+from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import DecoderConfig, DiffusionConfig, EncoderConfig
 from rhas.train.models.actdiff.masks import ConditionMaskConfig
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
@@ -68,12 +68,12 @@ def hopadiff(**changes: Any) -> HopaDIFF:
     return model
 
 
-def draws(batch: Batch, first_seed: int) -> Draws:
+def generators(batch: Batch, first_seed: int) -> Generators:
     return draws_of(batch.mask_BT, first_seed)
 
 
 def total(model: Segmenter, batch: Batch, seed: int = 1) -> Tensor:
-    return torch.stack(list(model.losses(batch, draws(batch, seed)).values())).sum()
+    return torch.stack(list(model.losses(batch, generators(batch, seed)).values())).sum()
 
 
 @every_variant
@@ -83,24 +83,26 @@ def test_padding_and_company_change_nothing(changes: dict[str, Any], training: b
     model = hopadiff(**changes).train(
         training
     )  # dropout, blanked conditions, time steps, noise: all as usual
-    means = dict.fromkeys(model.losses(BATCH, draws(BATCH, 0)), torch.zeros(()))
+    means = dict.fromkeys(model.losses(BATCH, generators(BATCH, 0)), torch.zeros(()))
     for i in range(len(LENGTHS)):
         alone = batch_of(i)
-        means = {name: means[name] + loss / 3 for name, loss in model.losses(alone, draws(alone, i)).items()}
-    torch.testing.assert_close(model.losses(BATCH, draws(BATCH, 0)), means, rtol=0, atol=1e-5)
+        means = {
+            name: means[name] + loss / 3 for name, loss in model.losses(alone, generators(alone, i)).items()
+        }
+    torch.testing.assert_close(model.losses(BATCH, generators(BATCH, 0)), means, rtol=0, atol=1e-5)
 
 
 @every_variant
 @torch.no_grad()
 def test_a_padded_prediction_is_that_of_each_video(changes: dict[str, Any]) -> None:
     model = hopadiff(**changes).eval()
-    scores = model.predict(BATCH, draws(BATCH, 0))
+    scores = model.predict(BATCH, generators(BATCH, 0))
     assert scores.shape == (3, C, 40) and (scores >= 0).all() and (scores <= 1).all()
     assert not (scores * ~BATCH.mask_BT[:, None]).any()
     for i, length in enumerate(LENGTHS):
         alone = batch_of(i)
         torch.testing.assert_close(
-            scores[i : i + 1, :, :length], model.predict(alone, draws(alone, i)), rtol=0, atol=1e-5
+            scores[i : i + 1, :, :length], model.predict(alone, generators(alone, i)), rtol=0, atol=1e-5
         )
 
 
@@ -116,7 +118,7 @@ def test_gradients_reach_every_parameter(changes: dict[str, Any]) -> None:
 def test_the_decoders_learn_through_the_condition(variant: Any) -> None:
     """The decoders' losses alone train both encoders, HP-xLSTM and the weights of the frequency channels."""
     model = hopadiff(**STILL, fourier=FourierConfig(variant)).train()
-    losses = model.losses(BATCH, draws(BATCH, 1))
+    losses = model.losses(BATCH, generators(BATCH, 1))
     torch.stack([loss for name, loss in losses.items() if "decoder" in name]).sum().backward()
     for name, parameter in model.named_parameters():
         own_logits = ".encoder.conv_out." in name
@@ -129,10 +131,10 @@ def test_the_decoders_learn_through_the_condition(variant: Any) -> None:
 def test_a_step_and_a_prediction_are_the_generators() -> None:
     model = hopadiff().train()
     state = torch.get_rng_state()
-    once, again, other = (model.losses(BATCH, draws(BATCH, seed)) for seed in (1, 1, 2))
+    once, again, other = (model.losses(BATCH, generators(BATCH, seed)) for seed in (1, 1, 2))
     assert once == again and all(once[name] != other[name] for name in once)
     model.eval()
-    first, second, third = (model.predict(BATCH, draws(BATCH, s)) for s in (0, 0, 5))
+    first, second, third = (model.predict(BATCH, generators(BATCH, s)) for s in (0, 0, 5))
     assert torch.equal(first, second) and not torch.equal(first, third)
     assert torch.equal(state, torch.get_rng_state())
 
@@ -150,7 +152,7 @@ def test_each_branch_follows_its_own_labels_and_they_are_averaged(monkeypatch: p
 
     monkeypatch.setattr(model.holistic.decoder, "forward", always("holistic", 30.0))
     monkeypatch.setattr(model.partial.decoder, "forward", always("partial", -30.0))
-    scores = model.predict(BATCH, draws(BATCH, 0))
+    scores = model.predict(BATCH, generators(BATCH, 0))
     real = BATCH.mask_BT[:, None].expand_as(scores)
     assert torch.allclose(scores[real], torch.tensor(0.5))
     assert not torch.equal(seen["holistic"][0], seen["partial"][0])
@@ -164,7 +166,7 @@ def test_both_streams_count_and_an_absent_feature_is_no_feature(stream: str) -> 
     model = hopadiff().eval()
 
     def predict(changed: Batch) -> Tensor:
-        return model.predict(changed, draws(changed, 3))
+        return model.predict(changed, generators(changed, 3))
 
     has = getattr(BATCH, f"has_{stream}_BT")
     features = getattr(BATCH, f"{stream}_BFT")
@@ -181,7 +183,7 @@ def test_cues_are_exchanged_only_through_bca_and_a_shared_condition() -> None:
     shared = {**apart, "shared_condition": True}
     for changes, talks in ((VARIANTS["full"], True), (apart, False), (shared, True)):
         model = hopadiff(**{**STILL, **changes}).eval()
-        losses = model.losses(BATCH, draws(BATCH, 0))
+        losses = model.losses(BATCH, generators(BATCH, 0))
         losses["holistic_decoder_ce"].backward()
         reached = any(p.grad is not None and p.grad.any() for p in model.partial.encoder.parameters())
         assert reached == talks
@@ -196,9 +198,9 @@ def test_labels_that_are_not_valid_count_for_nothing(name: str, stream: Any) -> 
     valid = BATCH.valid_BT[:, None].expand_as(BATCH.labels_BCT)
     other = dataclasses.replace(BATCH, labels_BCT=torch.where(valid, BATCH.labels_BCT, 1 - BATCH.labels_BCT))
     for seed in range(5):
-        assert model.losses(other, draws(other, seed)) == model.losses(BATCH, draws(BATCH, seed))
+        assert model.losses(other, generators(other, seed)) == model.losses(BATCH, generators(BATCH, seed))
     nothing = dataclasses.replace(BATCH, valid_BT=torch.zeros_like(BATCH.valid_BT))
-    assert all(loss == 0 for loss in model.losses(nothing, draws(nothing, 0)).values())
+    assert all(loss == 0 for loss in model.losses(nothing, generators(nothing, 0)).values())
 
 
 def test_targets_of_several_actions_stay_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +209,7 @@ def test_targets_of_several_actions_stay_within_one(monkeypatch: pytest.MonkeyPa
     model, seen = hopadiff(), []
     draw = model.diffusion.draw
 
-    def spy(y_BCT: Tensor, its: Draws) -> tuple[Tensor, Tensor]:
+    def spy(y_BCT: Tensor, its: Generators) -> tuple[Tensor, Tensor]:
         noisy_BCT, t_B = draw(y_BCT, its)
         seen.extend([y_BCT, noisy_BCT])
         return noisy_BCT, t_B
@@ -231,18 +233,20 @@ def test_without_all_it_is_actdiff_on_holistic_features(training: bool) -> None:
     ours.train(training), actdiff.train(training)
     for seed in range(5):
         theirs = {
-            f"holistic_{name}": loss for name, loss in actdiff.losses(BATCH, draws(BATCH, seed)).items()
+            f"holistic_{name}": loss for name, loss in actdiff.losses(BATCH, generators(BATCH, seed)).items()
         }
-        assert len(theirs) == 5 and ours.losses(BATCH, draws(BATCH, seed)) == theirs
+        assert len(theirs) == 5 and ours.losses(BATCH, generators(BATCH, seed)) == theirs
     ours.eval(), actdiff.eval()
-    assert torch.equal(ours.predict(BATCH, draws(BATCH, 0)), actdiff.predict(BATCH, draws(BATCH, 0)))
+    assert torch.equal(
+        ours.predict(BATCH, generators(BATCH, 0)), actdiff.predict(BATCH, generators(BATCH, 0))
+    )
 
 
 def test_switches_leave_out_what_they_name() -> None:
     models = {name: hopadiff(**changes) for name, changes in VARIANTS.items()}
-    assert isinstance(models["full"].exchange, HPxLSTM) and models["no HP-xLSTM"].exchange is None
+    assert isinstance(models["full"].hp_xlstm, HPxLSTM) and models["no HP-xLSTM"].hp_xlstm is None
     assert not any("embed" in name for name, _ in models["no BCA"].named_parameters())
-    assert models["no partial branch"].partial is None and models["no partial branch"].exchange is not None
+    assert models["no partial branch"].partial is None and models["no partial branch"].hp_xlstm is not None
     into = {
         name: model.holistic.decoder.layers[0].attention.query.in_channels for name, model in models.items()
     }
@@ -256,7 +260,7 @@ def test_switches_leave_out_what_they_name() -> None:
 def test_losses_are_weighted_and_classes_too() -> None:
     model = hopadiff().eval()
     twice = hopadiff(losses=LossConfig(ce=2.0, smoothing=0.1, boundary=0)).eval()
-    plain, weighted = model.losses(BATCH, draws(BATCH, 0)), twice.losses(BATCH, draws(BATCH, 0))
+    plain, weighted = model.losses(BATCH, generators(BATCH, 0)), twice.losses(BATCH, generators(BATCH, 0))
     names = [
         f"{branch}_{loss}" for branch in ("holistic", "partial") for loss in ("encoder_ce", "decoder_ce")
     ]
@@ -264,14 +268,14 @@ def test_losses_are_weighted_and_classes_too() -> None:
     assert {name.rpartition("_")[2] for name in weighted} == {"ce", "smoothing"}
     assert all(torch.isclose(weighted[name], 2 * plain[name]) for name in names)
     model.weight_classes(torch.tensor([3.0, 1.0, 1.0, 1.0]))
-    assert all(model.losses(BATCH, draws(BATCH, 0))[name] > plain[name] for name in names)
+    assert all(model.losses(BATCH, generators(BATCH, 0))[name] > plain[name] for name in names)
     assert "class_weight_C" in model.state_dict()
 
 
 def test_a_batch_needs_its_boundary_curve() -> None:
     without = dataclasses.replace(BATCH, boundary_B1T=None)
     with pytest.raises(InputError, match="boundary_sigma"):
-        hopadiff().losses(without, draws(without, 0))
+        hopadiff().losses(without, generators(without, 0))
 
 
 def test_defaults_are_the_papers() -> None:
@@ -307,7 +311,7 @@ def test_it_learns_videos_by_heart() -> None:
     torch.manual_seed(0)
     model = HopaDIFF(F, C, config).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
-    its_draws, history = draws(batch, 0), []
+    its_draws, history = generators(batch, 0), []
     for _ in range(160):
         loss = torch.stack(list(model.losses(batch, its_draws).values())).sum()
         optimiser.zero_grad()
@@ -315,6 +319,6 @@ def test_it_learns_videos_by_heart() -> None:
         optimiser.step()
         history.append(loss.item())
     assert sum(history[-10:]) < 0.4 * sum(history[:10]), history[::10]
-    scores = model.eval().predict(batch, draws(batch, 8))
+    scores = model.eval().predict(batch, generators(batch, 8))
     right_BT = ((scores > 0.5) == batch.labels_BCT.bool()).all(1)  # of all classes at once
     assert right_BT[batch.mask_BT].float().mean() >= 0.95

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from seeded_draws import draws_of, seeded
+from seeded_generators import draws_of, seeded
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from made_batches import BATCH, LENGTHS, C, F, batch_of
-from seeded_draws import draws_of
+from seeded_generators import draws_of
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError
@@ -34,12 +34,12 @@ def segmenter(network: LTContextNetworkConfig = SMALL, **changes: Any) -> LTCont
 
 
 def unmasked(
-    stage: Stage, x: Tensor, before: Tensor | None, mask: Tensor, draws: None
+    stage: Stage, x: Tensor, before: Tensor | None, mask: Tensor, generators: None
 ) -> tuple[Tensor, Tensor]:
     """A stage of the released code: what conv_in makes of the padding reaches the last real frames."""
     x = stage.conv_in(x)
     for layer in stage.layers:
-        x = layer(x, before, mask, draws)
+        x = layer(x, before, mask, generators)
     return stage.conv_out(x) * mask[:, None], x
 
 

@@ -25,14 +25,14 @@ from rhas.manifests.tables.labels import Labels
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.config import DataConfig
-from rhas.train.data.spans import Stretch
+from rhas.train.data.windows import Clip
 
 
 @dataclass(frozen=True)
 class Contents:
     """Everyone who can be learnt from, and who or what was left out and why."""
 
-    stretches: tuple[Stretch, ...]
+    clips: tuple[Clip, ...]
     vocabulary: Vocabulary
     feature_size: int  # F
     text_size: int | None  # E; None where the encoder has no text embedding
@@ -67,20 +67,18 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
     ]
     problems += _size_problems(films, config.feature_size)
     shown = _shown_films(films)
-    stretches = tuple(
-        stretch for film in films for stretch in _stretches(film, shown[film.movie.movie_id], inputs.labels)
-    )
-    unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in stretches if not s.intervals)
+    clips = tuple(clip for film in films for clip in _clips(film, shown[film.movie.movie_id], inputs.labels))
+    unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in clips if not s.intervals)
     if unlabelled and config.unlabelled == "error":
         expected = "labels for everyone who is in a film (or the option to skip persons without)"
         problems.append(Problem(folder.labels, expected, value=f"none for {', '.join(unlabelled)}"))
-    if not problems and not stretches:
+    if not problems and not clips:
         problems.append(Problem(root, "at least one person with frames"))
     if problems:
         raise InputError(problems)
-    text = stretches[0].text
+    text = clips[0].text
     return Contents(
-        stretches=tuple(stretch for stretch in stretches if stretch.intervals),
+        clips=tuple(clip for clip in clips if clip.intervals),
         vocabulary=inputs.vocabulary,
         feature_size=films[0].sizes[-1],
         text_size=None if text is None else len(text),
@@ -174,16 +172,16 @@ def _shown_films(films: Iterable[_Film]) -> dict[str, str]:
     return shown
 
 
-def _stretches(film: _Film, shown: str, labels: Labels) -> Iterator[Stretch]:
+def _clips(film: _Film, shown: str, labels: Labels) -> Iterator[Clip]:
     for person in film.movie.persons:
         promised = np.flatnonzero(film.series[person.person_id].status != FrameStatus.OUTSIDE)
         if promised.size:  # the interval of a person may lie behind the film's end
-            yield _stretch(film, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
+            yield _clip(film, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
 
 
-def _stretch(film: _Film, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Stretch:
+def _clip(film: _Film, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Clip:
     series = film.series[person.person_id]
-    return Stretch(
+    return Clip(
         movie_id=person.movie_id,
         person_id=person.person_id,
         reference=person.reference,

@@ -1,12 +1,12 @@
-"""A listener that keeps what training told it."""
+"""A callback that keeps what training told it."""
 
 from __future__ import annotations
 
-from rhas.train.fitting.loop import Listener, Step
+from rhas.train.fitting.loop import Callback, Step
 from rhas.train.runs.run import Validation
 
 
-class Record(Listener):
+class Record(Callback):
     def __init__(self) -> None:
         self.begun: tuple[int, int] | None = None
         self.steps: list[Step] = []

@@ -1,8 +1,8 @@
-"""Windows of persons: a `Stretch` is where a person is promised in a film, a `Span` a window cut from it.
+"""Windows of persons: a `Clip` is where a person is promised in a film, a `Window` a window cut from it.
 
 Both say where features lie; none are read here. Samples of a film are counted from its first, as in its shard.
 
-Shapes: T frames of the stretch or span, C classes, E size of the text embedding.
+Shapes: T frames of the clip or window, C classes, E size of the text embedding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rhas.train.data.rasterise import Bools, rasterise
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class Clip:
     """The samples [first, first + T) of a film, in which one person was promised."""
 
     movie_id: str
@@ -38,54 +38,54 @@ class Stretch:
 
 
 @dataclass(frozen=True, eq=False)
-class Span:
-    """The samples [start, stop) of a stretch's film."""
+class Window:
+    """The samples [start, stop) of a clip's film."""
 
-    stretch: Stretch
+    clip: Clip
     start: int
     stop: int
 
     @property
     def name(self) -> str:
-        return f"{self.stretch.movie_id}/{self.stretch.person_id}/{self.start}"
+        return f"{self.clip.movie_id}/{self.clip.person_id}/{self.start}"
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """What spans are sorted by: film, person, start."""
-        return self.stretch.movie_id, self.stretch.person_id, self.start
+        """What windows are sorted by: film, person, start."""
+        return self.clip.movie_id, self.clip.person_id, self.start
 
     @property
     def status(self) -> NDArray[np.uint8]:
         """[T] FrameStatus."""
-        return self.stretch.status[self._own]
+        return self.clip.status[self._own]
 
     @property
     def time_s(self) -> NDArray[np.float64]:
         """[T] seconds of film time."""
-        return self.stretch.time_s[self._own]
+        return self.clip.time_s[self._own]
 
     def labels(self, vocabulary: Vocabulary) -> tuple[Bools, Bools]:
         """(labels [T, C], valid [T]); valid where the person is promised and not marked N/A."""
-        labels_TC, present_T = rasterise(self.stretch.intervals, self.time_s, vocabulary)
+        labels_TC, present_T = rasterise(self.clip.intervals, self.time_s, vocabulary)
         return labels_TC, present_T & (self.status != FrameStatus.OUTSIDE)
 
     @property
     def _own(self) -> slice:
-        return slice(self.start - self.stretch.first, self.stop - self.stretch.first)
+        return slice(self.start - self.clip.first, self.stop - self.clip.first)
 
 
-def cut(stretches: Sequence[Stretch], window: int, min_frames: int = 1) -> tuple[list[Span], int]:
-    """Windows of `window` frames, sorted by film, person and start, and how many frames were left out.
+def cut(clips: Sequence[Clip], frames: int, min_frames: int = 1) -> tuple[list[Window], int]:
+    """Windows of `frames` frames, sorted by film, person and start, and how many frames were left out.
 
-    Only a stretch's last window may be shorter; it is left out below `min_frames`.
+    Only a clip's last window may be shorter; it is left out below `min_frames`.
     """
-    spans, left_out = [], 0
-    for stretch in stretches:
-        end = stretch.first + len(stretch.status)
-        for start in range(stretch.first, end, window):
-            span = Span(stretch, start, min(start + window, end))
-            if span.stop - span.start >= min_frames:
-                spans.append(span)
+    windows, left_out = [], 0
+    for clip in clips:
+        end = clip.first + len(clip.status)
+        for start in range(clip.first, end, frames):
+            window = Window(clip, start, min(start + frames, end))
+            if window.stop - window.start >= min_frames:
+                windows.append(window)
             else:
-                left_out += span.stop - span.start
-    return sorted(spans, key=lambda span: span.place), left_out
+                left_out += window.stop - window.start
+    return sorted(windows, key=lambda window: window.place), left_out
