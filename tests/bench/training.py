@@ -36,10 +36,10 @@ def _batch(frames: int) -> Any:
     labels_BCN = torch.rand(1, CLASSES, math.ceil(frames / 100), generator=generator) < 0.02
     boundary_T = torch.arange(frames) % 100 == 0
     return Batch(
-        names=("noise",), references=("the person",), holistic_BFT=holistic, partial_BFT=partial,
+        names=("noise",), holistic_BFT=holistic, partial_BFT=partial,
         has_holistic_BT=real_BT, has_partial_BT=real_BT, valid_BT=real_BT, mask_BT=real_BT,
         labels_BCT=labels_BCN.float().repeat_interleave(100, dim=2)[:, :, :frames],
-        lengths_B=torch.tensor([frames]), text_BE=None, boundary_B1T=boundary_T[None, None].float(),
+        lengths_B=torch.tensor([frames]), boundary_B1T=boundary_T[None, None].float(),
         soft_labels_BCT=None,
     )  # fmt: skip
 

@@ -30,8 +30,6 @@ def sample(number: int, frames: int, softened: bool = False) -> Sample:
         has_partial=has_partial,
         labels=labels,
         valid=valid,
-        reference="the man in the hat",
-        text=None,
         boundary=boundary_target(labels, valid, 1.0),
         soft_labels=soft_labels(labels, valid, 2.0) if softened else None,
     )

@@ -76,7 +76,7 @@ def clip_of(
     """A clip of which only the place matters."""
     return Clip(
         movie_id, person_id, "", split, film or movie_id, Path(f"{movie_id}.h5"), first,
-        (first + np.arange(frames)) / FPS, np.ones(frames, np.uint8), (), None,
+        (first + np.arange(frames)) / FPS, np.ones(frames, np.uint8), (),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Batches: samples of different lengths side by side, with masks for what is padding.
 
-Shapes: B samples, T frames of the longest, F feature size, C classes, E size of the text embedding. Real frames
-come first; in the padding all is zero or False.
+Shapes: B samples, T frames of the longest, F feature size, C classes. Real frames come first; in the
+padding all is zero or False.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class Batch:
     """Samples of a step, in the layout [B, channels, T] that the models take."""
 
     names: tuple[str, ...]
-    references: tuple[str, ...]
     holistic_BFT: Tensor  # float32
     partial_BFT: Tensor
     has_holistic_BT: Tensor  # bool: a real frame with this feature; elsewhere the feature is zero
@@ -39,7 +38,6 @@ class Batch:
     valid_BT: Tensor  # bool: frames that losses and metrics count
     mask_BT: Tensor  # bool: real frames, not padding
     lengths_B: Tensor  # int64
-    text_BE: Tensor | None
     boundary_B1T: Tensor | None
     soft_labels_BCT: Tensor | None
 
@@ -97,7 +95,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
     lengths_B = torch.tensor([len(sample.valid) for sample in samples])
     return Batch(
         names=tuple(sample.name for sample in samples),
-        references=tuple(sample.reference for sample in samples),
         holistic_BFT=_channels([sample.holistic for sample in samples]),
         partial_BFT=_channels([sample.partial for sample in samples]),
         has_holistic_BT=_padded([sample.has_holistic for sample in samples]),
@@ -106,7 +103,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
         valid_BT=_padded([sample.valid for sample in samples]),
         mask_BT=torch.arange(int(lengths_B.max())) < lengths_B[:, None],
         lengths_B=lengths_B,
-        text_BE=_optional(torch.stack, [sample.text for sample in samples]),
         boundary_B1T=_optional(lambda s: _padded(s)[:, None], [sample.boundary for sample in samples]),
         soft_labels_BCT=_optional(_channels, [sample.soft_labels for sample in samples]),
     )

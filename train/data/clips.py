@@ -35,7 +35,6 @@ class Contents:
     clips: tuple[Clip, ...]
     vocabulary: Vocabulary
     feature_size: int  # F
-    text_size: int | None  # E; None where the encoder has no text embedding
     unlabelled: tuple[str, ...]  # film/person
     lost_films: tuple[str, ...]  # those that failures.csv says could not be extracted at all
 
@@ -76,12 +75,10 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         problems.append(Problem(root, "at least one person with frames"))
     if problems:
         raise InputError(problems)
-    text = clips[0].text
     return Contents(
         clips=tuple(clip for clip in clips if clip.intervals),
         vocabulary=inputs.vocabulary,
         feature_size=films[0].sizes[-1],
-        text_size=None if text is None else len(text),
         unlabelled=unlabelled,
         lost_films=lost,
     )
@@ -192,5 +189,4 @@ def _clip(film: _Film, shown: str, labels: Labels, person: Person, start: int, s
         time_s=series.time_s[start:stop],
         status=series.status[start:stop],
         intervals=labels.intervals.get(person.key, ()),
-        text=series.text_embedding,
     )

@@ -24,7 +24,6 @@ class Dataset:
     splits: dict[str, SampleSet]  # train, val, test
     vocabulary: Vocabulary
     feature_size: int  # F
-    text_size: int | None  # E
     unlabelled: tuple[str, ...]  # film/person of those skipped for want of labels
     lost_films: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
     left_out_frames: int  # in last windows below `min_frames`
@@ -46,7 +45,6 @@ def load_dataset(features: Path, config: DataConfig, targets: TargetConfig | Non
         splits=splits,
         vocabulary=contents.vocabulary,
         feature_size=contents.feature_size,
-        text_size=contents.text_size,
         unlabelled=contents.unlabelled,
         lost_films=contents.lost_films,
         left_out_frames=left_out,

@@ -21,26 +21,21 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
 
     Each of `ranks` processes gets `batch` samples at a time; together they get what a single one with
     ranks · batch would. The last batch may be smaller, and then leaves some ranks with fewer samples, or with
-    no batch at all: ranks that step together need `drop_last`.
+    no batch at all.
     """
 
     def __init__(
-        self, samples: int, batch: int, seed: int, shuffle: bool = True, rank: int = 0, ranks: int = 1,
-        drop_last: bool = False,
-    ):  # fmt: skip
+        self, samples: int, batch: int, seed: int, shuffle: bool = True, rank: int = 0, ranks: int = 1
+    ):
         require(
             (samples >= 1, "samples", samples, "at least 1"),
             (batch >= 1, "batch", batch, "at least 1"),
             (seed >= 0, "seed", seed, "at least 0"),
             (0 <= rank < ranks, "rank", rank, f"0 to below the number of ranks, {ranks}"),
-            (
-                not drop_last or batch * ranks <= samples, "batch", batch,
-                f"at most {samples} samples over {ranks} ranks, since smaller batches are dropped",
-            ),
             file="batch sampler",
-        )  # fmt: skip
+        )
         self.samples, self.batch, self.seed, self.shuffle = samples, batch, seed, shuffle
-        self.rank, self.ranks, self.drop_last = rank, ranks, drop_last
+        self.rank, self.ranks = rank, ranks
         self.epoch = 0
         self.position = 0  # batches of this epoch that are done already
 
@@ -56,8 +51,7 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
     @property
     def batches(self) -> int:
         """Batches of a whole epoch, over all ranks together."""
-        whole, rest = divmod(self.samples, self.batch * self.ranks)
-        return whole + bool(rest and not self.drop_last)
+        return -(-self.samples // (self.batch * self.ranks))
 
     def __len__(self) -> int:
         """Batches that the next iteration gives this rank."""
@@ -95,7 +89,6 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
             "batch_of_all_ranks": self.batch * self.ranks,
             "seed": self.seed,
             "shuffle": self.shuffle,
-            "drop_last": self.drop_last,
         }
 
     def _order(self) -> list[int]:

@@ -3,7 +3,7 @@
 A frame without features holds zeros, and its mask says so: zeros alone never stand for anything. Files stay open
 between samples, a bounded number in each process, so that DataLoader workers never share one.
 
-Shapes: T frames, F feature size, C classes, E size of the text embedding.
+Shapes: T frames, F feature size, C classes.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ class Sample:
     has_partial: Tensor  # [T] bool
     labels: Tensor  # [T, C] bool
     valid: Tensor  # [T] bool: promised, labelled and not N/A; whether features are there is another matter
-    reference: str
-    text: Tensor | None  # [E] float32
     boundary: Tensor | None  # [T] float32
     soft_labels: Tensor | None  # [T, C] float32
 
@@ -73,7 +71,6 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         has_partial_T = np.isin(window.status, HAS_PARTIAL)
         labels_TC, valid_T = map(torch.from_numpy, window.labels(self.vocabulary))
         boundary_sigma, soft_sigma = self.targets.boundary_sigma, self.targets.soft_sigma
-        text = window.clip.text
         return Sample(
             name=window.name,
             holistic=torch.from_numpy(self._features(window, "holistic", has_holistic_T)),
@@ -82,8 +79,6 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
             has_partial=torch.from_numpy(has_partial_T),
             labels=labels_TC,
             valid=valid_T,
-            reference=window.clip.reference,
-            text=None if text is None else torch.from_numpy(text),
             boundary=None if boundary_sigma is None else boundary_target(labels_TC, valid_T, boundary_sigma),
             soft_labels=None if soft_sigma is None else soft_labels(labels_TC, valid_T, soft_sigma),
         )

@@ -2,7 +2,7 @@
 
 Both say where features lie; none are read here. Samples of a film are counted from its first, as in its shard.
 
-Shapes: T frames of the clip or window, C classes, E size of the text embedding.
+Shapes: T frames of the clip or window, C classes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class Clip:
     time_s: NDArray[np.float64]  # [T] seconds of film time
     status: NDArray[np.uint8]  # [T] FrameStatus
     intervals: tuple[Interval, ...]
-    text: NDArray[np.float32] | None  # [E]
 
 
 @dataclass(frozen=True, eq=False)

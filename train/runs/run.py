@@ -2,7 +2,7 @@
 
 runs/a/
   config.yaml      the resolved TrainConfig; a rerun with another one is refused
-  data.json        what it was trained on: folder, actions, feature size, and the samples of each split
+  data.json        what it was trained on: folder, actions, feature size, the samples of each split, what was left out
   checkpoints/     see `rhas.train.runs.checkpoint`
   logs/            TensorBoard
   metrics.json, results.md, results.csv, timelines/    see `rhas.train.evaluation.evaluation`
@@ -150,6 +150,11 @@ def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
         "actions": list(dataset.vocabulary.actions),
+        "left_out": {
+            "lost_films": list(dataset.lost_films),
+            "unlabelled": list(dataset.unlabelled),
+            "frames_of_short_windows": dataset.left_out_frames,
+        },
         "samples": {name: [window.name for window in dataset.splits[name].windows] for name in SPLITS},
     }
 

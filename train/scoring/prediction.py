@@ -143,7 +143,6 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
                             movie_id=movie_id, person_id=person_id, reference=series.reference, split=series.split,
                             film=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
                             status=series.status[first:stop], intervals=intervals.get((movie_id, person_id), ()),
-                            text=series.text_embedding,
                         )
                     )  # fmt: skip
     if problems:

@@ -29,8 +29,6 @@ def _sample(number: int, frames: int, optional: bool) -> Sample:
         has_partial=draw(frames) > 1.6,
         labels=draw(frames, C) > 1.5,
         valid=draw(frames) > 1.2,
-        reference=f"person {number}",
-        text=draw(E) if optional else None,
         boundary=draw(frames) if optional else None,
         soft_labels=draw(frames, C) if optional else None,
     )
@@ -58,7 +56,7 @@ def test_real_frames_are_the_samples_and_padding_is_empty(lengths: list[int], op
         "boundary": None if batch.boundary_B1T is None else batch.boundary_B1T[:, 0],
     }
     for b, (sample, length) in enumerate(zip(samples, lengths, strict=True)):
-        assert (batch.names[b], batch.references[b]) == (sample.name, sample.reference)
+        assert batch.names[b] == sample.name
         for name, tensor in {**channels, **frames}.items():
             own = getattr(sample, name)
             if own is None:
@@ -68,23 +66,19 @@ def test_real_frames_are_the_samples_and_padding_is_empty(lengths: list[int], op
             got = tensor[b, ..., :length]
             assert torch.equal(got.T if got.ndim == 2 else got, own.to(tensor.dtype))
             assert not tensor[b, ..., length:].any()
-    if optional:
-        assert batch.text_BE is not None and batch.text_BE.shape == (B, E)
-    else:
-        assert batch.text_BE is None
 
 
 def test_a_batch_moves_as_a_whole() -> None:
     batch = collate([_sample(0, 3, True), _sample(1, 5, True)])
     moved = batch.to("meta")
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 11 and all(tensor.is_meta for tensor in tensors)
+    assert len(tensors) == 10 and all(tensor.is_meta for tensor in tensors)
     assert moved.names == batch.names
 
 
 @settings(max_examples=50, deadline=None)
 @given(LENGTHS, st.integers(1, 5), st.data(), st.booleans())
-def test_a_thinned_batch_is_that_of_thinned_samples(
+def test_a_subsampled_batch_is_that_of_subsampled_samples(
     lengths: list[int], rate: int, data: st.DataObject, optional: bool
 ) -> None:
     samples = [_sample(i, length, optional) for i, length in enumerate(lengths)]
@@ -92,7 +86,6 @@ def test_a_thinned_batch_is_that_of_thinned_samples(
 
     def subsample(sample: Sample, offset: int) -> Sample:
         series = {name: value for name, value in vars(sample).items() if isinstance(value, torch.Tensor)}
-        series.pop("text", None)
         return dataclasses.replace(sample, **{name: value[offset::rate] for name, value in series.items()})
 
     expected = collate([subsample(sample, offset) for sample, offset in zip(samples, offsets, strict=True)])

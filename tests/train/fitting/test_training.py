@@ -38,9 +38,12 @@ def last_checkpoint(run: Path) -> Path:
 
 def started(features: Path, run: Path, *overrides: str) -> subprocess.Popen[str]:
     """The same training in a process of its own, which prints a line per step."""
-    paths = [str(Path(toy_segmenter.__file__).parent), str(Path(__file__).parents[2])]
     threads = str(torch.get_num_threads())  # which sums are split among
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": threads}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(toy_segmenter.__file__).parent),
+        "OMP_NUM_THREADS": threads,
+    }
     command = [sys.executable, toy_segmenter.__file__, str(features), str(run), *overrides]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 

@@ -6,7 +6,8 @@ Per head, with ℓ = log σ(f̃) and k scaled by 1/√E (HopaDIFF, Eq. 5, with t
     C_t = e^{ℓ_t + m_{t−1} − m_t} C_{t−1} + e^{ĩ_t − m_t} k_t v_tᵀ,   n_t likewise with k_t
     h_t = C_tᵀ q_t / max(|n_tᵀ q_t|, e^{−m_t})
 
-`mlstm_recurrent` is this definition, `mlstm_parallel` holds a T×T matrix, `mlstm_chunkwise` is linear in T.
+`mlstm_recurrent` is this definition and `mlstm_parallel` holds a T×T matrix: the reference forms, for reading and
+tests. Models take `mlstm_chunkwise`, which is linear in T.
 All start from C = 0, keep no state between calls and are causal, so padding behind the end changes nothing.
 h doesn't depend on m, which only keeps the exponentials in range; so no gradient goes through m. The output
 gate and all projections are left to `rhas.train.models.hopadiff.hp_xlstm`.
