@@ -29,6 +29,9 @@ def load_detector(config: DetectorConfig) -> Detector | KnownBoxes:
         from rhas.extract.ground.known_boxes import KnownBoxes
 
         return KnownBoxes(Path(config.weights).expanduser())
+    from rhas.extract.weights.torchvision_fix import ensure_importable
+
+    ensure_importable()
     if config.implementation == "groundingdino":
         from rhas.extract.ground import official
 

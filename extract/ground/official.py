@@ -27,7 +27,6 @@ from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.random_weights import random_parts, seeded
 from rhas.extract.ground.sources import kind_of, pretrained_port, text_encoder
 from rhas.extract.ground.text import Caption, Captioner
-from rhas.extract.weights.torchvision_fix import ensure_importable
 
 if TYPE_CHECKING:
     from transformers import BertConfig
@@ -91,7 +90,6 @@ def build(architecture: Architecture, text_config: BertConfig, tokenizer: Any) -
     """groundingdino-py's model of these sizes, with its initial weights."""
     if architecture.hidden != 256:
         raise ValueError(f"got {architecture.hidden = }; groundingdino-py computes positions for 256 only")
-    ensure_importable()
     with _quiet():
         from groundingdino.models.GroundingDINO.backbone.backbone import Joiner
         from groundingdino.models.GroundingDINO.backbone.position_encoding import build_position_encoding

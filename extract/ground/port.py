@@ -20,7 +20,6 @@ from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.random_weights import random_parts, seeded
 from rhas.extract.ground.sources import kind_of, pretrained_port, text_encoder
 from rhas.extract.ground.text import Caption, Captioner
-from rhas.extract.weights.torchvision_fix import ensure_importable
 
 
 class PortDetector(Detector):
@@ -51,7 +50,6 @@ class PortDetector(Detector):
 
 def load(config: DetectorConfig) -> PortDetector:
     """The detector with the weights that the config names, on the CPU."""
-    ensure_importable()
     from transformers import GroundingDinoForObjectDetection
 
     model: Any

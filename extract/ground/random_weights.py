@@ -18,7 +18,6 @@ from torch import nn
 
 from rhas.extract.ground.architecture import ARCHITECTURES, Architecture
 from rhas.extract.weights.random_tokenizers import BERT_BASE_VOCABULARY, write_bert_tokenizer
-from rhas.extract.weights.torchvision_fix import ensure_importable
 
 if TYPE_CHECKING:
     from transformers import BertConfig
@@ -38,7 +37,6 @@ _TINY = {
 
 def random_parts(weights: str, implementation: str) -> tuple[Architecture, BertConfig, Any]:
     """Sizes, text encoder and tokenizer of `random:tiny` or `random:full` for an implementation."""
-    ensure_importable()
     from transformers import BertConfig, BertTokenizerFast
 
     full = weights == "random:full"

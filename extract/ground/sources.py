@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rhas.extract.ground.text import DELIMITER_IDS, DELIMITERS
 from rhas.extract.weights.shipped_weights import place as shipped_place
-from rhas.extract.weights.torchvision_fix import ensure_importable
 from rhas.manifests.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ def kind_of(weights: str) -> Kind:
 
 def pretrained_port(weights: str) -> tuple[GroundingDinoForObjectDetection, Any]:
     """transformers' GroundingDINO and its tokenizer from a local directory or the hub."""
-    ensure_importable()
     import torch
     from transformers import AutoConfig, GroundingDinoForObjectDetection
 
@@ -71,7 +69,6 @@ def pretrained_port(weights: str) -> tuple[GroundingDinoForObjectDetection, Any]
 
 def text_encoder(place: str) -> tuple[BertConfig, Any]:
     """The config and tokenizer of the BERT that a released checkpoint holds the weights of."""
-    ensure_importable()
     from transformers import AutoConfig
 
     _refuse_missing_folder("text_encoder", place)

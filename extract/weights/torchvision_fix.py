@@ -1,13 +1,14 @@
-"""Makes `import torchvision` work beside a torch build that its C++ operators don't match.
+"""Lets transformers and timm load beside a torchvision wheel whose C++ operators don't match this torch.
 
-A torchvision wheel built for CUDA fails beside a CPU torch with `operator torchvision::nms does not exist`,
-and takes transformers and timm down with it. Call `ensure_importable()` before importing any of them, in
-every process. Beside a healthy torchvision it does nothing. After the mend `torchvision.ops.nms` exists but
-raises when called; rhas suppresses duplicate boxes with its own few lines of torch.
+A torchvision built for CUDA fails beside a CPU torch with `operator torchvision::nms does not exist`. A healthy
+torchvision, or none, is left alone: this only imports it, as its users would. Whoever loads a model calls
+`ensure_importable()` first; after the mend `torchvision.ops.nms` raises when called, which nothing here does.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import sys
 
 _KEPT_ALIVE: list[object] = []  # a torch.library.Library undefines its operators when collected
@@ -15,7 +16,7 @@ _KEPT_ALIVE: list[object] = []  # a torch.library.Library undefines its operator
 
 def ensure_importable() -> None:
     """Imports torchvision, defining the operator schemas it misses if its own library did not load."""
-    if "torchvision" in sys.modules:
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
         return
     import torch
 
@@ -31,3 +32,7 @@ def ensure_importable() -> None:
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _KEPT_ALIVE.append(library)
         import torchvision  # noqa: F401
+
+        logging.getLogger(__name__).info(
+            "torchvision's operators don't match this torch: done without (%s)", error
+        )
