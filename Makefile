@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test cluster lint bench faults clean
+.PHONY: setup demo test cluster wheel lint bench faults clean
 
 setup: $(READY)
 
@@ -17,12 +17,16 @@ demo: $(READY)
 
 # In two processes, for two cores; the tests of a file stay together, since they share what is made for them once.
 test: $(READY) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster --ignore tests/wheel
 
 # Several raylets, of which some are killed and some come late, and machines made of network namespaces (as root, with
 # iproute2): ten minutes on top of the tests'.
 cluster: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+
+# What `python -m build` gives, installed into a fresh environment outside the repository: five minutes, most of them pip's.
+wheel: $(READY)
+	$(BIN)/python -m pytest tests/wheel
 
 lint: $(READY)
 	$(BIN)/ruff check .
