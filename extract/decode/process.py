@@ -13,7 +13,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
+from rhas.manifests.common.processes import python_command
 
 CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a film that needs more fails alone
 LONGEST_STRIP = 16  # longer side of a decoded frame over `short_side`
@@ -180,7 +180,7 @@ class DecoderProcess:
 
     def _command(self, request_fd: int, event_fd: int) -> list[str]:
         numbers = (request_fd, event_fd, self._buffer_fd, self.memory_bytes)
-        return [sys.executable, "-m", "rhas.extract.decode.child", *map(str, numbers)]
+        return python_command("rhas.extract.decode.child", *map(str, numbers))
 
     def _kill(self) -> None:
         if self._child is not None:

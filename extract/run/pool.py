@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rhas.manifests.common.errors import RhasError
 
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+
 
 class WorkerLost(RhasError):
     """The worker died during a call; it is being restarted. The call may be made again."""
+
+
+class WorkerUnfit(RhasError):
+    """The worker can't even be made, and won't be the next time: what its constructor raised."""
+
+
+class Pauses:
+    """How long to wait before a worker that was lost is asked again: longer each time, until it answers."""
+
+    FIRST_S, LONGEST_S = 1.0, 60.0
+
+    def __init__(self) -> None:
+        self._losses: Counter[Any] = Counter()
+
+    def lost(self, worker: Any, reason: str) -> float:
+        """Seconds: none the first time, which is told; then 1, 2, 4 … 60."""
+        losses = self._losses[worker]
+        self._losses[worker] += 1
+        if not losses:
+            log.warning("%s: %s; asked again", getattr(worker, "name", worker), reason)
+            return 0.0
+        return min(self.FIRST_S * 2.0 ** (losses - 1), self.LONGEST_S)
+
+    def answered(self, worker: Any) -> None:
+        """It is there: the next loss is a first one again."""
+        self._losses.pop(worker, None)
 
 
 class Pool(Protocol):
@@ -35,20 +67,26 @@ class Pool(Protocol):
         """Those of `tickets` that are done, after at most `timeout_s` seconds."""
 
     def result(self, ticket: Any) -> Any:
-        """The result of a finished ticket. Raises WorkerLost, or what the worker raised."""
+        """The result of a finished ticket. Raises WorkerLost, WorkerUnfit, or what the worker raised."""
 
 
 def first_to_answer(pool: Pool, workers: Sequence[Any], method: str, patience_s: float) -> tuple[Any, Any]:
     """Whichever worker answers first, and its answer. Raises what it raises, and WorkerLost if nobody does in time."""
-    tickets = {pool.call(worker, method): worker for worker in workers}
-    until = time.monotonic() + patience_s
-    while tickets and time.monotonic() < until:
-        for ticket in pool.wait(list(tickets), 1.0):
+    pauses, until = Pauses(), time.monotonic() + patience_s
+    ask_at = dict.fromkeys(workers, 0.0)  # those that aren't being asked, and when they will be
+    tickets: dict[Any, Any] = {}
+    while (now := time.monotonic()) < until:
+        for worker in [worker for worker, at in ask_at.items() if at <= now]:
+            del ask_at[worker]
+            tickets[pool.call(worker, method)] = worker
+        if not tickets:
+            time.sleep(POLL_S)
+        for ticket in pool.wait(list(tickets), POLL_S):
             worker = tickets.pop(ticket)
             try:
                 return worker, pool.result(ticket)
-            except WorkerLost:
-                tickets[pool.call(worker, method)] = worker
+            except WorkerLost as error:
+                ask_at[worker] = time.monotonic() + pauses.lost(worker, str(error))
     raise WorkerLost(f"no worker for {patience_s:.0f} s")
 
 

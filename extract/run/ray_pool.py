@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,9 +28,12 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
-from rhas.extract.run.pool import WorkerLost
+from rhas.extract.run.pool import WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.processes import no_working_dir
+
+_RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,22 @@ def _threads(count: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
 
 
+def _actor(worker: type, folder: str) -> Any:
+    """`worker` as an actor that is made in the driver's folder, to which users' relative paths are relative.
+
+    Ray's workers are elsewhere; see `no_working_dir`.
+    """
+
+    class Here(worker):
+        def __init__(self, *arguments: Any):
+            if os.path.isdir(folder):  # noqa: PTH112  on another node it may not be
+                os.chdir(folder)
+            super().__init__(*arguments)
+
+    Here.__name__ = Here.__qualname__ = worker.__name__
+    return ray.remote(Here)
+
+
 class RayPool:
     """`rhas.extract.run.pool.Pool` on Ray actors."""
 
@@ -106,16 +126,17 @@ class RayPool:
         layout = lay_out(options, int(total.get("CPU", 0)), int(total.get("GPU", 0)))
         # Retries of calls are for the scheduler to decide, which is why `_once` turns them off call by call;
         # turned off here, calls made while the actor restarts would fail too instead of waiting for it.
+        folder = str(Path.cwd())
         restarts = {"max_restarts": -1, "max_task_retries": -1}
-        decode = ray.remote(DecodeWorker).options(
+        decode = _actor(DecodeWorker, folder).options(
             num_cpus=layout.decoder_cpus, scheduling_strategy="SPREAD", **restarts
         )  # fmt: skip
-        model = ray.remote(ModelWorker).options(
+        model = _actor(ModelWorker, folder).options(
             num_cpus=layout.model_cpus, num_gpus=layout.model_gpus, scheduling_strategy="SPREAD",
             runtime_env={"env_vars": _threads(layout.model_cpus)}, **restarts
         )  # fmt: skip
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        write = ray.remote(WriteWorker).options(num_cpus=0, scheduling_strategy=here, **restarts)
+        write = _actor(WriteWorker, folder).options(num_cpus=0, scheduling_strategy=here, **restarts)
         device = "cuda" if options.gpus else "cpu"
         self.layout = layout
         self.models: Sequence[Actor] = [
@@ -152,6 +173,8 @@ class RayPool:
         try:
             return ray.get(ticket)
         except (ActorDiedError, ActorUnavailableError, ObjectLostError) as error:
+            if isinstance(error, RayActorError) and error.actor_init_failed:
+                raise WorkerUnfit(_what_failed(error)) from error
             raise WorkerLost(f"worker lost: {str(error).splitlines()[0]}") from error
         except RayTaskError as error:
             # A call whose input was lost with the worker that made it fails with that loss as its cause.
@@ -164,10 +187,18 @@ class RayPool:
             ray.kill(actor.handle)
 
 
+def _what_failed(error: RayActorError) -> str:
+    """The last line of the traceback that came from an actor's constructor, and of the imports before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    raised = next((line for line in reversed(lines) if _RAISED.match(line)), lines[-1])
+    return f"a worker can't be started: {raised}"
+
+
 def _init(**arguments: Any) -> None:
     """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(**arguments)
+    with no_working_dir() as environment:
+        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
 
@@ -177,15 +208,17 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
     """A pool on the cluster at `options.address`, or on a Ray started here and stopped at the end."""
     started_here = not ray.is_initialized()
     if started_here:
-        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        where: dict[str, Any] = {"address": options.address}
+        if not options.address:
+            store = int(1.5 * options.memory_bytes) + (512 << 20)
+            where = {
+                "address": "local",
+                "num_cpus": options.cpus,
+                "include_dashboard": False,
+                "object_store_memory": store,
+            }
         try:
-            if options.address:
-                _init(address=options.address, **common)
-            else:
-                _init(
-                    address="local", num_cpus=options.cpus, include_dashboard=False,
-                    object_store_memory=int(1.5 * options.memory_bytes) + (512 << 20), **common
-                )  # fmt: skip
+            _init(**where)
         except ConnectionError as error:
             raise InputError(
                 Problem("--address", f"a running Ray cluster ({error})", value=options.address)

@@ -19,7 +19,7 @@ from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.run.jobs import Job, OpenFilm, Span, one_line, spans_of
-from rhas.extract.run.pool import Pool, WorkerLost
+from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.workers import ModelReport, ReadReport
 from rhas.manifests.common.errors import RhasError
@@ -33,7 +33,6 @@ READ_AHEAD_PER_MODEL = 2  # decoded windows waiting: more would take memory and 
 UNWRITTEN_PER_MODEL = 2  # finished windows waiting for the writer, on average over the model workers
 FILMS_PER_DECODER = 2  # open at once
 SHARED_FROM = 4  # windows left in a span of which an idle decoder may take half
-POLL_S = 0.25
 
 
 class NobodyThere(RhasError):
@@ -82,6 +81,8 @@ class Scheduler:
         self.idle: deque[Any] = deque()
         self.there: list[Any] = []  # model workers that have said so
         self.awaited: set[Any] = set()  # tickets of workers that haven't
+        self.pauses = Pauses()
+        self.later: list[tuple[float, Callable[[], None]]] = []  # when workers that were lost are asked again
         self.span_of: dict[Any, Span] = {decoder: deque() for decoder in pool.decoders}
         self.load: dict[Any, int] = dict.fromkeys(pool.models, 0)
         self.unwritten = self.bytes_in_flight = self.open_films = 0
@@ -95,6 +96,7 @@ class Scheduler:
             self._await_model(model)
         worked = time.monotonic()
         while self.movies or self.open_films:
+            self._ask_again()
             self._feed_models()  # first: what they take lets decoders read ahead
             self._feed_decoders()
             for ticket in self.pool.wait(list(self.pending), POLL_S):
@@ -113,6 +115,8 @@ class Scheduler:
             result = self.pool.result(ticket)
         except WorkerLost as error:
             pending.lost(str(error))
+        except WorkerUnfit:
+            raise
         except Exception as error:  # noqa: BLE001  whatever a worker raises concerns its item only
             pending.failed(error)
         else:
@@ -123,12 +127,25 @@ class Scheduler:
     def _await(self, worker: Any, method: str, joined: Callable[[Any], None]) -> None:
         """Calls `joined` with the worker's first answer, whenever that comes."""
 
-        def lost(_: str) -> None:
-            self._await(worker, method, joined)
+        def ask() -> None:
+            ticket = self.pool.call(worker, method)
+            self.pending[ticket] = Pending(done, lost, _refuse)
+            self.awaited.add(ticket)
 
-        ticket = self.pool.call(worker, method)
-        self.pending[ticket] = Pending(joined, lost, _refuse)
-        self.awaited.add(ticket)
+        def done(answer: Any) -> None:
+            self.pauses.answered(worker)
+            joined(answer)
+
+        def lost(reason: str) -> None:
+            self.later.append((time.monotonic() + self.pauses.lost(worker, reason), ask))
+
+        ask()
+
+    def _ask_again(self) -> None:
+        due = [ask for at, ask in self.later if at <= time.monotonic()]
+        self.later = [(at, ask) for at, ask in self.later if ask not in due]
+        for ask in due:
+            ask()
 
     def _await_model(self, worker: Any) -> None:
         def joined(described: Any) -> None:

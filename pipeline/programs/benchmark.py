@@ -14,7 +14,7 @@ from pathlib import Path
 from rhas.extract.run.accounts import EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import remove_leftovers
 from rhas.manifests.common.lock import locked
-from rhas.manifests.common.processes import die_with_parent
+from rhas.manifests.common.processes import die_with_parent, python_command
 from rhas.pipeline.views.display import make_console
 from rhas.train.benchmark.plan import System, Trial, TrialFolder, begin, load_systems, systems_of, trials
 from rhas.train.benchmark.results import gather
@@ -65,13 +65,7 @@ def _run(shards: Path, trial: Trial) -> str:
     """Why it failed, in a line that names its log; empty if it did not."""
     with trial.folder.log.open("ab") as log:
         began = log.tell()
-        command = [
-            sys.executable,
-            "-m",
-            "rhas.pipeline.programs.benchmark",
-            str(shards),
-            str(trial.folder.root),
-        ]
+        command = python_command("rhas.pipeline.programs.benchmark", str(shards), str(trial.folder.root))
         code = subprocess.run(command, stderr=log).returncode
     if code == 0 and trial.done:
         return ""

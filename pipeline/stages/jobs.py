@@ -30,7 +30,7 @@ def submit_job(address: str, pipeline: Pipeline) -> str:
     """Starts it, returning the job's id."""
     # In place of the shell that Ray starts, which would end first and take it along.
     command = (
-        f"exec python -u -m rhas.pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+        f"exec python -P -u -m rhas.pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
     )
     # Ray may have been started there by its full path. Nodes have the same installation, so look where it is here.
     variables = {

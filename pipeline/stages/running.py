@@ -14,7 +14,6 @@ import json
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from typing import Any
 from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.lock import locked
+from rhas.manifests.common.processes import python_command
 from rhas.manifests.shards.identity import content_id
 from rhas.pipeline.commands.options import EXIT_INTERRUPTED
 from rhas.pipeline.stages.kinds import digest, films_digest
@@ -124,7 +124,7 @@ def _run(stage: Stage, log: Path, say: Say) -> tuple[int, bool]:
     What it says goes to its log and to `say`.
     """
     log.parent.mkdir(exist_ok=True)
-    command = [sys.executable, "-u", "-m", "rhas.pipeline.stages.one", *stage.arguments]
+    command = python_command("rhas.pipeline.stages.one", *stage.arguments)
     with log.open("a") as file:
         file.write(
             f"--- {datetime.now(UTC).isoformat(timespec='seconds')} rhas {shlex.join(stage.arguments)}\n"

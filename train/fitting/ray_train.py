@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,12 +39,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed, nn
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
+from rhas.manifests.common.processes import no_working_dir
 from rhas.train.config import TrainConfig
 from rhas.train.fitting.loop import Callback, Ranks, Step, TrainingError
 from rhas.train.fitting.training import follow, train
 from rhas.train.models.registry import model_config
 from rhas.train.runs.checkpoint import BEST, read_tensors
 from rhas.train.runs.run import RunFolder, Validation
+
+log = logging.getLogger(__name__)
 
 # The others wait in a collective while rank 0 validates. That a worker was lost, Ray notices by itself.
 _PATIENCE_S = 7 * 24 * 3600
@@ -82,7 +86,7 @@ def train_distributed(
         refused = out / name / "refused"
         job = {
             "features": features, "out": out, "config": config, "events": events, "module": module,
-            "gpu": gpus > 0, "path": list(sys.path), "shares": count, "refused": refused,
+            "gpu": gpus > 0, "path": _path(), "shares": count, "refused": refused,
         }  # fmt: skip
         lost: Exception | None = None
         with ThreadPoolExecutor(1) as pool:
@@ -92,6 +96,9 @@ def train_distributed(
                     lost = _attempt(job, min(count, max(1, _places(gpus > 0))))
                     if lost is None or refused.exists():  # what a worker refuses, it refuses again
                         break
+                    log.warning(
+                        "a training worker was lost; training goes on from the last checkpoint: %s", lost
+                    )
                     time.sleep(_SETTLE_S)
             finally:
                 events.put(None)
@@ -106,6 +113,11 @@ def train_distributed(
         ) from lost
     _, record = read_tensors(RunFolder(out).checkpoints / BEST)
     return Validation(**record["validation"])
+
+
+def _path() -> list[str]:
+    """Where this process finds modules, but for the user's folder: a worker must not find others there."""
+    return [place for place in sys.path if place and Path(place) != Path.cwd()]
 
 
 def _attempt(job: dict[str, Any], workers: int) -> Exception | None:
@@ -163,7 +175,8 @@ def _check_resources(count: int, on_gpus: bool) -> None:
 def _init(**arguments: Any) -> None:
     """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(**arguments)
+    with no_working_dir() as environment:
+        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
 
@@ -173,12 +186,11 @@ def _cluster(address: str | None) -> Iterator[None]:
     """The Ray that runs in this process already, or that at `address`, or one of our own."""
     started_here = not ray.is_initialized()
     if started_here:
-        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        where: dict[str, Any] = {"address": address}
+        if not address:
+            where = {"address": "local", "include_dashboard": False}
         try:
-            if address:
-                _init(address=address, **common)
-            else:
-                _init(address="local", include_dashboard=False, **common)
+            _init(**where)
         except ConnectionError as error:
             problem = Problem("--address", f"a running Ray cluster ({error})", value=address)
             raise InputError(problem) from error
@@ -192,18 +204,21 @@ def _cluster(address: str | None) -> Iterator[None]:
 def _work(job: dict[str, Any]) -> None:
     """What each worker does."""
     sys.path += [place for place in job["path"] if place not in sys.path]
-    importlib.import_module(job["module"])
-    ranks = _ProcessGroup(job["shares"])
-    device = str(get_device()) if job["gpu"] else "cpu"
     try:
+        importlib.import_module(job["module"])
+        ranks = _ProcessGroup(job["shares"])
+        device = str(get_device()) if job["gpu"] else "cpu"
         if ranks.rank == 0:
             train(job["features"], job["out"], job["config"], device, [_Teller(job["events"])], ranks)
         else:
             follow(job["features"], job["out"], job["config"], device, ranks)
-    except RhasError as error:
-        job["events"].put(error)
-        job["refused"].parent.mkdir(parents=True, exist_ok=True)
-        job["refused"].touch()
+    except Exception as error:
+        # Those of a collective whose other ranks are gone are RuntimeErrors; all else would only come again.
+        if type(error) is not RuntimeError and not isinstance(error, distributed.DistBackendError):
+            told = error if isinstance(error, RhasError) else TrainingError(traceback.format_exc().strip())
+            job["events"].put(told)
+            job["refused"].parent.mkdir(parents=True, exist_ok=True)
+            job["refused"].touch()
         raise  # the others wait for this rank, until Ray ends them all
 
 

@@ -17,8 +17,11 @@ from extractions import assert_same, problems, series
 from numbered_films import regular, write_film
 
 from rhas.extract.config import ExtractConfig, RunOptions, load_config
+from rhas.extract.run import ray_pool
 from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED, Summary
+from rhas.extract.run.pool import WorkerUnfit
 from rhas.extract.run.run import extract
+from rhas.extract.run.workers import ModelWorker
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.failures import read_failures
 from rhas.manifests.shards.reader import FeaturesReader
@@ -277,3 +280,19 @@ def test_real_clips_at_every_rate(
 def test_options_are_checked() -> None:
     with pytest.raises(InputError, match="gpus"):
         replace(RunOptions(), gpus=-1)
+
+
+def test_what_fails_for_good_in_a_workers_constructor_ends_the_run_at_once(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(ModelWorker):
+        def __init__(self, *_: object) -> None:
+            import a_package_that_is_not_there  # type: ignore[import-not-found]  # noqa: F401
+
+    monkeypatch.setattr(ray_pool, "ModelWorker", Broken)
+    began = time.monotonic()
+    with pytest.raises(WorkerUnfit) as caught:
+        run(films / "manifest.csv", tmp_path / "out")
+    reason = "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"
+    assert str(caught.value) == f"a worker can't be started: {reason}"
+    assert time.monotonic() - began < 60, "it was asked again"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rhas.extract.config import DecodeConfig, DetectorConfig, ExtractConfig, RunOptions
 from rhas.extract.decode.process import DecodeError
 from rhas.extract.run.jobs import HOPELESS_AFTER, OpenFilm, one_line, spans_of
+from rhas.extract.run.pool import Pauses, WorkerUnfit
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import NobodyThere, Scheduler, WriteFailed
 from rhas.extract.run.workers import ReadReport
@@ -404,3 +405,19 @@ def test_a_worker_with_other_weights_is_refused():
     scheduler = Scheduler(pool, config, RunOptions(), Progress(), lambda *_: None, welcome)
     with pytest.raises(InputError, match="the same weights"):
         scheduler.run(iter([make_movie("a")]))
+
+
+def test_a_worker_that_can_not_be_made_again_ends_the_run():
+    """It was there once; the next process doesn't come up. Its windows are no films' fault."""
+    pool = FakePool({"a": 40}, fault=lambda method, *_: WorkerUnfit("no GPU") if method == "encode" else None)
+    with pytest.raises(WorkerUnfit, match="no GPU"):
+        run(pool, [make_movie("a")])
+    assert not pool.sealed
+
+
+def test_a_lost_worker_is_told_of_once_and_asked_again_after_growing_pauses(caplog):
+    pauses = Pauses()
+    assert [pauses.lost("m0", "worker lost") for _ in range(9)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert [record.getMessage() for record in caplog.records] == ["m0: worker lost; asked again"]
+    pauses.answered("m0")
+    assert pauses.lost("m0", "worker lost") == 0 == pauses.lost("m1", "worker lost")
