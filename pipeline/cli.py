@@ -1,7 +1,7 @@
 """The command `rhas`.
 
 Exit codes: 0 all done, 1 failed or (verify) inconsistent, 2 unusable input, 3 some films or windows failed,
-4 too many failed, 130 interrupted.
+4 too many failed, 130 interrupted. A second interrupt ends the process where it is, with 130 (SIGINT) or 143 (SIGTERM).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import typer
 from rhas.pipeline.commands import extract, train
 from rhas.pipeline.commands.cluster import commands as cluster_commands
 from rhas.pipeline.commands.imports import import_app
+from rhas.pipeline.commands.options import interruptible_work
 from rhas.pipeline.commands.world import world_app
 
 SHOWN_PROBLEMS = 50
@@ -37,9 +38,11 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer films and less training")] = False,
 ) -> None:
     """Make films, take them through both stages with small models, and leave a page that shows it."""
-    from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
+    with interruptible_work("the same command goes on from there"):
+        from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
 
-    raise typer.Exit(run_demo(out, QUICK if quick else FULL))
+        code = run_demo(out, QUICK if quick else FULL)
+    raise typer.Exit(code)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rhas.manifests.common.errors import RhasError
+from rhas.manifests.common.interruption import check
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def first_to_answer(pool: Pool, workers: Sequence[Any], method: str, patience_s:
     ask_at = dict.fromkeys(workers, 0.0)  # those that aren't being asked, and when they will be
     tickets: dict[Any, Any] = {}
     while (now := time.monotonic()) < until:
+        check()
         for worker in [worker for worker, at in ask_at.items() if at <= now]:
             del ask_at[worker]
             tickets[pool.call(worker, method)] = worker
@@ -105,6 +107,8 @@ def ask_all(
     for worker, ticket in zip(workers, tickets, strict=True):
         for attempt in range(1, attempts + 1):
             try:
+                while not pool.wait([ticket], POLL_S):
+                    check()
                 answers.append(pool.result(ticket))
                 break
             except WorkerLost:

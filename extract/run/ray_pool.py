@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
 from rhas.extract.run.pool import WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
+from rhas.manifests.common import interruption
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.processes import no_working_dir
 
@@ -195,12 +196,16 @@ def _what_failed(error: RayActorError) -> str:
 
 
 def _init(**arguments: Any) -> None:
-    """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
+    """ray.init, which puts a handler of SIGTERM in place of this process's own: one that exits with 15."""
     before = signal.getsignal(signal.SIGTERM)
-    with no_working_dir() as environment:
-        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    try:
+        with no_working_dir() as environment:
+            ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    except SystemExit:
+        interruption.ask()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
+    interruption.check()
 
 
 @contextmanager

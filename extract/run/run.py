@@ -22,6 +22,7 @@ from rhas.extract.run.report import speed_report
 from rhas.extract.run.schedule import Scheduler
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.interruption import check
 from rhas.manifests.common.lock import locked
 from rhas.manifests.shards.format import FORMAT_VERSION, Film
 from rhas.manifests.shards.identity import content_id, movie_identity, video_fingerprint
@@ -50,6 +51,7 @@ def extract(
         _refuse_other_config(folder, config.to_dict())
         _refuse_dropped_films(folder, inputs.manifest)
         _remove_leftovers(folder)
+        check()
         with ray_pool(config, options, out.absolute()) as pool:
             first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
             extraction = _record_config(folder, config, described)
@@ -81,6 +83,7 @@ def extract(
             scheduler = Scheduler(pool, config, options, progress, open_film, welcome)
             scheduler.run(iter(todo))
             progress.tick(force=True)
+            check()
             ratios = ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
         _remove_leftovers(folder)
         report = speed_report(progress, pool.layout, ratios)
@@ -185,6 +188,7 @@ def _unfinished(
     """
     todo, changed = [], []
     for movie in manifest.movies:
+        check()
         try:
             fingerprint = video_fingerprint(movie.video) if movie.video.is_file() else ""
         except OSError as error:

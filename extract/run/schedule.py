@@ -23,6 +23,7 @@ from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.workers import ModelReport, ReadReport
 from rhas.manifests.common.errors import RhasError
+from rhas.manifests.common.interruption import check
 from rhas.manifests.shards.format import Film
 from rhas.manifests.tables.manifest import Movie
 
@@ -88,7 +89,7 @@ class Scheduler:
         self.unwritten = self.bytes_in_flight = self.open_films = 0
 
     def run(self, movies: Iterator[Movie]) -> None:
-        """Works until every movie is sealed or recorded as failed. Raises WriteFailed, NobodyThere."""
+        """Works until every movie is sealed or recorded as failed. Raises WriteFailed, NobodyThere, Interrupted."""
         self.movies.extend((movie, 0) for movie in movies)
         for decoder in self.pool.decoders:
             self._await_decoder(decoder)
@@ -96,6 +97,7 @@ class Scheduler:
             self._await_model(model)
         worked = time.monotonic()
         while self.movies or self.open_films:
+            check()
             self._ask_again()
             self._feed_models()  # first: what they take lets decoders read ahead
             self._feed_decoders()

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import EXIT_INTERRUPTED
+from rhas.manifests.common.interruption import EXIT_INTERRUPTED
+from rhas.pipeline.commands.options import interruptible_work
 
 commands = typer.Typer()
 
@@ -35,7 +36,9 @@ def run(
     if dry_run:
         describe(loaded, typer.echo)
     else:
-        raise typer.Exit(run_pipeline(loaded, typer.echo))
+        with interruptible_work("what is finished stays, the same command goes on from there"):
+            code = run_pipeline(loaded, typer.echo)
+        raise typer.Exit(code)
 
 
 @commands.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import EXIT_INTERRUPTED, ActionsOption, SetOption, interrupt_on_sigterm
+from rhas.pipeline.commands.options import ActionsOption, SetOption, interruptible_work
 
 commands = typer.Typer()
 
@@ -128,31 +128,25 @@ def extract(
     settings: SetOption = None,
 ) -> None:
     """Turn the films of a manifest into verified feature shards."""
-    from rhas.extract.config import RunOptions, default_memory_bytes, load_config
-    from rhas.extract.run.run import extract as run_extraction
-    from rhas.manifests.tables.inputs import load_inputs
-    from rhas.pipeline.views.display import live, make_console, print_summary
+    with interruptible_work(f"finished windows are kept in {out}, the same command continues there"):
+        from rhas.extract.config import RunOptions, default_memory_bytes, load_config
+        from rhas.extract.run.run import extract as run_extraction
+        from rhas.manifests.tables.inputs import load_inputs
+        from rhas.pipeline.views.display import live, make_console, print_summary
 
-    inputs = load_inputs(
-        movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
-    )
-    config = load_config(preset, _overrides(fps, detector, encoder, settings))
-    memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
-    options = RunOptions(
-        gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
-        memory_bytes=memory_bytes, deadline_s=deadline, max_failure_rate=max_failure_rate,
-        elastic=elastic, update=update, retry_failed=retry_failed,
-    )  # fmt: skip
-    console = make_console()
-    interrupt_on_sigterm()
-    try:
+        inputs = load_inputs(
+            movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
+        )
+        config = load_config(preset, _overrides(fps, detector, encoder, settings))
+        memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
+        options = RunOptions(
+            gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
+            memory_bytes=memory_bytes, deadline_s=deadline, max_failure_rate=max_failure_rate,
+            elastic=elastic, update=update, retry_failed=retry_failed,
+        )  # fmt: skip
+        console = make_console()
         with live(console) as callback:
             summary = run_extraction(inputs, out, config, options, callback)
-    except KeyboardInterrupt:
-        typer.echo(
-            f"interrupted; finished windows are kept in {out}, the same command continues there", err=True
-        )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
     print_summary(console, summary, out)
     raise typer.Exit(summary.exit_code)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-EXIT_INTERRUPTED = 130
+from rhas.manifests.common.interruption import EXIT_INTERRUPTED, interruptible
 
 ActionsOption = Annotated[
     Path | None,
@@ -20,11 +20,12 @@ SetOption = Annotated[
 ]
 
 
-def interrupt_on_sigterm() -> None:
-    """Makes SIGTERM, with which schedulers announce that time is up, a KeyboardInterrupt; further ones are ignored."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+@contextmanager
+def interruptible_work(kept: str) -> Iterator[None]:
+    """What a command does for long. When it is asked to end, it says what is kept, and the exit code is 130."""
+    with interruptible():
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; {kept}", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None

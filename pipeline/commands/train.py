@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import EXIT_INTERRUPTED, SetOption, interrupt_on_sigterm
+from rhas.pipeline.commands.options import SetOption, interruptible_work
 
 commands = typer.Typer()
 
@@ -37,16 +37,12 @@ def train(
     settings: SetOption = None,
 ) -> None:
     """Fit a segmenter to labelled feature shards."""
-    from rhas.pipeline.programs.training import train_run
-
     named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
-    interrupt_on_sigterm()
-    try:
+    with interruptible_work(f"the same command goes on from the last checkpoint in {out}"):
+        from rhas.pipeline.programs.training import train_run
+
         train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; the same command goes on from the last checkpoint in {out}", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @commands.command("eval")
@@ -96,7 +92,8 @@ def predict(
     target = out or run / "predictions"
     ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
     if movie is not None and person is not None and shards is None and split is None:
-        count = predict_movie(run, movie, person, target, gpus)
+        with interruptible_work(f"finished windows are kept in {target / 'features'}"):
+            count = predict_movie(run, movie, person, target, gpus)
     elif shards is not None and movie is None and person is None:
         count = predict_shards(run, shards, target, split)
     else:
@@ -133,8 +130,6 @@ def benchmark(
     settings: SetOption = None,
 ) -> None:
     """Train and measure several systems under one budget, and write one table."""
-    from rhas.pipeline.programs.benchmark import run_benchmark
-
     names = [name for name in models.split(",") if name]
     if not names and preset is None:
         raise typer.BadParameter("give --models or --preset")
@@ -144,7 +139,10 @@ def benchmark(
         chosen = [int(fold) for fold in folds.split(",") if fold]
     except ValueError:
         raise typer.BadParameter("numbers with commas between", param_hint="--folds") from None
-    code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds, chosen)
+    with interruptible_work(f"the same command goes on from what is finished in {out}"):
+        from rhas.pipeline.programs.benchmark import run_benchmark
+
+        code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds, chosen)
     raise typer.Exit(code)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rhas.extract.run.accounts import EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import remove_leftovers
+from rhas.manifests.common.interruption import EXIT_INTERRUPTED, check, interruptible, passed_on
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import die_with_parent, python_command
 from rhas.pipeline.views.display import make_console
@@ -46,6 +47,7 @@ def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequen
     for name in sorted({system.name for system in systems} - {trial.system.name for trial in planned}):
         console.print(f"{name}: the same as a system before it, not run again", highlight=False)
     for number, trial in enumerate(planned, start=1):
+        check()
         label = f"{number}/{len(planned)} {trial.name}"
         if trial.done:
             console.print(f"{label}: done before", highlight=False)
@@ -66,7 +68,11 @@ def _run(shards: Path, trial: Trial) -> str:
     with trial.folder.log.open("ab") as log:
         began = log.tell()
         command = python_command("rhas.pipeline.programs.benchmark", str(shards), str(trial.folder.root))
-        code = subprocess.run(command, stderr=log).returncode
+        # A session of its own: what stops it comes from here, once.
+        process = subprocess.Popen(command, stderr=log, text=True, start_new_session=True)
+        with process, passed_on(process):
+            code = process.wait()
+        check()
     if code == 0 and trial.done:
         return ""
     said = trial.folder.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
@@ -100,6 +106,9 @@ if __name__ == "__main__":
 
     die_with_parent()
     try:
-        _one(Path(sys.argv[1]), TrialFolder(Path(sys.argv[2])))
+        with interruptible():
+            _one(Path(sys.argv[1]), TrialFolder(Path(sys.argv[2])))
     except RhasError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

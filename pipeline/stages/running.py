@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import shlex
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -22,10 +21,10 @@ from typing import Any
 
 from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.interruption import Interrupted, asked, check, passed_on
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import python_command
 from rhas.manifests.shards.identity import content_id
-from rhas.pipeline.commands.options import EXIT_INTERRUPTED
 from rhas.pipeline.stages.kinds import digest, films_digest
 from rhas.pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
 from rhas.pipeline.views.display import duration
@@ -82,7 +81,7 @@ def describe(pipeline: Pipeline, say: Say) -> None:
 
 
 def run_pipeline(pipeline: Pipeline, say: Say) -> int:
-    """Runs what isn't done; returns the exit code."""
+    """Runs what isn't done; returns the exit code. Raises Interrupted when asked to end; a stage is asked first."""
     pipeline.out.mkdir(parents=True, exist_ok=True)
     with locked(pipeline.out / "lock"):
         return _run_all(pipeline, say)
@@ -91,6 +90,7 @@ def run_pipeline(pipeline: Pipeline, say: Say) -> int:
 def _run_all(pipeline: Pipeline, say: Say) -> int:
     worst = EXIT_DONE
     for number, stage in enumerate(pipeline.stages, start=1):
+        check()
         label, record = f"{number}/{len(pipeline.stages)} {stage.name}", load_record(pipeline)
         if done(stage, record):
             say(f"{label}: done before")
@@ -98,13 +98,11 @@ def _run_all(pipeline: Pipeline, say: Say) -> int:
         log = pipeline.out / "logs" / f"{stage.name}.log"
         say(f"{label}: rhas {shlex.join(stage.arguments)}")
         before, began = read(stage), time.monotonic()
-        code, stopped = _run(stage, log, say)
+        code = _run(stage, log, say)
         took = duration(time.monotonic() - began)
-        if stopped and code != EXIT_DONE:
-            say(
-                f"{label}: interrupted after {took}; what is finished stays, the same command goes on from there"
-            )
-            return EXIT_INTERRUPTED
+        if asked() and code != EXIT_DONE:
+            say(f"{label}: interrupted after {took}")
+            raise Interrupted
         if code not in (EXIT_DONE, EXIT_SOME_FAILED):
             say(f"{label}: failed after {took} with exit code {code}; see {log}")
             return code if code > 0 else EXIT_FAILED
@@ -118,11 +116,8 @@ def _run_all(pipeline: Pipeline, say: Say) -> int:
     return worst
 
 
-def _run(stage: Stage, log: Path, say: Say) -> tuple[int, bool]:
-    """The stage's exit code, and whether it was asked to stop, which SIGTERM and Ctrl-C do.
-
-    What it says goes to its log and to `say`.
-    """
+def _run(stage: Stage, log: Path, say: Say) -> int:
+    """The stage's exit code. What it says goes to its log and to `say`; an interrupt is passed on to it."""
     log.parent.mkdir(exist_ok=True)
     command = python_command("rhas.pipeline.stages.one", *stage.arguments)
     with log.open("a") as file:
@@ -134,20 +129,10 @@ def _run(stage: Stage, log: Path, say: Say) -> tuple[int, bool]:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             start_new_session=True,
         )  # fmt: skip
-        stopped: list[int] = []
-
-        def stop(number: int, _: Any) -> None:
-            stopped.append(number)
-            process.send_signal(signal.SIGTERM)  # where a scheduler started this, SIGINT may be blocked
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         assert process.stdout is not None
-        try:
+        with passed_on(process):
             for line in process.stdout:
                 file.write(line)
                 file.flush()
                 say(f"  {line.rstrip()}")
-            return process.wait(), bool(stopped)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            return process.wait()

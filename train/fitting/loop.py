@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from rhas.manifests.common.errors import RhasError
+from rhas.manifests.common.interruption import check
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
 from rhas.train.device import autocast
@@ -116,6 +117,7 @@ def fit(
             part.start(at.epoch, at.position)
         parts, epoch = [iter(loader) for loader in loaders], at.epoch
         while at.step < steps and at.epoch == epoch:
+            check()
             # Fewer, or none, on a rank that the last samples of an epoch didn't reach; it steps all the same.
             group = [batch for batches in parts for batch in islice(batches, config.accumulate)]
             done = train_step(model, optimiser, group, config, at.step, ranks)

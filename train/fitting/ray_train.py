@@ -38,6 +38,7 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed, nn
 
+from rhas.manifests.common import interruption
 from rhas.manifests.common.errors import InputError, Problem, RhasError
 from rhas.manifests.common.processes import no_working_dir
 from rhas.train.config import TrainConfig
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 # The others wait in a collective while rank 0 validates. That a worker was lost, Ray notices by itself.
 _PATIENCE_S = 7 * 24 * 3600
 MAX_FAILURES = 20  # in one call: enough for nodes that are taken away, not for a fault that always comes
+_POLL_S = 0.25
 _SETTLE_S = 15.0  # in which Ray notices that a node is gone
 
 
@@ -93,7 +95,7 @@ def train_distributed(
             told = pool.submit(_relay, events, callbacks)
             try:
                 for _ in range(1 + failures):
-                    lost = _attempt(job, min(count, max(1, _places(gpus > 0))))
+                    lost = _awaited(job, min(count, max(1, _places(gpus > 0))))
                     if lost is None or refused.exists():  # what a worker refuses, it refuses again
                         break
                     log.warning(
@@ -118,6 +120,17 @@ def train_distributed(
 def _path() -> list[str]:
     """Where this process finds modules, but for the user's folder: a worker must not find others there."""
     return [place for place in sys.path if place and Path(place) != Path.cwd()]
+
+
+def _awaited(job: dict[str, Any], workers: int) -> Exception | None:
+    """`_attempt`, which waits where no signal gets through, in a thread of its own. Raises Interrupted."""
+    ended: list[Exception | None] = []
+    attempt = threading.Thread(target=lambda: ended.append(_attempt(job, workers)), daemon=True)
+    attempt.start()
+    while attempt.is_alive():
+        interruption.check()
+        attempt.join(_POLL_S)
+    return ended[0]
 
 
 def _attempt(job: dict[str, Any], workers: int) -> Exception | None:
@@ -173,12 +186,16 @@ def _check_resources(count: int, on_gpus: bool) -> None:
 
 
 def _init(**arguments: Any) -> None:
-    """ray.init, which puts a handler of SIGTERM in place of this process's own; that would end it at once."""
+    """ray.init, which puts a handler of SIGTERM in place of this process's own: one that exits with 15."""
     before = signal.getsignal(signal.SIGTERM)
-    with no_working_dir() as environment:
-        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    try:
+        with no_working_dir() as environment:
+            ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    except SystemExit:
+        interruption.ask()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
+    interruption.check()
 
 
 @contextmanager

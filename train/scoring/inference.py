@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.interruption import check
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.config import TrainConfig
@@ -85,6 +86,7 @@ def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator
     sampler = BatchSampler(len(samples), config.batch, seed=0, shuffle=False)
     windows = iter(samples.windows)
     for batch in BatchLoader(samples, sampler, config.workers, pin_memory=device.type == "cuda"):
+        check()
         scores_BCT = _predict(model, batch, config)
         for name, scores_CT, length in zip(batch.names, scores_BCT, batch.lengths_B.tolist(), strict=True):
             window, rate = next(windows), config.data.sample_rate
