@@ -6,6 +6,7 @@ Exit codes: 0 all done, 1 failed or (verify) inconsistent, 2 unusable input, 3 s
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,10 @@ from typing import Annotated
 import typer
 
 from rhas.pipeline.commands import extract, train
-from rhas.pipeline.commands.cluster import commands as cluster_commands
 from rhas.pipeline.commands.imports import import_app
 from rhas.pipeline.commands.options import interruptible_work
 from rhas.pipeline.commands.world import world_app
+from rhas.pipeline.stages import commands as stages
 
 SHOWN_PROBLEMS = 50
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (extract.commands, train.commands, cluster_commands):
+for commands in (extract.commands, train.commands, stages.commands):
     app.add_typer(commands)
 app.add_typer(import_app, name="import")
 app.add_typer(world_app, name="world")
@@ -48,6 +49,10 @@ def demo(
 def main() -> None:
     """Entry point: errors that users can act on become messages, not tracebacks."""
     from rhas.manifests.common.errors import RhasError
+    from rhas.manifests.common.processes import ENDS_WITH_PARENT, die_with_parent
+
+    if os.environ.pop(ENDS_WITH_PARENT, ""):
+        die_with_parent()
 
     try:
         app()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+ENDS_WITH_PARENT = "RHAS_ENDS_WITH_PARENT"  # in the environment of a `rhas` that does
 
 
 def die_with_parent() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
+from rhas.manifests.common.processes import ENDS_WITH_PARENT
 from rhas.pipeline.stages.pipeline_file import Pipeline
 
 _POLL_S = 1.0
@@ -30,7 +31,8 @@ def submit_job(address: str, pipeline: Pipeline) -> str:
     """Starts it, returning the job's id."""
     # In place of the shell that Ray starts, which would end first and take it along.
     command = (
-        f"exec python -P -u -m rhas.pipeline.stages.one run {shlex.quote(str(pipeline.path))} --address auto"
+        f"exec env {ENDS_WITH_PARENT}=1 python -P -u -m rhas.pipeline.cli "
+        f"run {shlex.quote(str(pipeline.path))} --address auto"
     )
     # Ray may have been started there by its full path. Nodes have the same installation, so look where it is here.
     variables = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -23,7 +24,7 @@ from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.interruption import Interrupted, asked, check, passed_on
 from rhas.manifests.common.lock import locked
-from rhas.manifests.common.processes import python_command
+from rhas.manifests.common.processes import ENDS_WITH_PARENT, python_command
 from rhas.manifests.shards.identity import content_id
 from rhas.pipeline.stages.kinds import digest, films_digest
 from rhas.pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
@@ -119,7 +120,7 @@ def _run_all(pipeline: Pipeline, say: Say) -> int:
 def _run(stage: Stage, log: Path, say: Say) -> int:
     """The stage's exit code. What it says goes to its log and to `say`; an interrupt is passed on to it."""
     log.parent.mkdir(exist_ok=True)
-    command = python_command("rhas.pipeline.stages.one", *stage.arguments)
+    command = python_command("rhas.pipeline.cli", *stage.arguments)
     with log.open("a") as file:
         file.write(
             f"--- {datetime.now(UTC).isoformat(timespec='seconds')} rhas {shlex.join(stage.arguments)}\n"
@@ -127,7 +128,7 @@ def _run(stage: Stage, log: Path, say: Say) -> int:
         # A session of its own: what stops it comes from here, once.
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            start_new_session=True,
+            start_new_session=True, env={**os.environ, ENDS_WITH_PARENT: "1"},
         )  # fmt: skip
         assert process.stdout is not None
         with passed_on(process):

@@ -177,7 +177,7 @@ def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: 
             break
     ours = (
         *WORKERS.values(),
-        "rhas.pipeline.stages.one",
+        "rhas.pipeline.cli",
     )  # Ray's own agents take a minute to notice a killed driver
     tree = [pid for pid in process_tree(process.pid) if any(name in command(pid) for name in ours)]
     assert len(tree) >= 4
