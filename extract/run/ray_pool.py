@@ -11,8 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +28,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
 from rhas.extract.run.pool import WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
-from rhas.manifests.common import interruption
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.interruption import keeping_handlers
 from rhas.manifests.common.processes import no_working_dir
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
@@ -196,16 +194,9 @@ def _what_failed(error: RayActorError) -> str:
 
 
 def _init(**arguments: Any) -> None:
-    """ray.init, which puts a handler of SIGTERM in place of this process's own: one that exits with 15."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with no_working_dir() as environment:
-            ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
-    except SystemExit:
-        interruption.ask()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-    interruption.check()
+    """ray.init, with what both a Ray of our own and one that is joined get."""
+    with no_working_dir() as environment, keeping_handlers():
+        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
 
 
 @contextmanager

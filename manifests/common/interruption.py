@@ -64,6 +64,26 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """For a library that takes SIGTERM while it starts, as ray.init does: it counts as asked, and is ours again after.
+
+    Ray's own handler exits with 15; that of its C++ sets an alarm too, which aborts what is not gone after 3 s.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        signal.alarm(0)
+        ask()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    check()
+
+
+@contextmanager
 def passed_on(child: subprocess.Popen[str]) -> Iterator[None]:
     """A child process, in a session of its own, gets SIGTERM when this process is asked to end."""
     _children.append(child)

@@ -15,7 +15,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -38,8 +37,8 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed, nn
 
-from rhas.manifests.common import interruption
 from rhas.manifests.common.errors import InputError, Problem, RhasError
+from rhas.manifests.common.interruption import check, keeping_handlers
 from rhas.manifests.common.processes import no_working_dir
 from rhas.train.config import TrainConfig
 from rhas.train.fitting.loop import Callback, Ranks, Step, TrainingError
@@ -128,7 +127,7 @@ def _awaited(job: dict[str, Any], workers: int) -> Exception | None:
     attempt = threading.Thread(target=lambda: ended.append(_attempt(job, workers)), daemon=True)
     attempt.start()
     while attempt.is_alive():
-        interruption.check()
+        check()
         attempt.join(_POLL_S)
     return ended[0]
 
@@ -186,16 +185,9 @@ def _check_resources(count: int, on_gpus: bool) -> None:
 
 
 def _init(**arguments: Any) -> None:
-    """ray.init, which puts a handler of SIGTERM in place of this process's own: one that exits with 15."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with no_working_dir() as environment:
-            ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
-    except SystemExit:
-        interruption.ask()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-    interruption.check()
+    """ray.init, with what both a Ray of our own and one that is joined get."""
+    with no_working_dir() as environment, keeping_handlers():
+        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
 
 
 @contextmanager
