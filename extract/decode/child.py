@@ -35,7 +35,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-class Film:
+class OpenMovie:
     """An open film. `size` (height, width) resizes in the decoder; None keeps the film's own.
 
     decord reads what it can be trusted with; what it doesn't open, and all else, is read packet by packet.
@@ -45,14 +45,14 @@ class Film:
         self.path = path
         self.size = size
         self.reader: Any = None
-        self.packets: packets.Film | None = None
+        self.packets: packets.PacketReader | None = None
         if packets.exact(path):
             try:
                 self._open_with_decord()
             except Exception:  # noqa: BLE001  decord raises several unrelated classes
                 self.reader = None
         if self.reader is None:
-            self.packets = film = packets.Film(path)
+            self.packets = film = packets.PacketReader(path)
             self.start_s, self.end_s, self.shape = film.start_s, film.end_s, size or film.shape
 
     def _open_with_decord(self) -> None:
@@ -85,7 +85,7 @@ class Film:
         # The whole request again, so that its frames all come from one decoder, wherever the first one failed.
         assert self.size is not None
         if self.packets is None:
-            self.packets = packets.Film(self.path)
+            self.packets = packets.PacketReader(self.path)
         for at, pixels, reason in self.packets.read(self.start_s, indices, self.size):
             if pixels is None:
                 _send(events, {"failed": at, "reason": reason})
@@ -100,7 +100,7 @@ def _send(events: Connection, message: dict[str, Any]) -> None:
 
 def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
     """Answers `probe` and `read` requests until the pipe closes."""
-    film: Film | None = None
+    film: OpenMovie | None = None
     while True:
         try:
             request = json.loads(requests.recv_bytes())
@@ -110,7 +110,7 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
             size = tuple(request["size"]) if request["size"] else None
             if film is None or (film.path, film.size) != (request["path"], size):
                 film = None  # closes the old film before the new one takes memory
-                film = Film(request["path"], size)
+                film = OpenMovie(request["path"], size)
             if request["op"] == "probe":
                 _send(events, {"probed": film.info()})
                 events.send_bytes(film.start_s.tobytes())
@@ -121,7 +121,7 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
             _send(events, {"error": _reason(error)})
 
 
-def _read(film: Film, indices: list[int], buffer_fd: int, events: Connection) -> None:
+def _read(film: OpenMovie, indices: list[int], buffer_fd: int, events: Connection) -> None:
     assert film.size is not None
     shape = (len(indices), *film.size, 3)
     # The map closes with the last array that shows it: closed by hand after an error it would hide that error.

@@ -37,7 +37,7 @@ Stamp: TypeAlias = tuple[int, int, int, bool]  # of a packet: pts, dts, duration
 DAMAGED, ENDED = "damaged film data", "the film ends before this frame"
 
 
-class Film:
+class PacketReader:
     """The frames of a film, found by their time stamps. Raises FFmpegError or ValueError for what is no film.
 
     `start_s` [N] float64: their times, ascending, 0 at the first frame; `end_s`: end of the last one;

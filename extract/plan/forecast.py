@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rhas.extract.config import DECODERS_PER_GPU
-from rhas.extract.plan.plan import FilmPlan
+from rhas.extract.plan.plan import MoviePlan
 from rhas.manifests.common.errors import InputError, Problem
 
 SCHEDULED = 0.95  # share of the ideal rate
@@ -58,7 +58,7 @@ def check(gpus: int, cores: int | None, tflops: float) -> None:
 
 
 def forecast(
-    films: Sequence[FilmPlan], gpus: int, cores: int | None, tflops: float, window_frames: int = 256
+    films: Sequence[MoviePlan], gpus: int, cores: int | None, tflops: float, window_frames: int = 256
 ) -> Forecast:
     """`tflops`: TFLOP/s that a GPU sustains. Without `cores`, as many as an extraction takes by itself."""
     cores = cores or (1 + DECODERS_PER_GPU) * gpus
@@ -69,7 +69,7 @@ def forecast(
     return Forecast(gpus, cores, decoders, models_s, decoding_s, driver_s)
 
 
-def cores_for(films: Sequence[FilmPlan], gpus: int, tflops: float) -> int:
+def cores_for(films: Sequence[MoviePlan], gpus: int, tflops: float) -> int:
     """The fewest cores with which GPUs never wait: one for each model worker, and the decoders."""
     models_s = sum(film.tflop for film in films) / (gpus * tflops)
     decode_core_s = sum(film.decode_core_s for film in films)

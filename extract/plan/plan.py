@@ -35,7 +35,7 @@ ROW_BYTES = 16 + 4 + 2 + 1  # box, score, candidates, status
 
 
 @dataclass(frozen=True)
-class FilmPlan:
+class MoviePlan:
     """A probed film. `reason` says why it can't be extracted; the numbers are then zero."""
 
     movie_id: str
@@ -51,23 +51,23 @@ class FilmPlan:
     reason: str = ""
 
 
-def plan_films(manifest: Manifest, config: ExtractConfig, cpus: int | None = None) -> list[FilmPlan]:
+def plan_films(manifest: Manifest, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
     """Probes all films, as many at a time as there are cores."""
     with ThreadPoolExecutor(cpus or os.cpu_count() or 1) as threads:
         return list(threads.map(lambda movie: _plan(movie, config), manifest.movies))
 
 
-def _plan(movie: Movie, config: ExtractConfig) -> FilmPlan:
+def _plan(movie: Movie, config: ExtractConfig) -> MoviePlan:
     try:
         with DecoderProcess() as decoder:
             probe = decoder.probe(movie.video)
     except DecodeError as error:
-        return FilmPlan(movie.movie_id, len(movie.persons), reason=str(error))
+        return MoviePlan(movie.movie_id, len(movie.persons), reason=str(error))
     grid = sample(probe.start_s, probe.end_s, config.decode.fps)
     inside = np.array([(grid.time_s >= p.start_s) & (grid.time_s < p.end_s) for p in movie.persons])
     frames, person_frames = int(inside.any(axis=0).sum()), int(inside.sum())
     row_bytes = 2 * 2 * FEATURE_SIZE[config.encoder.kind, config.encoder.tokens] + ROW_BYTES
-    return FilmPlan(
+    return MoviePlan(
         movie_id=movie.movie_id,
         persons=len(movie.persons),
         hours=probe.end_s / 3600,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from rhas.extract.config import ExtractConfig
 from rhas.extract.run.workers import ReadReport, WindowTask, window_task
-from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.format import MovieHeader
 
 SELF_EXPLAINING = ("DecodeError", "FeatureError")  # errors whose messages are reasons as they stand
 REASON_CHARS = 500
@@ -19,10 +19,10 @@ HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a 
 
 
 @dataclass
-class OpenFilm:
+class MovieJob:
     """A film being worked on. `todo` windows are not yet written or failed."""
 
-    film: Film
+    film: MovieHeader
     todo: set[int]
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
     fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
@@ -39,7 +39,7 @@ class OpenFilm:
 class Job:
     """A window on its way, with what it holds."""
 
-    film: OpenFilm
+    film: MovieJob
     task: WindowTask
     attempts: int = 0
     read: ReadReport | None = None
@@ -49,7 +49,7 @@ class Job:
 Span: TypeAlias = deque[Job]
 
 
-def spans_of(opened: OpenFilm, config: ExtractConfig, span_windows: int) -> list[Span]:
+def spans_of(opened: MovieJob, config: ExtractConfig, span_windows: int) -> list[Span]:
     """The film's unfinished windows as runs of at most `span_windows` consecutive ones."""
     planned = opened.film.planned()
     spans: list[Span] = []

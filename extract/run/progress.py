@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rhas.extract.run.workers import ModelReport
-from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.tables.manifest import Movie
 
 TICK_S = 0.25
@@ -84,25 +84,25 @@ class Progress:
         self.model_frames += report.frames
         self.model_busy_s += report.busy_s
 
-    def film_opened(self, film: Film, todo: set[int]) -> None:
+    def film_opened(self, film: MovieHeader, todo: set[int]) -> None:
         bounds = film.bounds()
         self.now.films_opened += 1
         self.now.windows += len(todo)
         self.now.frames += sum(bounds[i][1] - bounds[i][0] for i in todo)
         self.now.current = film.movie_id
 
-    def window_done(self, film: Film, index: int) -> None:
+    def window_done(self, film: MovieHeader, index: int) -> None:
         start, stop = film.bounds()[index]
         self.now.windows_done += 1
         self.now.frames_done += stop - start
         self.now.current = film.movie_id
 
-    def window_failed(self, film: Film, index: int) -> None:
+    def window_failed(self, film: MovieHeader, index: int) -> None:
         start, stop = film.bounds()[index]
         self.now.windows_failed += 1
         self.now.frames -= stop - start
 
-    def film_done(self, film: Film) -> None:
+    def film_done(self, film: MovieHeader) -> None:
         self.now.films_done += 1
         if self.on_film:
             self.on_film(film.movie_id)

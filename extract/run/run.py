@@ -24,7 +24,7 @@ from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
 from rhas.manifests.common.lock import locked
-from rhas.manifests.shards.format import FORMAT_VERSION, Film
+from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity, video_fingerprint
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
@@ -60,7 +60,7 @@ def extract(
             todo = _unfinished(folder, inputs.manifest, extraction, options, books)
             write_snapshot(folder, inputs)
 
-            def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[Film, set[int]]:
+            def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
                 film = _film(movie, probe, grid, config, extraction, embeddings)
                 finished = FinishedWindows(folder, film, options.retry_failed)
                 return film, set(film.planned()) - finished.indices()
@@ -229,9 +229,9 @@ def _film(
     config: ExtractConfig,
     extraction: dict[str, Any],
     embeddings: dict[str, Any],
-) -> Film:
+) -> MovieHeader:
     height, width = fit_short_side(probe.height, probe.width, config.decode.short_side)
-    return Film(
+    return MovieHeader(
         movie_id=movie.movie_id,
         video=str(movie.video),
         identity=movie_identity(extraction["extraction"], video_fingerprint(movie.video), movie.persons),

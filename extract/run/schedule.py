@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
-from rhas.extract.run.jobs import Job, OpenFilm, Span, one_line, spans_of
+from rhas.extract.run.jobs import Job, MovieJob, Span, one_line, spans_of
 from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.workers import ModelReport, ReadReport
 from rhas.manifests.common.errors import RhasError
 from rhas.manifests.common.interruption import check
-from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.tables.manifest import Movie
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Scheduler:
         config: ExtractConfig,
         options: RunOptions,
         progress: Progress,
-        open_film: Callable[[Movie, Any, Any], tuple[Film, set[int]]],
+        open_film: Callable[[Movie, Any, Any], tuple[MovieHeader, set[int]]],
         welcome: Callable[[Any], None] = lambda described: None,
     ):
         self.pool = pool
@@ -226,7 +226,7 @@ class Scheduler:
             self.idle.append(decoder)
             try:
                 film, todo = self.open_film(movie, *result)
-                opened = OpenFilm(film, set(todo))
+                opened = MovieJob(film, set(todo))
                 spans = spans_of(opened, self.config, self.options.span_windows)
             except Exception as error:  # noqa: BLE001  as with workers: it concerns this film only
                 self._fail_film(movie, one_line(error))
@@ -323,7 +323,7 @@ class Scheduler:
 
         self.pending[self.pool.call(self.pool.writer, "write", window)] = Pending(done, lost, _stop)
 
-    def _seal(self, opened: OpenFilm, attempts: int = 0) -> None:
+    def _seal(self, opened: MovieJob, attempts: int = 0) -> None:
         def done(seconds: float) -> None:
             self.progress.stage("write", seconds)
             self.open_films -= 1

@@ -25,7 +25,7 @@ from rhas.extract.decode.process import DecoderProcess, Probe, fit_short_side
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.decode.windows import WindowDecoder, WindowFrames
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.shards.format import Film, Window, failed_window, write_part, write_shard
+from rhas.manifests.shards.format import MovieHeader, Window, failed_window, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.resume import FinishedWindows
 from rhas.manifests.shards.status import FrameStatus
@@ -235,7 +235,7 @@ class WriteWorker:
         write_part(self.folder, window)
         return time.perf_counter() - clock
 
-    def seal(self, film: Film, failed: Mapping[int, tuple[str, str]]) -> float:
+    def seal(self, film: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> float:
         """Builds the film's shard from its parts and from what an earlier shard holds; removes the parts.
 
         `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
@@ -262,7 +262,7 @@ class WriteWorker:
 
 
 def window_task(
-    film: Film, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
+    film: MovieHeader, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
 ) -> WindowTask:
     """The task for one window of a film: which frames to read, who is in it."""
     start, stop = film.bounds()[index]

@@ -18,7 +18,7 @@ import numpy as np
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.imports.film import WINDOW_FRAMES, ImportedFilm, write_film
+from rhas.manifests.imports.film import WINDOW_FRAMES, ImportedMovie, write_film
 from rhas.manifests.shards.failures import write_failures
 from rhas.manifests.shards.format import FORMAT_VERSION
 from rhas.manifests.shards.identity import content_id
@@ -42,7 +42,7 @@ class ImportedSet:
     source: Path
     settings: dict[str, Any]  # of the import, as JSON holds them
     fps: float
-    films: tuple[ImportedFilm, ...]
+    films: tuple[ImportedMovie, ...]
     vocabulary: Vocabulary
     folds: Mapping[int, Mapping[str, str]] | None = None
 
@@ -62,7 +62,7 @@ class Written:
     without_partial: int
 
 
-def check_shapes(films: list[ImportedFilm]) -> Iterator[Problem]:
+def check_shapes(films: list[ImportedMovie]) -> Iterator[Problem]:
     """Files whose frames are not of the shape of the first film's."""
     for film in films:
         for file in filter(None, (film.holistic, film.partial)):

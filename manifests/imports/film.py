@@ -1,6 +1,6 @@
 """One film of a features folder, made of features that others computed.
 
-In: an `ImportedFilm` and the folder's config.json. Out: its shard, unless that is there already, whole and made
+In: an `ImportedMovie` and the folder's config.json. Out: its shard, unless that is there already, whole and made
 from the same files. Memory is that of one window. Numbers that float16 can't hold are an InputError, and leave
 no shard.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.imports.arrays import FeatureFile
 from rhas.manifests.imports.frames import frame_times
-from rhas.manifests.shards.format import Film, PersonRows, Window, empty_rows, write_shard
+from rhas.manifests.shards.format import MovieHeader, PersonRows, Window, empty_rows, write_shard
 from rhas.manifests.shards.identity import movie_identity, video_fingerprint
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
@@ -31,7 +31,7 @@ MOST = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
-class ImportedFilm:
+class ImportedMovie:
     """One film with one person: the first `frames` frames of its files, in labels and features."""
 
     movie: Movie
@@ -43,7 +43,7 @@ class ImportedFilm:
     cut: int = 0  # frames beyond the first T, in the file that has most
 
 
-def write_film(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedFilm) -> bool:
+def write_film(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedMovie) -> bool:
     """Whether the film's shard had to be written."""
     film = _film(record, fps, imported)
     if _whole(folder, film):
@@ -52,7 +52,7 @@ def write_film(folder: FeaturesFolder, record: dict[str, Any], fps: float, impor
     return True
 
 
-def _film(record: dict[str, Any], fps: float, imported: ImportedFilm) -> Film:
+def _film(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieHeader:
     """What the shard says of the film. Its identity is that of its files: the holistic one stands for the film.
 
     The frames and the partial file are part of it too, so that windows of other files are never taken over.
@@ -67,7 +67,7 @@ def _film(record: dict[str, Any], fps: float, imported: ImportedFilm) -> Film:
     if partial is not None:
         with reading(partial.path, "features"):
             identity["partial"] = video_fingerprint(partial.path)
-    return Film(
+    return MovieHeader(
         movie_id=movie.movie_id,
         video=str(movie.video),
         identity=identity,
@@ -87,7 +87,7 @@ def _film(record: dict[str, Any], fps: float, imported: ImportedFilm) -> Film:
     )  # fmt: skip
 
 
-def _whole(folder: FeaturesFolder, film: Film) -> bool:
+def _whole(folder: FeaturesFolder, film: MovieHeader) -> bool:
     """Whether the film's shard is there, from the same files, says the same and has every window undamaged."""
     path = folder.shard(film.movie_id)
     if not path.exists():
@@ -108,7 +108,7 @@ def _whole(folder: FeaturesFolder, film: Film) -> bool:
     return same and FinishedWindows(folder, film).indices() == set(film.planned())
 
 
-def _window(film: Film, imported: ImportedFilm, index: int) -> Window:
+def _window(film: MovieHeader, imported: ImportedMovie, index: int) -> Window:
     """Raises InputError, naming the file, for numbers that are not finite or too large."""
     start, stop = film.bound(index)
     (person,) = film.persons

@@ -23,7 +23,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.imports.arrays import open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in, text_lines
-from rhas.manifests.imports.film import ImportedFilm
+from rhas.manifests.imports.film import ImportedMovie
 from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.csvfile import Row, did_you_mean, raise_problems, shorten
@@ -47,7 +47,7 @@ def read_mstcn(directory: Path, fps: float = 15.0, tolerance: int = 15) -> Impor
     names = _names(directory, problems)
     folds = _load_bundles(directory / "splits", names, problems)
     raise_problems(problems)  # else good truth may look bad
-    films: list[ImportedFilm] = []
+    films: list[ImportedMovie] = []
     for name in names:
         try:
             films.append(_film(directory, name, vocabulary, fps, tolerance))
@@ -145,14 +145,14 @@ def _load_bundle(
             fold[line.removesuffix(".txt")] = side
 
 
-def _film(directory: Path, name: str, vocabulary: Vocabulary, fps: float, tolerance: int) -> ImportedFilm:
+def _film(directory: Path, name: str, vocabulary: Vocabulary, fps: float, tolerance: int) -> ImportedMovie:
     truth = directory / "groundTruth" / f"{name}.txt"
     features = open_features(directory / "features" / f"{name}.npy", "F×T")
     classes = _classes(truth, vocabulary)
     lengths = {features.path: features.frames, truth: len(classes)}
     frames = common_length(lengths, tolerance)
     movie = Movie(name, features.path.absolute(), (Person(name, PERSON_ID, REFERENCE),))
-    return ImportedFilm(
+    return ImportedMovie(
         movie=movie,
         frames=frames,
         holistic=features,

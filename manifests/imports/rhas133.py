@@ -23,7 +23,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.imports.arrays import FeatureFile, Tokens, open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in
-from rhas.manifests.imports.film import ImportedFilm
+from rhas.manifests.imports.film import ImportedMovie
 from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
 from rhas.manifests.imports.rhas133_pickles import FILM_PATTERN, SplitPickles
 from rhas.manifests.tables import cells
@@ -86,7 +86,7 @@ def read_rhas133(directory: Path, options: Rhas133Options, vocabulary: Vocabular
     splits = _splits(directory, options, vocabulary, problems)
     raise_problems(problems)
     problems += _unaccounted(splits)
-    films: list[ImportedFilm] = []
+    films: list[ImportedMovie] = []
     for split in splits:
         for number in split.numbers:
             try:
@@ -164,7 +164,7 @@ def _unaccounted(splits: list[_Split]) -> Iterator[Problem]:
 
 def _film(
     directory: Path, split: _Split, number: int, options: Rhas133Options, vocabulary: Vocabulary
-) -> ImportedFilm:
+) -> ImportedMovie:
     sample, pickles = number - split.first, split.pickles
     holistic = open_features(split.holistic / f"{number}{SUFFIX}", "T×F", options.tokens)
     partial = _partial(split.partial / f"{number}{SUFFIX}", options.tokens)
@@ -179,7 +179,7 @@ def _film(
     movie_id = f"{split.name}_{number}"
     person = Person(movie_id, PERSON_ID, described.reference, split=split.side)
     video = holistic.path if described.film is None else directory / described.film
-    return ImportedFilm(
+    return ImportedMovie(
         movie=Movie(movie_id, video.absolute(), (person,)),
         frames=frames,
         holistic=holistic,

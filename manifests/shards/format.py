@@ -114,7 +114,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Film:
+class MovieHeader:
     """What a shard says of its film as a whole; known before the first window is computed."""
 
     movie_id: str
@@ -177,7 +177,7 @@ def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status
     )
 
 
-def failed_window(film: Film, index: int, stage: str, reason: str) -> Window:
+def failed_window(film: MovieHeader, index: int, stage: str, reason: str) -> Window:
     """A window of which nothing could be computed."""
     start, stop = film.bound(index)
     rows = {
@@ -187,7 +187,7 @@ def failed_window(film: Film, index: int, stage: str, reason: str) -> Window:
     return Window(film.movie_id, index, start, stop, film.window_id(index), rows, stage, reason)
 
 
-def check_window(film: Film, window: Window) -> None:
+def check_window(film: MovieHeader, window: Window) -> None:
     """Raises ValueError unless `window` is one of the film's, with rows of those promised in it and no others."""
     got, expected = _outline(window), _outline(failed_window(film, window.index, "", ""))
     if got != expected:
@@ -265,7 +265,7 @@ def write_part(folder: FeaturesFolder, window: Window) -> None:
                 group.create_dataset(name, data=getattr(rows, name), fletcher32=True)
 
 
-def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window]) -> None:
+def write_shard(folder: FeaturesFolder, film: MovieHeader, load: Callable[[int], Window]) -> None:
     """Builds a film's shard, asking `load` for every planned window in turn: memory stays that of one window.
 
     `load` returns `failed_window(…)` where nothing could be computed. A window of another film is a ValueError.
@@ -293,7 +293,7 @@ def write_shard(folder: FeaturesFolder, film: Film, load: Callable[[int], Window
         _create_table(file.create_group("windows"), table)
 
 
-def _create_person(group: h5py.Group, film: Film, person: Person) -> None:
+def _create_person(group: h5py.Group, film: MovieHeader, person: Person) -> None:
     end_s = person.end_s if np.isfinite(person.end_s) else None
     _describe(group, reference=person.reference, start_s=person.start_s, end_s=end_s, split=person.split)
     if (embedding := film.text_embeddings.get(person.person_id)) is not None:

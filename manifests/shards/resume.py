@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.shards.format import Film, Window, check_window
+from rhas.manifests.shards.format import MovieHeader, Window, check_window
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, read_part
 
@@ -23,7 +23,7 @@ class FinishedWindows:
     Every window is read once to see that it can be, so that sealing the film later doesn't fail.
     """
 
-    def __init__(self, folder: FeaturesFolder, film: Film, retry_failed: bool = False):
+    def __init__(self, folder: FeaturesFolder, film: MovieHeader, retry_failed: bool = False):
         self.folder = folder
         self.film = film
         self.retry_failed = retry_failed

@@ -37,7 +37,7 @@ _PROMISING = {
 
 
 @dataclass(frozen=True)
-class FilmCheck:
+class MovieCheck:
     """The outcome for one film. `tally` is None when it has no readable shard."""
 
     movie_id: str
@@ -60,7 +60,7 @@ def read_config(folder: FeaturesFolder) -> dict[str, Any]:
     return record
 
 
-def verify(root: Path) -> Iterator[FilmCheck]:
+def verify(root: Path) -> Iterator[MovieCheck]:
     """Checks film after film, in the manifest's order, then what the manifest doesn't name."""
     folder = FeaturesFolder(root)
     config = read_config(folder)
@@ -73,22 +73,22 @@ def verify(root: Path) -> Iterator[FilmCheck]:
     known = {movie.movie_id for movie in manifest.movies}
     for path in sorted(folder.shards.glob("*.h5")):
         if path.stem not in known and not path.name.startswith("."):
-            yield FilmCheck(path.stem, None, [f"{path}: the manifest names no such film"], [])
+            yield MovieCheck(path.stem, None, [f"{path}: the manifest names no such film"], [])
     for movie_id, failures in recorded.items():
         problem = f"{folder.failures}: film {movie_id}: the manifest names no such film"
-        yield FilmCheck(movie_id, None, [problem], failures)
+        yield MovieCheck(movie_id, None, [problem], failures)
 
 
 def _check_film(
     folder: FeaturesFolder, movie: Movie, config: dict[str, Any], failures: list[Failure]
-) -> FilmCheck:
+) -> MovieCheck:
     path = folder.shard(movie.movie_id)
     if not path.exists():
         parts = list(folder.parts(movie.movie_id).glob("[!.]*.h5"))
         if any(f.whole_film for f in failures):
-            return FilmCheck(movie.movie_id, None, [], failures)
+            return MovieCheck(movie.movie_id, None, [], failures)
         state = f"unfinished, {len(parts)} windows in parts" if parts else "no shard and no recorded failure"
-        return FilmCheck(movie.movie_id, None, [f"{movie.movie_id}: {state}"], failures)
+        return MovieCheck(movie.movie_id, None, [f"{movie.movie_id}: {state}"], failures)
     problems: list[str] = []
     tally = None
     try:
@@ -98,9 +98,9 @@ def _check_film(
             lost = shard_failures(shard)
             tally = Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids)
     except InputError as error:
-        return FilmCheck(movie.movie_id, None, [*problems, str(error)], failures)
+        return MovieCheck(movie.movie_id, None, [*problems, str(error)], failures)
     problems += _unrecorded(path, lost, [f for f in failures if not f.whole_film])
-    return FilmCheck(movie.movie_id, tally, problems, failures)
+    return MovieCheck(movie.movie_id, tally, problems, failures)
 
 
 def _unrecorded(path: Path, lost: list[Failure], recorded: list[Failure]) -> Iterator[str]:

@@ -11,14 +11,14 @@ from rich.table import Table
 
 from rhas.extract.config import ExtractConfig
 from rhas.extract.plan.forecast import cores_for, forecast
-from rhas.extract.plan.plan import FilmPlan, seconds_like
+from rhas.extract.plan.plan import MoviePlan, seconds_like
 from rhas.pipeline.views.display import duration, make_console
 
 CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, for plans without --like
 
 
 def print_plan(
-    films: list[FilmPlan],
+    films: list[MoviePlan],
     config: ExtractConfig,
     gpus: int,
     like: Path | None,
@@ -66,7 +66,7 @@ def print_plan(
 
 def _print_forecast(
     console: Console,
-    films: list[FilmPlan],
+    films: list[MoviePlan],
     config: ExtractConfig,
     gpus: int,
     cores: int | None,

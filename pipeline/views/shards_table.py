@@ -10,7 +10,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
-from rhas.manifests.shards.verify import FilmCheck, read_config, verify
+from rhas.manifests.shards.verify import MovieCheck, read_config, verify
 from rhas.pipeline.views.display import make_console
 
 STATUSES = [s for s in FrameStatus if s != FrameStatus.OUTSIDE]
@@ -24,7 +24,7 @@ def print_verification(root: Path) -> int:
     """Prints a row per film and every inconsistency. Exit code 0 when there is none, else 1."""
     console = make_console()
     table = Table("film", "promised", *(s.name.lower() for s in STATUSES), "result", title=f"verify {root}")
-    checks: list[FilmCheck] = []
+    checks: list[MovieCheck] = []
     for check in verify(root):
         checks.append(check)
         failures = f"{len(check.failures)} recorded failures" if check.failures else "ok"

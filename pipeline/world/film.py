@@ -1,7 +1,7 @@
 """A film of the made world: who is in it, what happens, and what each of its frames shows.
 
-`Film.made(stream, seed, number)` follows from these three numbers alone; `picture(frame)` draws any frame of it and
-says where everybody is.
+`MadeMovie.made(stream, seed, number)` follows from these three numbers alone; `picture(frame)` draws any frame of it
+and says where everybody is.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Film:
+class MadeMovie:
     """Everything that happens in a film of T frames."""
 
     frames: int
@@ -64,7 +64,7 @@ class Film:
     light: np.ndarray  # [256, 1, 3] uint8: what each value of each channel becomes
 
     @classmethod
-    def made(cls, stream: int, seed: int, number: int, seconds: tuple[float, float] = (30, 60)) -> Film:
+    def made(cls, stream: int, seed: int, number: int, seconds: tuple[float, float] = (30, 60)) -> MadeMovie:
         """Film `number` of a seed; its length is drawn from `seconds`."""
         rng = np.random.default_rng([stream, seed, number])
         frames = round(rng.uniform(*seconds) * FPS)

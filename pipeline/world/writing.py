@@ -36,7 +36,7 @@ from rhas.manifests.tables.labels import COLUMNS as LABEL_COLUMNS
 from rhas.manifests.tables.manifest import REQUIRED_COLUMNS
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary, write_vocabulary
 from rhas.pipeline.world import FILMS
-from rhas.pipeline.world.film import HEIGHT, WIDTH, Film
+from rhas.pipeline.world.film import HEIGHT, WIDTH, MadeMovie
 from rhas.pipeline.world.lives import ACTIONS, FPS
 from rhas.pipeline.world.looks import Look
 
@@ -70,8 +70,8 @@ class World:
         if problems:
             raise InputError(problems)
 
-    def film(self, number: int) -> Film:
-        return Film.made(FILMS, self.seed, number, (self.shortest_s, self.longest_s))
+    def film(self, number: int) -> MadeMovie:
+        return MadeMovie.made(FILMS, self.seed, number, (self.shortest_s, self.longest_s))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from rhas.extract.plan.forecast import DRIVER_S
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import Scheduler
 from rhas.extract.run.workers import ModelReport, ReadReport
-from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.tables.manifest import Movie, Person
 from tests.bench.gpus import DECODING_S, MODELS_S, WINDOW
 from tests.bench.virtual_pool import VirtualPool
@@ -80,8 +80,8 @@ def _answer(method: str, args: tuple[Any, ...]) -> Any:
     return {} if method == "describe" else 0.0
 
 
-def _open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[Film, set[int]]:
-    film = Film(
+def _open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
+    film = MovieHeader(
         movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
         versions={}, source={"frames": probe.frames, "height": probe.height, "width": probe.width}, fps=15.0,
         window_frames=WINDOW, time_s=grid.time_s, source_frame=grid.source_frame, persons=movie.persons,

@@ -21,7 +21,7 @@ from rhas.extract.decode.process import DecodeError, Probe
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.run.pool import WorkerLost
 from rhas.extract.run.workers import ModelReport, ReadReport, WindowTask
-from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.tables.manifest import Movie, Person
 
 HEIGHT, WIDTH = 480, 640
@@ -34,9 +34,9 @@ def make_movie(movie_id: str, persons: Sequence[tuple[float, float]] = ((0.0, 1e
     return Movie(movie_id, Path(f"/films/{movie_id}"), tuple(people))
 
 
-def make_film(movie: Movie, frames: int, window_frames: int) -> Film:
+def make_film(movie: Movie, frames: int, window_frames: int) -> MovieHeader:
     numbers = np.arange(frames)
-    return Film(
+    return MovieHeader(
         movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
         versions={}, source={"frames": frames, "height": HEIGHT, "width": WIDTH}, fps=1.0,
         window_frames=window_frames, time_s=numbers.astype(float), source_frame=numbers, persons=movie.persons,

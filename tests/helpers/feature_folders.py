@@ -21,7 +21,7 @@ from rhas.manifests.shards.failures import Failure, shard_failures, write_failur
 from rhas.manifests.shards.format import (
     FORMAT_VERSION,
     SERIES,
-    Film,
+    MovieHeader,
     PersonRows,
     Window,
     empty_rows,
@@ -61,10 +61,10 @@ def make_film(
     persons: tuple[Person, ...] | None = None,
     video_id: str = "v",
     fps: float | None = FPS,
-) -> Film:
+) -> MovieHeader:
     persons = make_persons(movie_id, samples) if persons is None else persons
     rng = np.random.default_rng(len(movie_id) + samples)
-    return Film(
+    return MovieHeader(
         movie_id=movie_id,
         video=f"/films/{movie_id}.mp4",
         identity=movie_identity(EXTRACTION, video_id, persons),
@@ -107,7 +107,7 @@ def make_rows(
     return rows
 
 
-def make_window(film: Film, index: int, seed: int = 0, lossy: bool = False) -> Window:
+def make_window(film: MovieHeader, index: int, seed: int = 0, lossy: bool = False) -> Window:
     start, stop = film.bound(index)
     rng = np.random.default_rng([seed, index, zlib.crc32(str(film.identity.get("video")).encode())])
     rows = {
@@ -121,11 +121,11 @@ def make_window(film: Film, index: int, seed: int = 0, lossy: bool = False) -> W
     )  # fmt: skip
 
 
-def make_windows(film: Film, seed: int = 0, lossy: bool = False) -> dict[int, Window]:
+def make_windows(film: MovieHeader, seed: int = 0, lossy: bool = False) -> dict[int, Window]:
     return {index: make_window(film, index, seed, lossy) for index in film.planned()}
 
 
-def expected_series(film: Film, windows: Mapping[int, Window], person: Person) -> PersonRows:
+def expected_series(film: MovieHeader, windows: Mapping[int, Window], person: Person) -> PersonRows:
     """What a reader has to give for a whole film [T, ...]."""
     whole = empty_rows(np.zeros(len(film.time_s), bool), film.feature_shape, FrameStatus.OUTSIDE)
     for window in windows.values():
@@ -151,11 +151,11 @@ def same_window(one: Window, other: Window) -> bool:
     )
 
 
-def manifest_of(films: list[Film]) -> Manifest:
+def manifest_of(films: list[MovieHeader]) -> Manifest:
     return Manifest(Path("manifest.csv"), tuple(Movie(f.movie_id, Path(f.video), f.persons) for f in films))
 
 
-def write_folder(root: Path, films: list[Film], seed: int = 0, lossy: bool = True) -> FeaturesFolder:
+def write_folder(root: Path, films: list[MovieHeader], seed: int = 0, lossy: bool = True) -> FeaturesFolder:
     """A complete folder: shards built from parts, and what an extraction writes beside them."""
     root.mkdir(parents=True, exist_ok=True)
     folder = FeaturesFolder(root)
@@ -178,7 +178,7 @@ def write_config(folder: FeaturesFolder) -> None:
     write_text_atomically(folder.config, json.dumps(record))
 
 
-def failures_of(folder: FeaturesFolder, films: list[Film]) -> list[Failure]:
+def failures_of(folder: FeaturesFolder, films: list[MovieHeader]) -> list[Failure]:
     found = []
     for film in films:
         with Shard(folder.shard(film.movie_id)) as shard:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from feature_folders import FPS, make_film, write_folder
 
-from rhas.manifests.shards.format import Film
+from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.labels import Interval, Labels, write_labels
 from rhas.manifests.tables.manifest import Person
@@ -31,14 +31,14 @@ def two_persons(movie_id: str, splits: Sequence[str | None] = (None, None)) -> t
 def labelled_film(
     movie_id: str, samples: int = 40, feature_shape: tuple[int, ...] = (6,),
     persons: tuple[Person, ...] | None = None, video_id: str | None = None,
-) -> Film:  # fmt: skip
+) -> MovieHeader:  # fmt: skip
     persons = two_persons(movie_id) if persons is None else persons
     return make_film(
         movie_id, samples, feature_shape=feature_shape, persons=persons, video_id=video_id or movie_id
     )
 
 
-def intervals_of(film: Film, seed: int = 0) -> tuple[Interval, ...]:
+def intervals_of(film: MovieHeader, seed: int = 0) -> tuple[Interval, ...]:
     """Overlapping actions with a gap marked N/A."""
     rng = np.random.default_rng([seed, len(film.time_s)])
     gap = float(rng.integers(5, 15)) / FPS
@@ -52,7 +52,7 @@ def intervals_of(film: Film, seed: int = 0) -> tuple[Interval, ...]:
 
 
 def write_training_folder(
-    root: Path, films: Sequence[Film], intervals: Mapping[PersonKey, tuple[Interval, ...]] | None = None,
+    root: Path, films: Sequence[MovieHeader], intervals: Mapping[PersonKey, tuple[Interval, ...]] | None = None,
     seed: int = 0, lossy: bool = True,
 ) -> FeaturesFolder:  # fmt: skip
     """A folder with labels; by default everyone's are `intervals_of` their film."""

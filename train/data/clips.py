@@ -40,7 +40,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class _Film:
+class _MovieShard:
     movie: Movie
     shard: Path
     fingerprint: str
@@ -97,7 +97,7 @@ def _lost_films(folder: FeaturesFolder, manifest: Manifest) -> tuple[str, ...]:
 
 def _read_film(
     folder: FeaturesFolder, movie: Movie, record: dict[str, Any], problems: list[Problem]
-) -> _Film | None:
+) -> _MovieShard | None:
     """What a film's shard says of times and status; None, with the problems noted, when it won't do."""
     path = folder.shard(movie.movie_id)
     if not path.exists():
@@ -121,13 +121,13 @@ def _read_film(
             sizes = {s.holistic.shape[1:] for s in series.values()}
             if len(sizes) > 1:
                 raise InputError(Problem(path, "features of one size", value=sorted(sizes)))
-            return _Film(movie, path, str(identity["video"]), series, sizes.pop())
+            return _MovieShard(movie, path, str(identity["video"]), series, sizes.pop())
     except InputError as error:
         problems.extend(error.problems)
         return None
 
 
-def _size_problems(films: list[_Film], expected: int | None) -> Iterator[Problem]:
+def _size_problems(films: list[_MovieShard], expected: int | None) -> Iterator[Problem]:
     """Films whose features or text embeddings are not of the size of the others', or of that expected."""
     for film in films:
         if expected is not None and film.sizes[-1] != expected:
@@ -154,7 +154,7 @@ def _text_size(series: PersonSeries) -> str:
     return "none" if series.text_embedding is None else _times(series.text_embedding.shape)
 
 
-def _shown_films(films: Iterable[_Film]) -> dict[str, str]:
+def _shown_films(films: Iterable[_MovieShard]) -> dict[str, str]:
     """Which film each movie_id shows: the first movie_id with the same file, by its place or its contents."""
     shown: dict[str, str] = {}
     first: dict[str, str] = {}  # place or contents -> film
@@ -169,14 +169,14 @@ def _shown_films(films: Iterable[_Film]) -> dict[str, str]:
     return shown
 
 
-def _clips(film: _Film, shown: str, labels: Labels) -> Iterator[Clip]:
+def _clips(film: _MovieShard, shown: str, labels: Labels) -> Iterator[Clip]:
     for person in film.movie.persons:
         promised = np.flatnonzero(film.series[person.person_id].status != FrameStatus.OUTSIDE)
         if promised.size:  # the interval of a person may lie behind the film's end
             yield _clip(film, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
 
 
-def _clip(film: _Film, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Clip:
+def _clip(film: _MovieShard, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Clip:
     series = film.series[person.person_id]
     return Clip(
         movie_id=person.movie_id,

@@ -12,7 +12,7 @@ import torch
 from rhas.extract.config import DetectorConfig
 from rhas.extract.ground import load_detector
 from rhas.pipeline.world import HELD_OUT
-from rhas.pipeline.world.film import Film
+from rhas.pipeline.world.film import MadeMovie
 from rhas.pipeline.world.references import ATTRIBUTES, traits
 from rhas.pipeline.world.training.scenes import SEEN
 
@@ -40,7 +40,7 @@ def measure_detector(config: DetectorConfig, films: int, seed: int = 0, device: 
     rows = [
         row
         for number in range(films)
-        for row in _questions(detector, Film.made(HELD_OUT, seed, number), number)
+        for row in _questions(detector, MadeMovie.made(HELD_OUT, seed, number), number)
     ]
     table = pd.DataFrame(rows)
     present = table[table.present]
@@ -62,7 +62,7 @@ def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").fillna(0.0)
 
 
-def _questions(detector: object, film: Film, number: int) -> Iterator[dict[str, object]]:
+def _questions(detector: object, film: MadeMovie, number: int) -> Iterator[dict[str, object]]:
     rng = np.random.default_rng([HELD_OUT, number])
     frames = sorted(rng.choice(film.frames, FRAMES_PER_FILM, replace=False).tolist())
     pictures = [film.picture(frame) for frame in frames]

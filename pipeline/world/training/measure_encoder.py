@@ -18,7 +18,7 @@ from rhas.extract.encode import load_encoder
 from rhas.extract.encode.blip2 import Blip2Encoder
 from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.pipeline.world import HELD_OUT, TRAINING
-from rhas.pipeline.world.film import Film, Picture
+from rhas.pipeline.world.film import MadeMovie, Picture
 from rhas.pipeline.world.references import traits
 from rhas.pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
 from rhas.pipeline.world.training.scenes import SEEN
@@ -66,7 +66,7 @@ def _matching(encoder: Blip2Encoder, films: int, seed: int) -> dict[str, float]:
     strangers: list[Known] = []
     for number in range(films):
         rng = np.random.default_rng([HELD_OUT, seed, number])
-        film = Film.made(HELD_OUT, seed, number)
+        film = MadeMovie.made(HELD_OUT, seed, number)
         named, hot = [traits(who.look) for who in film.cast], film.lives.multi_hot()
         met: list[Known] = []
         for frame, picture in _pictures(film, rng):
@@ -117,7 +117,7 @@ def _matches(encoder: Blip2Encoder, image_CSS: torch.Tensor, sentence: str) -> b
 def _looked(encoder: Blip2Encoder, stream: int, films: int, seed: int) -> Iterator[Looked]:
     for number in range(films):
         rng = np.random.default_rng([stream, seed, number])
-        film = Film.made(stream, seed, number)
+        film = MadeMovie.made(stream, seed, number)
         hot = film.lives.multi_hot()
         for frame, picture in _pictures(film, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
@@ -128,7 +128,7 @@ def _looked(encoder: Blip2Encoder, stream: int, films: int, seed: int) -> Iterat
                 yield Looked(both[0], both[1], *deed(hot[frame, person]))
 
 
-def _pictures(film: Film, rng: np.random.Generator) -> Iterator[tuple[int, Picture]]:
+def _pictures(film: MadeMovie, rng: np.random.Generator) -> Iterator[tuple[int, Picture]]:
     for frame in rng.choice(film.frames, FRAMES_PER_FILM, replace=False).tolist():
         picture = film.picture(frame)
         if (picture.inside * picture.visible >= SEEN).any():

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from rhas.pipeline.world import TRAINING
-from rhas.pipeline.world.film import Character, Film
+from rhas.pipeline.world.film import Character, MadeMovie
 from rhas.pipeline.world.references import ATTRIBUTES, Traits, describe, identifying, traits
 
 FRAMES_PER_FILM = 4
@@ -45,7 +45,7 @@ def draw_scenes(
     rng = np.random.default_rng([seed, step])
     scenes: list[Scene] = []
     while len(scenes) < count:
-        film = Film.made(stream, seed, int(rng.integers(2**40)), _SECONDS)
+        film = MadeMovie.made(stream, seed, int(rng.integers(2**40)), _SECONDS)
         hot = film.lives.multi_hot()
         for frame in rng.choice(film.frames, FRAMES_PER_FILM, replace=False):
             picture = film.picture(int(frame))

@@ -12,14 +12,14 @@ from rhas.extract.decode import packets
 SIZE = (48, 96)
 
 
-def shown(film: packets.Film, indices: list[int]) -> list[int]:
+def shown(film: packets.PacketReader, indices: list[int]) -> list[int]:
     rows = sorted(film.read(film.start_s, indices, SIZE), key=lambda row: row[0])
     return [number_of(pixels) for _, pixels, _ in rows if pixels is not None]
 
 
 @pytest.mark.parametrize("name", ["film.ts", "film.avi", "film.mp4"])
 def test_a_seek_that_ends_late_is_tried_from_further_back(tmp_path: Path, name: str) -> None:
-    film = packets.Film(str(write(tmp_path / name, "mpeg4" if name.endswith("avi") else "libx264")))
+    film = packets.PacketReader(str(write(tmp_path / name, "mpeg4" if name.endswith("avi") else "libx264")))
     assert len(film.key_dts) == FRAMES // GROUP
     film.key_dts = [*film.key_dts[:2], *[film.key_dts[-1]] * 2]  # the third group's is found in the fourth
     assert shown(film, [25, 26]) == [25, 26]
@@ -30,15 +30,15 @@ def test_a_seek_that_ends_late_is_tried_from_further_back(tmp_path: Path, name: 
 def test_reading_on_needs_no_seek_and_reading_back_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = packets.Film(str(write(tmp_path / "film.ts", "libx264", options={"bf": "2"})))
+    film = packets.PacketReader(str(write(tmp_path / "film.ts", "libx264", options={"bf": "2"})))
     opened = []
-    whole = packets.Film._opened_at
+    whole = packets.PacketReader._opened_at
 
-    def watched(self: packets.Film, first_s: float) -> object:
+    def watched(self: packets.PacketReader, first_s: float) -> object:
         opened.append(round(first_s * 30))
         return whole(self, first_s)
 
-    monkeypatch.setattr(packets.Film, "_opened_at", watched)
+    monkeypatch.setattr(packets.PacketReader, "_opened_at", watched)
     for wanted in ([0, 1, 2], [3, 4], [20, 22], [23], [39], [5, 6], [7]):
         assert shown(film, wanted) == wanted
     assert opened == [0, 5]
@@ -48,13 +48,13 @@ def test_stamps_in_the_order_of_storage_are_refused(tmp_path: Path) -> None:
     # AVI has no time stamps: with B-frames in H.264, nothing says which frame is shown when.
     path = write(tmp_path / "film.avi", "libx264", options={"bf": "2"})
     with pytest.raises(ValueError, match="not in the order in which its frames are shown"):
-        packets.Film(str(path))
+        packets.PacketReader(str(path))
 
 
 def test_frames_without_stamps_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "film.h264", "libx264", options={"bf": "2"})
     with pytest.raises(ValueError, match="no video frames with time stamps"):
-        packets.Film(str(path))
+        packets.PacketReader(str(path))
 
 
 def test_single_outliers_are_left_out_and_gaps_are_kept() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rhas.extract.plan.forecast import DRIVER_S, SCHEDULED, check, cores_for, forecast
-from rhas.extract.plan.plan import FilmPlan
+from rhas.extract.plan.plan import MoviePlan
 from rhas.manifests.common.errors import InputError
 
-FILMS = [FilmPlan("a", 1, tflop=4e5, decode_core_s=3000.0), FilmPlan("b", 1, tflop=4e5, decode_core_s=1000.0)]
+FILMS = [
+    MoviePlan("a", 1, tflop=4e5, decode_core_s=3000.0),
+    MoviePlan("b", 1, tflop=4e5, decode_core_s=1000.0),
+]
 
 
 def test_the_slower_of_models_and_decoders_sets_the_pace() -> None:
@@ -41,7 +44,7 @@ def test_by_itself_an_extraction_has_three_decoders_a_gpu() -> None:
 
 
 def test_with_very_many_gpus_the_driver_is_the_limit() -> None:
-    films = [FilmPlan("a", 1, frames=256 * 1000, tflop=4e5, decode_core_s=3000.0)]
+    films = [MoviePlan("a", 1, frames=256 * 1000, tflop=4e5, decode_core_s=3000.0)]
     some, many = (forecast(films, gpus, None, 200.0) for gpus in (64, 512))
     assert some.limit == "GPUs" and many.limit == "driver"
     assert many.seconds == pytest.approx(1000 * DRIVER_S / SCHEDULED)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rhas.extract.config import DecodeConfig, DetectorConfig, ExtractConfig, RunOptions
 from rhas.extract.decode.process import DecodeError
-from rhas.extract.run.jobs import HOPELESS_AFTER, OpenFilm, one_line, spans_of
+from rhas.extract.run.jobs import HOPELESS_AFTER, MovieJob, one_line, spans_of
 from rhas.extract.run.pool import Pauses, WorkerUnfit
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import NobodyThere, Scheduler, WriteFailed
@@ -197,7 +197,7 @@ def test_idle_decoders_share_the_last_span(seed):
 def test_spans_are_consecutive_unfinished_windows():
     film = make_film(make_movie("a", [(0, 12), (8, 30)]), 30, WINDOW)
     config = ExtractConfig(detector=DetectorConfig(carry_frames=LEAD))
-    spans = spans_of(OpenFilm(film, {0, 1, 2, 5, 6, 7}), config, 2)
+    spans = spans_of(MovieJob(film, {0, 1, 2, 5, 6, 7}), config, 2)
     assert [[job.task.index for job in span] for span in spans] == [[0, 1], [2], [5, 6], [7]]
     persons = [tuple(p.person_id for p in job.task.persons) for span in spans for job in span]
     assert persons == [("p0",), ("p0",), ("p0", "p1"), ("p1",), ("p1",), ("p1",)]
@@ -206,7 +206,7 @@ def test_spans_are_consecutive_unfinished_windows():
 def test_joint_windows_hold_all_persons():
     film = make_film(make_movie("a", [(0, 4), (8, 30)]), 30, WINDOW)
     config = ExtractConfig(detector=DetectorConfig(joint=True, carry_frames=LEAD))
-    (span,) = spans_of(OpenFilm(film, {0, 1}), config, 9)  # nobody is in window 1: asked for nonetheless
+    (span,) = spans_of(MovieJob(film, {0, 1}), config, 9)  # nobody is in window 1: asked for nonetheless
     assert [[p.person_id for p in job.task.persons] for job in span] == [["p0", "p1"]] * 2
     assert [mask.any() for mask in span[1].task.inside] == [True, False]  # the lead-in holds p0
 

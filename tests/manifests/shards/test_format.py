@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from rhas.manifests.shards.format import (
     SERIES,
     WINDOW_COLUMNS,
-    Film,
+    MovieHeader,
     PersonRows,
     Window,
     check_window,
@@ -271,7 +271,7 @@ def test_identity_larger_than_an_object_header(folder: FeaturesFolder) -> None:
 
 
 @st.composite
-def films(draw: st.DrawFn) -> Film:
+def films(draw: st.DrawFn) -> MovieHeader:
     samples = draw(st.integers(1, 60))
     film = make_film(
         samples=samples,
@@ -289,7 +289,9 @@ def films(draw: st.DrawFn) -> Film:
 
 @settings(deadline=None, max_examples=40)
 @given(film=films(), seed=st.integers(0, 99), lossy=st.booleans())
-def test_round_trip(tmp_path_factory: pytest.TempPathFactory, film: Film, seed: int, lossy: bool) -> None:
+def test_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, film: MovieHeader, seed: int, lossy: bool
+) -> None:
     """What the windows held is what the reader gives; rows outside the interval are OUTSIDE and NaN."""
     folder = FeaturesFolder(tmp_path_factory.getbasetemp() / "round_trip")
     folder.root.mkdir(exist_ok=True)

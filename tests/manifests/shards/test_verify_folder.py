@@ -20,7 +20,7 @@ from rhas.manifests.shards.format import SERIES, Window, failed_window, write_pa
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
-from rhas.manifests.shards.verify import FilmCheck, read_config, verify
+from rhas.manifests.shards.verify import MovieCheck, read_config, verify
 from rhas.manifests.tables.manifest import Person
 
 FILMS = [make_film("m1"), make_film("m2", samples=20)]
@@ -89,7 +89,9 @@ def test_a_film_that_could_not_be_opened_is_clean_when_recorded(folder: Features
     assert problems(folder)["m1"] == ["m1: no shard and no recorded failure"]
     recorded = [f for f in read_failures(folder.failures) if f.movie_id != "m1"]
     write_failures(folder.failures, [film_failure("m1", "probe", "not a film"), *recorded])
-    assert next(verify(folder.root)) == FilmCheck("m1", None, [], [film_failure("m1", "probe", "not a film")])
+    assert next(verify(folder.root)) == MovieCheck(
+        "m1", None, [], [film_failure("m1", "probe", "not a film")]
+    )
 
 
 def test_a_film_that_a_rerun_could_not_open_keeps_its_shard(folder: FeaturesFolder) -> None:

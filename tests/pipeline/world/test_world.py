@@ -20,7 +20,7 @@ from rhas.manifests.tables.inputs import load_inputs
 from rhas.pipeline.cli import app
 from rhas.pipeline.world import FILMS, HELD_OUT, TRAINING
 from rhas.pipeline.world.figure import JOINTS, joints
-from rhas.pipeline.world.film import Film
+from rhas.pipeline.world.film import MadeMovie
 from rhas.pipeline.world.lives import ACTIONS, FPS, HANDS, POSTURES, live
 from rhas.pipeline.world.looks import draw_looks
 from rhas.pipeline.world.references import identifying, refer, traits
@@ -114,7 +114,7 @@ def test_labels_are_the_truth_of_each_frame(folder: Path) -> None:
 
 def test_boxes_hold_all_of_a_person() -> None:
     """Without a person, the picture differs inside of their box only, and there it does."""
-    film = Film.made(FILMS, 3, 0)
+    film = MadeMovie.made(FILMS, 3, 0)
     for frame in range(0, film.frames, 37):
         with_everybody = film.picture(frame)
         for person, box in enumerate(with_everybody.boxes):
@@ -122,7 +122,7 @@ def test_boxes_hold_all_of_a_person() -> None:
             cast.pop(person)
             others = [i for i in range(len(film.cast)) if i != person]
             lives = type(film.lives)(**{name: value[:, others] for name, value in vars(film.lives).items()})
-            without = Film(**{**vars(film), "cast": tuple(cast), "lives": lives}).picture(frame)
+            without = MadeMovie(**{**vars(film), "cast": tuple(cast), "lives": lives}).picture(frame)
             changed = np.argwhere((with_everybody.image != without.image).any(axis=2))
             if np.isnan(box[0]):
                 assert not len(changed)
@@ -215,7 +215,7 @@ def test_limbs_keep_their_length() -> None:
 
 
 def test_films_for_experiments_training_and_measuring_are_never_the_same() -> None:
-    looks = {stream: Film.made(stream, 0, 0).cast for stream in (FILMS, TRAINING, HELD_OUT)}
+    looks = {stream: MadeMovie.made(stream, 0, 0).cast for stream in (FILMS, TRAINING, HELD_OUT)}
     assert looks[FILMS] != looks[TRAINING] != looks[HELD_OUT] != looks[FILMS]
 
 
