@@ -44,7 +44,7 @@ class Timings:
 
 
 @dataclass(eq=False)
-class Track:
+class Tracklet:
     """One person's detections in a window, and the last one before it.
 
     `inside` [n] and `lead_inside` [lead]: promised. `box` [n, 4] with NaN where nothing was detected,
@@ -96,15 +96,17 @@ class OnePass:
         Raises FeatureError for features that are not finite in float16.
         """
         lead, ok = window.lead, window.frames.ok
-        tracks = [Track(p, mask[lead:], mask[:lead]) for p, mask in zip(persons, inside, strict=True)]
-        wanted = np.any([t.inside for t in tracks], axis=0) & ok[lead:]
+        tracklets = [Tracklet(p, mask[lead:], mask[:lead]) for p, mask in zip(persons, inside, strict=True)]
+        wanted = np.any([t.inside for t in tracklets], axis=0) & ok[lead:]
         timings = Timings(frames=int(wanted.sum()))
         with torch.inference_mode(), self._autocast():
             clock = time.perf_counter()
-            self._detect(window, tracks, np.flatnonzero(wanted))
-            self._look_back(window, tracks)
+            self._detect(window, tracklets, np.flatnonzero(wanted))
+            self._look_back(window, tracklets)
             timings.ground_s = time.perf_counter() - clock
-            rows = {track.person.person_id: self._with_status(track, ok[lead:]) for track in tracks}
+            rows = {
+                tracklet.person.person_id: self._with_status(tracklet, ok[lead:]) for tracklet in tracklets
+            }
             clock = time.perf_counter()
             self._encode(window, persons, rows)
             timings.encode_s = time.perf_counter() - clock
@@ -120,77 +122,77 @@ class OnePass:
 
     # --- grounding
 
-    def _detect(self, window: WindowFrames, tracks: list[Track], todo: NDArray[np.int64]) -> None:
+    def _detect(self, window: WindowFrames, tracklets: list[Tracklet], todo: NDArray[np.int64]) -> None:
         """Fills in the tracks' detections in the rows `todo`, batch by batch, all persons at once."""
 
-        def call(items: slice) -> list[tuple[Track, list[Candidates]]]:
+        def call(items: slice) -> list[tuple[Tracklet, list[Candidates]]]:
             rows = todo[items]
-            return self._ask(window, rows, tracks, [t for t in tracks if t.inside[rows].any()])
+            return self._ask(window, rows, tracklets, [t for t in tracklets if t.inside[rows].any()])
 
         for items, found in self.detect_batches.run(len(todo), call):
-            for track, per_frame in found:
+            for tracklet, per_frame in found:
                 for row, candidates in zip(todo[items], per_frame, strict=True):
-                    if track.inside[row] and len(candidates):
-                        track.box[row] = candidates.boxes[0].numpy()
-                        track.score[row] = float(candidates.scores[0])
-                        track.candidates[row] = min(len(candidates), np.iinfo(np.uint16).max)
+                    if tracklet.inside[row] and len(candidates):
+                        tracklet.box[row] = candidates.boxes[0].numpy()
+                        tracklet.score[row] = float(candidates.scores[0])
+                        tracklet.candidates[row] = min(len(candidates), np.iinfo(np.uint16).max)
 
-    def _look_back(self, window: WindowFrames, tracks: list[Track]) -> None:
+    def _look_back(self, window: WindowFrames, tracklets: list[Tracklet]) -> None:
         """Finds the detections of the lead-in that are carried into the window.
 
         The lead-in is looked at, from its end backwards, only while a person is sought there.
         """
         lead, ok = window.lead, window.frames.ok
-        sought = {track: rows for track in tracks if (rows := self._rows_before(track, ok, lead))}
+        sought = {tracklet: rows for tracklet in tracklets if (rows := self._rows_before(tracklet, ok, lead))}
         todo = np.array(sorted(set().union(*sought.values()), reverse=True), dtype=np.int64)
 
-        def call(items: slice) -> list[tuple[Track, list[Candidates]]]:
+        def call(items: slice) -> list[tuple[Tracklet, list[Candidates]]]:
             rows = todo[items]
-            active = [track for track in sought if not sought[track].isdisjoint(rows.tolist())]
-            return self._ask(window, rows, tracks, active) if active else []
+            active = [tracklet for tracklet in sought if not sought[tracklet].isdisjoint(rows.tolist())]
+            return self._ask(window, rows, tracklets, active) if active else []
 
         for items, found in self.detect_batches.run(len(todo), call):
-            for track, per_frame in found:
+            for tracklet, per_frame in found:
                 for row, candidates in zip(todo[items].tolist(), per_frame, strict=True):
-                    if row in sought.get(track, ()) and len(candidates):
-                        track.before = row, candidates.boxes[0].numpy()
-                        del sought[track]
+                    if row in sought.get(tracklet, ()) and len(candidates):
+                        tracklet.before = row, candidates.boxes[0].numpy()
+                        del sought[tracklet]
 
-    def _rows_before(self, track: Track, ok: NDArray[np.bool_], lead: int) -> set[int]:
+    def _rows_before(self, tracklet: Tracklet, ok: NDArray[np.bool_], lead: int) -> set[int]:
         """Rows of the lead-in (negative) from which a box could be carried into the window."""
-        found = np.flatnonzero(track.detected)
-        first = int(found[0]) if len(found) else len(track.inside)
-        lost = np.flatnonzero(track.inside[:first] & ok[lead : lead + first])
+        found = np.flatnonzero(tracklet.detected)
+        first = int(found[0]) if len(found) else len(tracklet.inside)
+        lost = np.flatnonzero(tracklet.inside[:first] & ok[lead : lead + first])
         if not len(lost):
             return set()
         oldest = max(-lead, int(lost[0]) - self.config.detector.carry_frames)
-        return {row for row in range(oldest, 0) if track.lead_inside[lead + row] and ok[lead + row]}
+        return {row for row in range(oldest, 0) if tracklet.lead_inside[lead + row] and ok[lead + row]}
 
     def _ask(
-        self, window: WindowFrames, rows: NDArray[np.int64], tracks: list[Track], sought: list[Track]
-    ) -> list[tuple[Track, list[Candidates]]]:
+        self, window: WindowFrames, rows: NDArray[np.int64], tracklets: list[Tracklet], sought: list[Tracklet]
+    ) -> list[tuple[Tracklet, list[Candidates]]]:
         """The detector's candidates in some rows, for those sought or, with one caption, for everyone."""
         # A caption for everyone must always hold everyone, or boxes would depend on the batch.
-        asked = tracks if self.config.detector.joint else sought
+        asked = tracklets if self.config.detector.joint else sought
         if isinstance(self.detector, KnownBoxes):
             assert window.time_s is not None
             found = self.detector.look_up(
-                [track.person for track in asked], window.time_s[rows + window.lead]
+                [tracklet.person for tracklet in asked], window.time_s[rows + window.lead]
             )
         else:
             frames = self._on_device(window, rows)
-            found = self.detector.detect(frames, [track.person.reference for track in asked])
+            found = self.detector.detect(frames, [tracklet.person.reference for tracklet in asked])
         return list(zip(asked, found, strict=True))
 
-    def _with_status(self, track: Track, ok: NDArray[np.bool_]) -> PersonRows:
+    def _with_status(self, tracklet: Tracklet, ok: NDArray[np.bool_]) -> PersonRows:
         """Rows with boxes and status; the features are still NaN."""
-        rows = empty_rows(track.inside, self.encoder.feature_shape, FrameStatus.UNDECODABLE)
-        last_row, last_box = track.before or (None, None)
-        for row in np.flatnonzero(track.inside & ok):
-            if track.detected[row]:
-                last_row, last_box = int(row), track.box[row]
+        rows = empty_rows(tracklet.inside, self.encoder.feature_shape, FrameStatus.UNDECODABLE)
+        last_row, last_box = tracklet.before or (None, None)
+        for row in np.flatnonzero(tracklet.inside & ok):
+            if tracklet.detected[row]:
+                last_row, last_box = int(row), tracklet.box[row]
                 rows.status[row] = FrameStatus.DETECTED
-                rows.score[row], rows.candidates[row] = track.score[row], track.candidates[row]
+                rows.score[row], rows.candidates[row] = tracklet.score[row], tracklet.candidates[row]
             elif last_row is not None and row - last_row <= self.config.detector.carry_frames:
                 rows.status[row] = FrameStatus.CARRIED
             else:

@@ -26,7 +26,7 @@ class KnownBoxes:
     def __init__(self, path: Path):
         """Raises `InputError` with all problems of the file."""
         self.path = path
-        self.tracks = load_boxes(path)
+        self.tracklets = load_boxes(path)
 
     @cached_property
     def weights_hash(self) -> str:
@@ -44,8 +44,8 @@ class KnownBoxes:
         return [[_candidates(box) for box in self._boxes(person, time_s)] for person in persons]
 
     def _boxes(self, person: Person, time_s: NDArray[np.float64]) -> NDArray[np.float32]:
-        track = self.tracks.get(person.key)
-        return np.full((len(time_s), 4), np.nan, np.float32) if track is None else track.at(time_s)
+        tracklet = self.tracklets.get(person.key)
+        return np.full((len(time_s), 4), np.nan, np.float32) if tracklet is None else tracklet.at(time_s)
 
 
 def _candidates(box_4: NDArray[np.float32]) -> Candidates:

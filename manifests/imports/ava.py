@@ -61,38 +61,38 @@ def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vo
     in_annotations: list[Problem] = []
     in_references: list[Problem] = []
     in_videos: list[Problem] = []
-    tracks = _load_tracks(annotations, vocabulary, in_annotations)
+    tracklets = _load_tracks(annotations, vocabulary, in_annotations)
     rows = list(rows_with_header(references, in_references, REFERENCE_COLUMNS))
     sentences = _sentences(rows)
     if not in_annotations:  # otherwise persons may lack key frames only because their rows were rejected
-        _check_annotated(rows, tracks, annotations)
+        _check_annotated(rows, tracklets, annotations)
     films = _find_films(videos, {video_id for video_id, _ in sentences}, in_videos)
     raise_problems(in_annotations, in_references, in_videos)
 
     persons: dict[str, list[Person]] = {}
     intervals: dict[PersonKey, tuple[Interval, ...]] = {}
     for (video_id, person_id), sentence in sentences.items():
-        track = tracks[video_id, person_id]
-        person = _person(_movie_id(video_id), person_id, sentence, track)
+        tracklet = tracklets[video_id, person_id]
+        person = _person(_movie_id(video_id), person_id, sentence, tracklet)
         persons.setdefault(video_id, []).append(person)
-        intervals[person.key] = _intervals(track)
+        intervals[person.key] = _intervals(tracklet)
     movies = tuple(
         Movie(_movie_id(video_id), films[video_id], tuple(own)) for video_id, own in persons.items()
     )
-    skipped = tuple(sorted(tracks.keys() - sentences.keys()))
+    skipped = tuple(sorted(tracklets.keys() - sentences.keys()))
     return AvaImport(Manifest(references, movies), Labels(annotations, intervals), skipped)
 
 
 def _load_tracks(path: Path, vocabulary: Vocabulary, problems: list[Problem]) -> dict[PersonKey, _Track]:
-    tracks: dict[PersonKey, _Track] = {}
+    tracklets: dict[PersonKey, _Track] = {}
     for row in rows_without_header(path, problems, ANNOTATION_COLUMNS):
         key = _video_id(row), cells.identifier(row, "person_id")
         action = _action(row, vocabulary)
         _check_box(row)
         expected = f"a time in seconds, from 0 to {MAX_TIMESTAMP_S}"
         timestamp = cells.number(row, "timestamp", expected, 0.0, MAX_TIMESTAMP_S)
-        tracks.setdefault(key, {}).setdefault(action, set()).add(round(timestamp * 1000))
-    return tracks
+        tracklets.setdefault(key, {}).setdefault(action, set()).add(round(timestamp * 1000))
+    return tracklets
 
 
 def _video_id(row: Row) -> str:
@@ -147,14 +147,14 @@ def _sentences(rows: Iterable[Row]) -> dict[PersonKey, str]:
     return sentences
 
 
-def _check_annotated(rows: Iterable[Row], tracks: dict[PersonKey, _Track], annotations: Path) -> None:
-    films = {video_id for video_id, _ in tracks}
+def _check_annotated(rows: Iterable[Row], tracklets: dict[PersonKey, _Track], annotations: Path) -> None:
+    films = {video_id for video_id, _ in tracklets}
     for row in rows:
         if not row.sound("video_id", "person_id"):
             continue
         if row["video_id"] not in films:
             row.reject("video_id", f"a film with annotations in {annotations}")
-        elif (row["video_id"], row["person_id"]) not in tracks:
+        elif (row["video_id"], row["person_id"]) not in tracklets:
             row.reject("person_id", f"a person with annotations in {annotations}")
 
 
@@ -174,14 +174,14 @@ def _find_films(videos: Path, video_ids: set[str], problems: list[Problem]) -> d
     return {video_id: files[0] if files else default / f"{video_id}.mp4" for video_id, files in found.items()}
 
 
-def _person(movie_id: str, person_id: str, sentence: str, track: _Track) -> Person:
-    runs = _runs(set().union(*track.values()))
+def _person(movie_id: str, person_id: str, sentence: str, tracklet: _Track) -> Person:
+    runs = _runs(set().union(*tracklet.values()))
     return Person(movie_id, person_id, sentence, start_s=runs[0][0] / 1000, end_s=runs[-1][1] / 1000)
 
 
-def _intervals(track: _Track) -> tuple[Interval, ...]:
-    seen = _runs(set().union(*track.values()))
-    spans = [(start, end, action) for action, times in track.items() for start, end in _runs(times)]
+def _intervals(tracklet: _Track) -> tuple[Interval, ...]:
+    seen = _runs(set().union(*tracklet.values()))
+    spans = [(start, end, action) for action, times in tracklet.items() for start, end in _runs(times)]
     spans += [(end, start, ABSENT) for (_, end), (start, _) in pairwise(seen)]
     return tuple(Interval(action, start / 1000, end / 1000) for start, end, action in sorted(spans))
 

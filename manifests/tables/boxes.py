@@ -24,7 +24,7 @@ _SAME_S = 1e-6  # times that differ by less are the same
 
 
 @dataclass(frozen=True)
-class Track:
+class Tracklet:
     """Where a person is: times [N] in seconds, ascending, and boxes [N, 4] as x1 y1 x2 y2."""
 
     time_s: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Track:
         return np.where((exact | between)[:, None], boxes, np.nan).astype(np.float32)
 
 
-def load_boxes(path: Path) -> Mapping[tuple[str, str], Track]:
+def load_boxes(path: Path) -> Mapping[tuple[str, str], Tracklet]:
     """Tracks by (movie_id, person_id); raises `InputError` with all problems of the file."""
     problems: list[Problem] = []
     rows: dict[tuple[str, str], dict[float, tuple[float, ...]]] = {}
@@ -56,7 +56,7 @@ def load_boxes(path: Path) -> Mapping[tuple[str, str], Track]:
         own[time_s] = _box(row)
     raise_problems(problems)
     return {
-        key: Track(np.array(sorted(own)), np.array([own[time_s] for time_s in sorted(own)], np.float32))
+        key: Tracklet(np.array(sorted(own)), np.array([own[time_s] for time_s in sorted(own)], np.float32))
         for key, own in rows.items()
     }
 

@@ -152,7 +152,7 @@ def test_empty_files(tmp_path: Path) -> None:
     assert [(Path(p.file).name, p.row) for p in problems] == [("ava.csv", None), ("references.csv", 2)]
 
 
-tracks = st.dictionaries(
+tracklets = st.dictionaries(
     st.tuples(st.sampled_from(("v1", "v2")), st.sampled_from(("0", "1"))),
     st.sets(st.tuples(st.integers(0, 20), st.integers(1, 3)), min_size=1),
     min_size=1,
@@ -160,19 +160,19 @@ tracks = st.dictionaries(
 
 
 @settings(deadline=None)  # the disk may be slow
-@given(tracks=tracks, data=st.data())
+@given(tracklets=tracklets, data=st.data())
 def test_covers_exactly_the_annotated_seconds(
     tmp_path_factory: pytest.TempPathFactory,
-    tracks: dict[tuple[str, str], set[tuple[int, int]]],
+    tracklets: dict[tuple[str, str], set[tuple[int, int]]],
     data: st.DataObject,
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
-    rows = [frame(t, action, *key) for key, frames in tracks.items() for t, action in sorted(frames)]
-    references = "".join(f"{video_id},{person_id},someone\n" for video_id, person_id in tracks)
+    rows = [frame(t, action, *key) for key, frames in tracklets.items() for t, action in sorted(frames)]
+    references = "".join(f"{video_id},{person_id},someone\n" for video_id, person_id in tracklets)
     imported = run(folder, "".join(data.draw(st.permutations(rows))), references, films=())
 
     for person in imported.manifest.persons:
-        frames = tracks[person.key]
+        frames = tracklets[person.key]
         seconds = {t for t, _ in frames}
         intervals = imported.labels.intervals[person.key]
         for half in range(-2, 45):  # both halves of each second, at their middles

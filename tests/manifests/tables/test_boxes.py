@@ -20,11 +20,11 @@ def load(folder: Path, *rows: str):
 
 
 def test_boxes_are_those_of_the_rows_and_between_them_in_proportion(tmp_path: Path) -> None:
-    track = load(tmp_path, "m,p,1,.2,.2,.4,.6", "m,p,0,0,0,.2,.2", "m,p,5,.5,.5,1,1", "m,q,0,0,0,1,1")[
+    tracklet = load(tmp_path, "m,p,1,.2,.2,.4,.6", "m,p,0,0,0,.2,.2", "m,p,5,.5,.5,1,1", "m,q,0,0,0,1,1")[
         "m", "p"
     ]
-    np.testing.assert_array_equal(track.time_s, [0, 1, 5])
-    found = track.at(np.array([0, 0.25, 1 - 1e-9, 1, 1.2, 3, 5, 5.1]))
+    np.testing.assert_array_equal(tracklet.time_s, [0, 1, 5])
+    found = tracklet.at(np.array([0, 0.25, 1 - 1e-9, 1, 1.2, 3, 5, 5.1]))
     np.testing.assert_allclose(
         found[:4], [[0, 0, 0.2, 0.2], [0.05, 0.05, 0.25, 0.3], [0.2, 0.2, 0.4, 0.6], [0.2, 0.2, 0.4, 0.6]], atol=1e-6
     )  # fmt: skip
