@@ -49,6 +49,7 @@ def demo(
 def main() -> None:
     """Entry point: errors that users can act on become messages, not tracebacks."""
     from rhas.manifests.common.errors import RhasError
+    from rhas.manifests.common.interruption import ignore_from_now_on
     from rhas.manifests.common.processes import ENDS_WITH_PARENT, die_with_parent
 
     if os.environ.pop(ENDS_WITH_PARENT, ""):
@@ -69,6 +70,8 @@ def main() -> None:
         # Such as a full disk, or one that is gone: what is finished is whole, and stays.
         typer.echo(f"error: {error.filename}: {error.strerror}; a rerun goes on from what is there", err=True)
         sys.exit(1)
+    finally:
+        ignore_from_now_on()
 
 
 if __name__ == "__main__":

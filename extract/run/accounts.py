@@ -12,6 +12,7 @@ from typing import Any
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import WriteFailed
 from rhas.manifests.common.errors import InputError
+from rhas.manifests.common.interruption import check
 from rhas.manifests.shards.failures import Failure, film_failure, shard_failures, write_failures
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
@@ -44,6 +45,7 @@ class Accounts:
         self._tallies: dict[str, Tally] = {}
         self._failures: dict[str, list[Failure]] = {}
         for movie in manifest.movies:
+            check()
             self._look(movie.movie_id)
 
     def _look(self, movie_id: str) -> None:

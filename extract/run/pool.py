@@ -6,8 +6,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
+from rhas.extract.run.jobs import one_line
 from rhas.manifests.common.errors import RhasError
 from rhas.manifests.common.interruption import check
 
@@ -21,7 +22,18 @@ class WorkerLost(RhasError):
 
 
 class WorkerUnfit(RhasError):
-    """The worker can't even be made, and won't be the next time: what its constructor raised."""
+    """The worker can't begin, and won't the next time: what it raised when it was made, or before its first work."""
+
+    def __init__(self, reason: str, traceback: str = ""):
+        super().__init__(f"a worker can't begin: {reason}")
+        self.reason, self.traceback = reason, traceback
+
+
+def refuse(error: Exception) -> NoReturn:
+    """A worker that can't begin, such as one that lacks a GPU, is no film's fault. Raises InputError or WorkerUnfit."""
+    if isinstance(error, RhasError):
+        raise error
+    raise WorkerUnfit(one_line(error), "\n".join(getattr(error, "__notes__", []))) from error
 
 
 class Pauses:
@@ -72,7 +84,10 @@ class Pool(Protocol):
 
 
 def first_to_answer(pool: Pool, workers: Sequence[Any], method: str, patience_s: float) -> tuple[Any, Any]:
-    """Whichever worker answers first, and its answer. Raises what it raises, and WorkerLost if nobody does in time."""
+    """Whichever worker answers first, and its answer.
+
+    Raises InputError or WorkerUnfit if it can't begin, and WorkerLost if nobody answers in time.
+    """
     pauses, until = Pauses(), time.monotonic() + patience_s
     ask_at = dict.fromkeys(workers, 0.0)  # those that aren't being asked, and when they will be
     tickets: dict[Any, Any] = {}
@@ -89,6 +104,8 @@ def first_to_answer(pool: Pool, workers: Sequence[Any], method: str, patience_s:
                 return worker, pool.result(ticket)
             except WorkerLost as error:
                 ask_at[worker] = time.monotonic() + pauses.lost(worker, str(error))
+            except Exception as error:  # noqa: BLE001  whatever keeps it from beginning
+                refuse(error)
     raise WorkerLost(f"no worker for {patience_s:.0f} s")
 
 

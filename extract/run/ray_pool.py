@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,10 +30,11 @@ from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
 from rhas.extract.run.pool import WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.common.interruption import keeping_handlers
+from rhas.manifests.common.interruption import check, keeping_handlers
 from rhas.manifests.common.processes import no_working_dir
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +164,9 @@ class RayPool:
 
     def wait(self, tickets: Sequence[Any], timeout_s: float) -> list[Any]:
         # One at first, then whatever else is there: asking for all would wait for the slowest.
+        if not tickets:  # for which Ray wouldn't wait at all
+            time.sleep(timeout_s)
+            return []
         done, rest = ray.wait(list(tickets), num_returns=1, timeout=timeout_s)
         if done and rest:
             more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
@@ -173,13 +178,15 @@ class RayPool:
             return ray.get(ticket)
         except (ActorDiedError, ActorUnavailableError, ObjectLostError) as error:
             if isinstance(error, RayActorError) and error.actor_init_failed:
-                raise WorkerUnfit(_what_failed(error)) from error
+                raise WorkerUnfit(_what_failed(error), str(error)) from error
             raise WorkerLost(f"worker lost: {str(error).splitlines()[0]}") from error
         except RayTaskError as error:
             # A call whose input was lost with the worker that made it fails with that loss as its cause.
             if isinstance(error.cause, RayActorError | ObjectLostError):
                 raise WorkerLost("worker lost with the frames it had read") from error
-            raise error.cause if isinstance(error.cause, Exception) else error from None
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            cause.add_note(error.traceback_str)
+            raise cause from None
 
     def close(self) -> None:
         for actor in (*self.decoders, *self.models, self.writer):
@@ -190,7 +197,7 @@ def _what_failed(error: RayActorError) -> str:
     """The last line of the traceback that came from an actor's constructor, and of the imports before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     raised = next((line for line in reversed(lines) if _RAISED.match(line)), lines[-1])
-    return f"a worker can't be started: {raised}"
+    return raised
 
 
 def _init(**arguments: Any) -> None:
@@ -220,9 +227,14 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
                 Problem("--address", f"a running Ray cluster ({error})", value=options.address)
             ) from error
     try:
+        check()  # what came while Ray started; it is stopped like any other
         pool = RayPool(config, options, root)
         try:
             yield pool
+        except WorkerUnfit as error:
+            told = root / "worker-error.txt"
+            told.write_text(_COLOURS.sub("", error.traceback), encoding="utf-8")
+            raise WorkerUnfit(f"{error.reason} (its traceback is in {told})") from error
         finally:
             pool.close()
     finally:

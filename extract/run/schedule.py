@@ -19,7 +19,7 @@ from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.run.jobs import Job, MovieJob, Span, one_line, spans_of
-from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit
+from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit, refuse
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.workers import ModelReport, ReadReport
 from rhas.manifests.common.errors import RhasError
@@ -131,7 +131,7 @@ class Scheduler:
 
         def ask() -> None:
             ticket = self.pool.call(worker, method)
-            self.pending[ticket] = Pending(done, lost, _refuse)
+            self.pending[ticket] = Pending(done, lost, refuse)
             self.awaited.add(ticket)
 
         def done(answer: Any) -> None:
@@ -367,11 +367,6 @@ class Scheduler:
         job.film.todo.discard(job.task.index)
         if not job.film.todo:
             self._seal(job.film)
-
-
-def _refuse(error: Exception) -> None:
-    """A worker that can't begin, such as one that lacks a GPU, is no film's fault."""
-    raise error
 
 
 def _stop(error: Exception) -> None:

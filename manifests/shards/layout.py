@@ -8,6 +8,7 @@ features/
   parts/ID/*.h5    finished windows of films in progress; gone once the film's shard is there
   failures.csv     what could not be done, and why
   report.json      speed of the last run
+  worker-error.txt traceback of a worker that could not begin, if one couldn't
   lock             held by the run that writes here
 """
 

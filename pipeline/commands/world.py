@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from rhas.pipeline.commands.options import interruptible_work
+
 
 class _FilmsByDefault(TyperGroup):
     """`rhas world OUT` means `rhas world films OUT`."""
@@ -33,10 +35,11 @@ def make_films(
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Make films of two to four persons with manifest, labels, references and truth."""
-    from rhas.pipeline.world.making import make_world
-    from rhas.pipeline.world.writing import World
+    with interruptible_work("films that are there stay, the same command makes the others"):
+        from rhas.pipeline.world.making import make_world
+        from rhas.pipeline.world.writing import World
 
-    make_world(out, World(films, seed, *seconds, scale), workers)
+        make_world(out, World(films, seed, *seconds, scale), workers)
 
 
 @world_app.command("train-models")
@@ -50,9 +53,10 @@ def train_models(
     joint_steps: Annotated[int, typer.Option(help="Steps of both together")] = 5500,
 ) -> None:
     """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
-    from rhas.pipeline.world.making import fit_models
+    with interruptible_work(f"the same command goes on from what was last saved in {out}"):
+        from rhas.pipeline.world.making import fit_models
 
-    fit_models(out, seed, only, detector_steps, (tower_steps, encoder_steps, joint_steps))
+        fit_models(out, seed, only, detector_steps, (tower_steps, encoder_steps, joint_steps))
 
 
 @world_app.command("measure-models")

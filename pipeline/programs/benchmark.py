@@ -13,7 +13,13 @@ from pathlib import Path
 
 from rhas.extract.run.accounts import EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import remove_leftovers
-from rhas.manifests.common.interruption import EXIT_INTERRUPTED, check, interruptible, passed_on
+from rhas.manifests.common.interruption import (
+    EXIT_INTERRUPTED,
+    check,
+    ignore_from_now_on,
+    interruptible,
+    passed_on,
+)
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import die_with_parent, python_command
 from rhas.pipeline.views.display import make_console
@@ -112,3 +118,5 @@ if __name__ == "__main__":
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        ignore_from_now_on()

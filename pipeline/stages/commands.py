@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from rhas.manifests.common.interruption import EXIT_INTERRUPTED
 from rhas.pipeline.commands.options import interruptible_work
 
 commands = typer.Typer()
@@ -55,11 +54,8 @@ def submit(
     job = submit_job(address, loaded)
     typer.echo(f"{job}: submitted; rhas status {job} --address {address}")
     if follow:
-        try:
+        with interruptible_work(f"{job} goes on; rhas cancel {job} --address {address} would stop it"):
             code = follow_job(address, job, lambda text: typer.echo(text, nl=False))
-        except KeyboardInterrupt:
-            typer.echo(f"{job} goes on; rhas cancel {job} --address {address} would stop it", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
         raise typer.Exit(code)
 
 

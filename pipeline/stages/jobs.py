@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
+from rhas.manifests.common.interruption import pause
 from rhas.manifests.common.processes import ENDS_WITH_PARENT
 from rhas.pipeline.stages.pipeline_file import Pipeline
 
@@ -56,7 +57,10 @@ def submit_job(address: str, pipeline: Pipeline) -> str:
 
 
 def follow_job(address: str, job: str, show: Callable[[str], None]) -> int:
-    """Shows what a job says until it ends; returns its exit code. A head that is away for a while is waited for."""
+    """Shows what a job says until it ends; returns its exit code. A head that is away for a while is waited for.
+
+    Raises Interrupted; the job goes on.
+    """
     client, shown, silent_since = _client(address), 0, time.monotonic()
     while True:
         try:
@@ -66,7 +70,7 @@ def follow_job(address: str, job: str, show: Callable[[str], None]) -> int:
         except (RuntimeError, OSError) as error:
             if time.monotonic() - silent_since > _PATIENCE_S:
                 raise RhasError(f"{address} no longer answers ({error}); job {job} may still run") from error
-            time.sleep(_POLL_S)
+            pause(_POLL_S)
             continue
         if len(text) > shown:
             show(text[shown:])
@@ -75,7 +79,7 @@ def follow_job(address: str, job: str, show: Callable[[str], None]) -> int:
             info = client.get_job_info(job)
             code = info.driver_exit_code
             return int(code) if code is not None else (0 if info.status == "SUCCEEDED" else 1)
-        time.sleep(_POLL_S)
+        pause(_POLL_S)
 
 
 def describe_jobs(address: str, job: str | None = None) -> Iterator[str]:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from itertools import groupby
@@ -29,7 +31,9 @@ import numpy as np
 
 from rhas.manifests.common.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.interruption import check
 from rhas.manifests.common.lock import locked
+from rhas.manifests.common.processes import die_with_parent
 from rhas.manifests.tables import boxes as known_boxes
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import COLUMNS as LABEL_COLUMNS
@@ -114,9 +118,11 @@ def write_world(out: Path, world: World, workers: int = 1, made: Callable[[int],
         for folder in (out / "films", out / "truth"):
             folder.mkdir(exist_ok=True)
         remove_leftovers(out)
-        for frames in _write_films(out, world, workers):
-            if made is not None:
-                made(frames)
+        with closing(_write_films(out, world, workers)) as films:
+            for frames in films:
+                check()
+                if made is not None:
+                    made(frames)
         _write_tables(out, world)
     return out / "manifest.csv"
 
@@ -133,14 +139,19 @@ def _check_same(record: Path, world: World) -> None:
     write_text_atomically(record, json.dumps(asked))
 
 
-def _write_films(out: Path, world: World, workers: int) -> Iterator[int]:
+def _write_films(out: Path, world: World, workers: int) -> Generator[int]:
     jobs = [(out, world, number) for number in range(world.films)]
     if workers <= 1:
         yield from map(_write_film, jobs)
         return
     # Spawned: a fork would inherit the threads of whatever the caller runs.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
         yield from pool.map(_write_film, jobs)
+
+
+def _begin() -> None:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
 def _write_film(job: tuple[Path, World, int]) -> int:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults.interrupt import interrupt
+from tests.faults.interrupt import COMMANDS, interrupt
 from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_films
 from tests.faults.kill_training import kill_training
 
@@ -18,14 +18,14 @@ from tests.faults.kill_training import kill_training
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--interrupts", type=int, default=20, help="for each of four commands")
+    parser.add_argument("--interrupts", type=int, default=20, help="for each command")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     workers, drivers = options.kills * 2 // 5, options.kills // 5
     training = options.kills - workers - drivers
     with tempfile.TemporaryDirectory(prefix="rhas-faults-") as name:
         folder, clock = Path(name), time.monotonic()
-        met = interrupt(folder / "interrupted", options.interrupts, options.seed)
+        met = interrupt(folder / "interrupted", dict.fromkeys(COMMANDS, options.interrupts), options.seed)
         print(f"interrupts: {dict(met)}", flush=True)
         print(f"training: {kill_training(folder / 'training', training, options.seed)}", flush=True)
         manifest = write_films(folder / "films")

@@ -1,7 +1,8 @@
 """SIGINT and SIGTERM at drawn moments of extract, train, run and benchmark: none is lost, nothing is left running.
 
-In: a folder to work in, how many moments for each command, a seed. Out: how many of them the command answered, and how
-many came when it had just finished. What a signal meets is up to the machine; the moments are drawn.
+In: a folder to work in, how many moments for which command, a seed. Out: how many of them the command answered, and how
+many came when it had just finished. What a signal meets is up to the machine; the moments are drawn. Two
+commands run beside each other: most of their time is waiting.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from extractions import WORKERS
-from process_tree import assert_ended, command, process_tree
+from process_tree import assert_ended, process_tree
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.interruption import EXIT_INTERRUPTED
@@ -28,9 +29,8 @@ stages:
   extract: {movies: films/manifest.csv, preset: tiny-random, fps: 12, workers: 1, decoders: 1}
   train: {config: small, split: random, window: 20, set: [epochs=2, "data.proportions=[2, 1, 1]"]}
 """
+COMMANDS = ("extract", "train", "train on two", "run", "benchmark")
 SMALL = ("--config", "small", "--split", "random", "--window", "10", "--set", "data.proportions=[2, 1, 1]")
-# Of a process that has ended; Ray's own agents take a minute to notice that their driver has.
-OURS = (*WORKERS.values(), "rhas.pipeline")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ def cases(folder: Path) -> dict[str, Case]:
             ("train", "--shards", features, "--out", str(folder / "trained"), *SMALL, "--set", "epochs=40"),
             6, "best validation", "the same command goes on from the last checkpoint",
         ),
+        "train on two": Case(
+            ("train", "--shards", features, "--out", str(folder / "ranks"), *SMALL, "--set", "epochs=20",
+             "--workers", "2"),
+            15, "best validation", "the same command goes on from the last checkpoint",
+        ),
         "run": Case(("run", str(folder / "night.yaml")), 16, "train: done", "what is finished stays"),
         "benchmark": Case(
             ("benchmark", "--shards", features, "--out", str(folder / "bench"), "--models", "hopadiff,actdiff",
@@ -68,17 +73,26 @@ def cases(folder: Path) -> dict[str, Case]:
     }  # fmt: skip
 
 
-def interrupt(folder: Path, moments: int, seed: int) -> Counter[str]:
+def interrupt(folder: Path, moments: dict[str, int], seed: int) -> Counter[str]:
     """Interrupts each command so often, each time where the last one left it, and then lets it finish."""
     folder.mkdir(parents=True, exist_ok=True)
-    met: Counter[str] = Counter()
-    draw = random.Random(seed)
-    for name, case in cases(folder).items():
-        for number in range(moments):
-            sent = (signal.SIGINT, signal.SIGTERM)[number % 2]
-            met[_interrupted(name, case, sent, draw.uniform(0, case.within_s))] += 1
-        ended = subprocess.run(_order(case), capture_output=True, text=True, timeout=300)
-        assert ended.returncode == 0, f"{name}: {ended.stdout}{ended.stderr}"
+    known = cases(folder)
+    with ThreadPoolExecutor(2) as threads:
+        met = [
+            threads.submit(_interrupt_often, name, known[name], count, random.Random(f"{seed} {name}"))
+            for name, count in moments.items()
+        ]
+    return sum((each.result() for each in met), Counter[str]())
+
+
+def _interrupt_often(name: str, case: Case, count: int, draw: random.Random) -> Counter[str]:
+    met = Counter[str]()
+    signals = [signal.SIGINT, signal.SIGTERM]
+    draw.shuffle(signals)
+    for number in range(count):
+        met[_interrupted(name, case, signals[number % 2], draw.uniform(0, case.within_s))] += 1
+    ended = subprocess.run(_order(case), capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, f"{name}: {ended.stdout}{ended.stderr}"
     return met
 
 
@@ -94,8 +108,8 @@ def _interrupted(name: str, case: Case, sent: signal.Signals, after_s: float) ->
     until = time.monotonic() + after_s
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
-    tree = [pid for pid in process_tree(process.pid) if any(ours in command(pid) for ours in OURS)]
     process.send_signal(sent)
+    tree = list(process_tree(process.pid))
     said, _ = process.communicate(timeout=90)
     what = f"{name}, {sent.name} after {after_s:.2f} s: exit code {process.returncode}\n{said}"
     assert_ended(tree)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.interruption import check
 from rhas.manifests.shards.failures import read_failures
 from rhas.manifests.shards.identity import movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -99,6 +100,7 @@ def _read_film(
     folder: FeaturesFolder, movie: Movie, record: dict[str, Any], problems: list[Problem]
 ) -> _MovieShard | None:
     """What a film's shard says of times and status; None, with the problems noted, when it won't do."""
+    check()
     path = folder.shard(movie.movie_id)
     if not path.exists():
         problems.append(Problem(path, f"the shard of film {movie.movie_id}: finish the extraction first"))

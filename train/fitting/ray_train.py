@@ -16,8 +16,6 @@ import os
 import secrets
 import shutil
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +36,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed, nn
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
-from rhas.manifests.common.interruption import check, keeping_handlers
+from rhas.manifests.common.interruption import check, keeping_handlers, pause
 from rhas.manifests.common.processes import no_working_dir
 from rhas.train.config import TrainConfig
 from rhas.train.fitting.loop import Callback, Ranks, Step, TrainingError
@@ -53,7 +51,8 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 7 * 24 * 3600
 MAX_FAILURES = 20  # in one call: enough for nodes that are taken away, not for a fault that always comes
 _POLL_S = 0.25
-_SETTLE_S = 15.0  # in which Ray notices that a node is gone
+_SETTLE_S = 15.0  # in which Ray notices that a node is gone; twice as long each time, up to:
+_LONGEST_PAUSE_S = 300.0
 
 
 def train_distributed(
@@ -89,18 +88,20 @@ def train_distributed(
             "features": features, "out": out, "config": config, "events": events, "module": module,
             "gpu": gpus > 0, "path": _path(), "shares": count, "refused": refused,
         }  # fmt: skip
-        lost: Exception | None = None
+        lost = ""
         with ThreadPoolExecutor(1) as pool:
             told = pool.submit(_relay, events, callbacks)
             try:
-                for _ in range(1 + failures):
-                    lost = _awaited(job, min(count, max(1, _places(gpus > 0))))
-                    if lost is None or refused.exists():  # what a worker refuses, it refuses again
+                for attempt in range(1 + failures):
+                    lost = _attempt(job, min(count, max(1, _places(gpus > 0))), here)
+                    # What a worker refuses, it refuses again.
+                    if not lost or refused.exists() or attempt == failures:
                         break
                     log.warning(
-                        "a training worker was lost; training goes on from the last checkpoint: %s", lost
+                        "a training worker was lost; training goes on from the last checkpoint: %s",
+                        lost.splitlines()[0],
                     )
-                    time.sleep(_SETTLE_S)
+                    pause(min(_SETTLE_S * 2**attempt, _LONGEST_PAUSE_S))
             finally:
                 events.put(None)
                 shutil.rmtree(out / name, ignore_errors=True)
@@ -108,10 +109,10 @@ def train_distributed(
         events.shutdown()
     if errors:
         raise errors[0]
-    if lost is not None:
+    if lost:
         raise TrainingError(
             f"a training worker failed; the run goes on from its last checkpoint if it is started again. {lost}"
-        ) from lost
+        )
     _, record = read_tensors(RunFolder(out).checkpoints / BEST)
     return Validation(**record["validation"])
 
@@ -121,33 +122,45 @@ def _path() -> list[str]:
     return [place for place in sys.path if place and Path(place) != Path.cwd()]
 
 
-def _awaited(job: dict[str, Any], workers: int) -> Exception | None:
-    """`_attempt`, which waits where no signal gets through, in a thread of its own. Raises Interrupted."""
-    ended: list[Exception | None] = []
-    attempt = threading.Thread(target=lambda: ended.append(_attempt(job, workers)), daemon=True)
-    attempt.start()
-    while attempt.is_alive():
-        check()
-        attempt.join(_POLL_S)
-    return ended[0]
+def _attempt(job: dict[str, Any], workers: int, here: NodeAffinitySchedulingStrategy) -> str:
+    """Trains with so many workers from where the run is to its end; returns what ended it earlier, or nothing.
 
-
-def _attempt(job: dict[str, Any], workers: int) -> Exception | None:
-    """Trains with so many workers from where the run is to its end; returns what ended it earlier."""
-    trainer = TorchTrainer(
-        _work,
-        train_loop_config=job,
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers, use_gpu=job["gpu"], resources_per_worker={"CPU": 1, "GPU": int(job["gpu"])}
-        ),
-        torch_config=TorchConfig(backend="nccl" if job["gpu"] else "gloo", timeout_s=_PATIENCE_S),
-        run_config=ray.train.RunConfig(name=job["refused"].parent.name, storage_path=str(job["out"])),
-    )
+    In a process of its own, which can be killed at any moment, and the workers with it: Ray Train waits where no
+    interrupt gets through, and to end Ray below it crashes the process that waits. Raises Interrupted.
+    """
+    trainer = ray.remote(_Trainer).options(num_cpus=0, scheduling_strategy=here).remote()
+    ticket = trainer.fit.remote(job, workers)
     try:
-        trainer.fit()
-    except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as error:
-        return error
-    return None
+        while not ray.wait([ticket], timeout=_POLL_S)[0]:
+            check()
+        return str(ray.get(ticket))
+    except ray.exceptions.RayActorError as error:
+        return str(error)
+    finally:
+        ray.kill(trainer)
+
+
+class _Trainer:
+    """The process that waits for Ray Train."""
+
+    def fit(self, job: dict[str, Any], workers: int) -> str:
+        """What ended it before its end, or nothing."""
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config=job,
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers,
+                use_gpu=job["gpu"],
+                resources_per_worker={"CPU": 1, "GPU": int(job["gpu"])},
+            ),
+            torch_config=TorchConfig(backend="nccl" if job["gpu"] else "gloo", timeout_s=_PATIENCE_S),
+            run_config=ray.train.RunConfig(name=job["refused"].parent.name, storage_path=str(job["out"])),
+        )
+        try:
+            trainer.fit()
+        except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as error:
+            return str(error) or type(error).__name__
+        return ""
 
 
 def _places(on_gpus: bool) -> int:
@@ -204,6 +217,7 @@ def _cluster(address: str | None) -> Iterator[None]:
             problem = Problem("--address", f"a running Ray cluster ({error})", value=address)
             raise InputError(problem) from error
     try:
+        check()  # what came while Ray started; it is stopped like any other
         yield
     finally:
         if started_here:
@@ -223,7 +237,7 @@ def _work(job: dict[str, Any]) -> None:
             follow(job["features"], job["out"], job["config"], device, ranks)
     except Exception as error:
         # Those of a collective whose other ranks are gone are RuntimeErrors; all else would only come again.
-        if type(error) is not RuntimeError and not isinstance(error, distributed.DistBackendError):
+        if type(error) is not RuntimeError and not isinstance(error, distributed.DistError):
             told = error if isinstance(error, RhasError) else TrainingError(traceback.format_exc().strip())
             job["events"].put(told)
             job["refused"].parent.mkdir(parents=True, exist_ok=True)

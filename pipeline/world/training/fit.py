@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rhas.manifests.common.atomic import write_bytes_atomically
+from rhas.manifests.common.interruption import check
 
 _SAY_EVERY_S, _SAVE_EVERY_S = 20.0, 120.0
 
@@ -58,6 +59,7 @@ def fit(task: Task, checkpoint: Path, steps: int, device: torch.device, say: Cal
     said = saved = began = time.monotonic()
     mean: dict[str, float] = {}
     for step in range(first, steps):
+        check()
         rate = task.learning_rate * learning_rate(step, steps)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
