@@ -66,7 +66,7 @@ def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vo
     sentences = _sentences(rows)
     if not in_annotations:  # otherwise persons may lack key frames only because their rows were rejected
         _check_annotated(rows, tracklets, annotations)
-    films = _find_films(videos, {video_id for video_id, _ in sentences}, in_videos)
+    found = _find_films(videos, {video_id for video_id, _ in sentences}, in_videos)
     raise_problems(in_annotations, in_references, in_videos)
 
     persons: dict[str, list[Person]] = {}
@@ -77,7 +77,7 @@ def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vo
         persons.setdefault(video_id, []).append(person)
         intervals[person.key] = _intervals(tracklet)
     movies = tuple(
-        Movie(_movie_id(video_id), films[video_id], tuple(own)) for video_id, own in persons.items()
+        Movie(_movie_id(video_id), found[video_id], tuple(own)) for video_id, own in persons.items()
     )
     skipped = tuple(sorted(tracklets.keys() - sentences.keys()))
     return AvaImport(Manifest(references, movies), Labels(annotations, intervals), skipped)
@@ -148,11 +148,11 @@ def _sentences(rows: Iterable[Row]) -> dict[PersonKey, str]:
 
 
 def _check_annotated(rows: Iterable[Row], tracklets: dict[PersonKey, _Track], annotations: Path) -> None:
-    films = {video_id for video_id, _ in tracklets}
+    found = {video_id for video_id, _ in tracklets}
     for row in rows:
         if not row.sound("video_id", "person_id"):
             continue
-        if row["video_id"] not in films:
+        if row["video_id"] not in found:
             row.reject("video_id", f"a film with annotations in {annotations}")
         elif (row["video_id"], row["person_id"]) not in tracklets:
             row.reject("person_id", f"a person with annotations in {annotations}")
