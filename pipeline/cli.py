@@ -19,8 +19,6 @@ from rhas.pipeline.commands.options import interruptible_work
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
 
-SHOWN_PROBLEMS = 50
-
 app = typer.Typer(
     help="Referring human action segmentation: say what the person a sentence names does, frame by frame.",
     no_args_is_help=True,
@@ -57,11 +55,8 @@ def main() -> None:
     try:
         app()
     except RhasError as error:
-        lines = str(error).splitlines()
-        for line in lines[:SHOWN_PROBLEMS]:
+        for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
-        if len(lines) > SHOWN_PROBLEMS:
-            typer.echo(f"error: and {len(lines) - SHOWN_PROBLEMS} more problems", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is None:

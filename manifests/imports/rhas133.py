@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from rhas.manifests.common.checks import one_of, require
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, raise_problems, shorten
 from rhas.manifests.imports.arrays import FeatureFile, Tokens, open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in
@@ -27,7 +27,6 @@ from rhas.manifests.imports.film import ImportedMovie
 from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
 from rhas.manifests.imports.rhas133_pickles import FILM_PATTERN, SplitPickles
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems
 from rhas.manifests.tables.manifest import SPLITS, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 
@@ -123,7 +122,8 @@ def _splits(
     found: list[_Split] = []
     first = 0
     for name, side in names.items():
-        cells.identifier(Row(directory, 1, {"split-name": name}, problems), "split-name")
+        if not cells.is_identifier(name):
+            problems.append(Problem(directory, cells.ID, 1, "split-name", shorten(name)))
         folders = [
             directory / folder.replace("{split}", name) for folder in (options.holistic, options.partial)
         ]

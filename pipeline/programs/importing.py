@@ -24,14 +24,13 @@ def import_ava_files(
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.manifest, out / "manifest.csv")
     write_labels(found.labels, out / "labels.csv")
-    intervals = sum(len(i) for i in found.labels.intervals.values())
     skipped = (
         f"; {len(found.skipped)} annotated persons have no sentence and were left out"
         if found.skipped
         else ""
     )
     films, persons = len(found.manifest.movies), len(found.manifest.persons)
-    return f"{out}: {films} films, {persons} persons, {intervals} intervals{skipped}"
+    return f"{out}: {films} films, {persons} persons, {found.labels.count} intervals{skipped}"
 
 
 def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:

@@ -52,6 +52,14 @@ def test_all_problems_of_a_manifest_are_told_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "f").exists()
 
 
+def test_of_many_problems_the_first_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("movie_id,video,person_id,reference\n" + "m,,p,\n" * 1000)
+    lines = rhas("plan", "--movies", manifest).stderr.splitlines()
+    assert len(lines) == 51 and all(line.startswith(f"error: {manifest}, row ") for line in lines[:50])
+    assert lines[50] == f"error: and {3 * 1000 - 1 - 50} more problems"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
