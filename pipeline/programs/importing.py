@@ -43,7 +43,7 @@ def import_rhas133_folder(
 ) -> str:
     """Writes the features folder OUT; returns one line that says what is in it. `options`: `Rhas133Options`."""
     splits = {name: side or name for name, _, side in (text.partition("=") for text in split_names)}
-    chosen = Rhas133Options(splits, **options)  # type: ignore[arg-type]
+    chosen = Rhas133Options(splits=splits, **options)  # type: ignore[arg-type]
     return _write(read_rhas133(directory, chosen, load_vocabulary(actions)), out)
 
 

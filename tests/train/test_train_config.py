@@ -45,7 +45,7 @@ def test_overrides_take_their_fields_types() -> None:
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("epoch=3", "one of model"),
+        ("epoch=3", "did you mean epochs"),
         ("data.windows=3", "data.windows"),
         ("batch=two", "int"),
         ("batch=0", "at least 1"),
@@ -68,7 +68,7 @@ def test_all_that_is_wrong_with_a_file_is_one_error(tmp_path: Path) -> None:
     path.write_text("batch: many\ndata: {window: null}\nlr: 3\n")
     with pytest.raises(InputError) as caught:
         load_config(str(path))
-    assert [problem.column for problem in caught.value.problems] == ["batch", "data.window", "lr"]
+    assert [problem.column for problem in caught.value.problems] == ["data.window", "batch", "lr"]
     assert all(problem.file == path for problem in caught.value.problems)
     with pytest.raises(InputError, match="paper, small, world or a YAML file"):
         load_config("nothing")

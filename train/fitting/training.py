@@ -6,7 +6,6 @@ split. The test split is never read here: that is left to `rhas.train.evaluation
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import yaml
 from rhas.manifests.common.atomic import remove_leftovers, write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.lock import locked
-from rhas.train.config import FREE, TrainConfig, config_from_dict, plain, read_yaml, refused_changes
+from rhas.train.config import FREE, TrainConfig, config_from_dict, read_yaml, refused_changes
 from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import keep_freed_memory
 from rhas.train.evaluation.evaluation import evaluate_run
@@ -150,8 +149,8 @@ class _ReadOnly(Checkpoints):
 
 def _resolved(config: TrainConfig, device: str) -> TrainConfig:
     """With nothing left to defaults: precision, and all settings of the model."""
-    settings = dataclasses.asdict(model_config(config.model, config.settings, "settings"))
-    return dataclasses.replace(config.resolved(torch.device(device).type == "cuda"), settings=plain(settings))
+    settings = model_config(config.model, config.settings, "settings").to_dict()
+    return config.resolved(torch.device(device).type == "cuda").replace(settings=settings)
 
 
 def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:

@@ -9,29 +9,25 @@ Shapes: B batch, C classes, T frames, P = T − 1 pairs of neighbouring frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import at_least, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, log_probabilities, probabilities
 
 SMOOTHING_CAP = 16.0  # on a squared step of the log-probability (MS-TCN, arXiv:1903.01945, Eq. 4: τ = 4)
 COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1
 
 
-@dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Settings):
     """Weights of the losses. How their targets are made is `rhas.train.data.config.TargetConfig`'s."""
 
-    ce: float = 0.5
-    smoothing: float = 0.1
-    boundary: float = 0.1  # on the decoder only
-
-    def __post_init__(self) -> None:
-        require(*at_least(self, 0, "losses.ce", "losses.smoothing", "losses.boundary"))
+    ce: float = Field(0.5, ge=0)
+    smoothing: float = Field(0.1, ge=0)
+    boundary: float = Field(0.1, ge=0)
+    """On the decoder only."""
 
 
 def label_loss(

@@ -1,4 +1,4 @@
-"""The models by name. A new one is a file with a config dataclass and a `Segmenter`, and one line at the end here.
+"""The models by name. A new one is a file with a config and a `Segmenter`, and one line at the end here.
 
     model = build_model("hopadiff", feature_size=768, classes=137, config={"fourier": {"variant": "bands"}})
 
@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rhas.manifests.common.configs import from_mapping
+from rhas.manifests.common.configs import Settings, from_mapping
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
@@ -26,13 +26,13 @@ from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
 from rhas.train.models.segmenter import Segmenter
 
-C = TypeVar("C")
+C = TypeVar("C", bound=Settings)
 GROUP = "rhas.models"
 
 
 @dataclass(frozen=True)
 class _Model:
-    config_type: type
+    config_type: type[Settings]
     build: Callable[[int, int, Any], Segmenter]
 
 
@@ -40,7 +40,10 @@ _MODELS: dict[str, _Model] = {}
 
 
 def register(name: str, config_type: type[C], build: Callable[[int, int, C], Segmenter]) -> None:
-    """Makes a model known. `build` gets the feature size, the number of classes and the config."""
+    """Makes a model known. `build` gets the feature size, the number of classes and the config.
+
+    All settings of the config have defaults.
+    """
     assert name not in _MODELS, f"got {name = } twice"
     _MODELS[name] = _Model(config_type, build)
 

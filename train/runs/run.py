@@ -14,7 +14,6 @@ folder is left to `rhas.train.fitting.training`.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +100,7 @@ def open_run(root: Path, device: str | None = None) -> Run:
         raise InputError(Problem(root, "the folder of a run, as `rhas train` makes it"))
     config = config_from_dict(read_yaml(folder.config), folder.config)
     if torch.device(device).type == "cpu":
-        config = dataclasses.replace(config, precision="float32")
+        config = config.replace(precision="float32")
     data = read_json(folder.data)
     model = build_for(config, data).to(device)
     record = Checkpoints(folder.checkpoints, spec_of(config, data)).load_best(model)
@@ -111,7 +110,7 @@ def open_run(root: Path, device: str | None = None) -> Run:
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
     """The data that a run was trained on, split as it was. Raises InputError if it isn't that any more."""
     features = features or Path(run.data["features"])
-    data_config = dataclasses.replace(run.config.data, feature_size=run.data["feature_size"])
+    data_config = run.config.data.replace(feature_size=run.data["feature_size"])
     dataset = load_dataset(features, data_config, run.config.targets)
     check_data(run.folder, data_record(features, dataset), run.data)
     return dataset

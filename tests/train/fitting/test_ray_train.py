@@ -95,7 +95,9 @@ class Threads(Ranks):
 
 
 SMALL_HOPADIFF = HopaDIFFConfig(
-    EncoderConfig(3, 8, condition_layers=(0, 2)), DecoderConfig(2, 8, time_width=8), hp_xlstm=HPxLSTMConfig(2)
+    encoder=EncoderConfig(layers=3, width=8, condition_layers=(0, 2)),
+    decoder=DecoderConfig(layers=2, width=8, time_width=8),
+    hp_xlstm=HPxLSTMConfig(heads=2),
 )
 
 

@@ -9,39 +9,26 @@ Shapes: B batch, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from rhas.manifests.common.checks import require
+from rhas.manifests.common.configs import Settings
 from rhas.train.data.generators import Generators, permuted
 
 Kind = Literal["full", "zero", "boundary", "segment"]
 
 
-@dataclass(frozen=True)
-class ConditionMaskConfig:
+class ConditionMaskConfig(Settings):
     """Which masks there are. One is drawn for each video at each step; listed twice, it is drawn twice as often."""
 
-    kinds: tuple[Kind, ...] = ("full", "zero", "boundary", "segment", "segment")
-    boundary_below: float = 0.3  # `boundary` keeps the frames whose boundary curve is below this
-    actions: int = 1  # how many actions `segment` blanks
-
-    def __post_init__(self) -> None:
-        known = get_args(Kind)
-        require(
-            (
-                bool(self.kinds) and set(self.kinds) <= set(known), "condition_masks.kinds", self.kinds,
-                f"one or more of {', '.join(known)}",
-            ),
-            (
-                0 < self.boundary_below <= 1, "condition_masks.boundary_below", self.boundary_below,
-                "a number above 0, up to 1",
-            ),
-            (self.actions >= 1, "condition_masks.actions", self.actions, "at least 1"),
-        )  # fmt: skip
+    kinds: tuple[Kind, ...] = Field(("full", "zero", "boundary", "segment", "segment"), min_length=1)
+    boundary_below: float = Field(0.3, gt=0, le=1)
+    """`boundary` keeps the frames whose boundary curve is below this."""
+    actions: int = Field(1, ge=1)
+    """How many actions `segment` blanks."""
 
 
 def draw_condition_mask(

@@ -8,13 +8,11 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from rhas.manifests.common.checks import one_of, require
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.model import ActDiff
@@ -28,15 +26,11 @@ if TYPE_CHECKING:
     from rhas.train.data.generators import Generators
 
 
-@dataclass(frozen=True)
 class ActDiffSegmenterConfig(ActDiffConfig):
     """An ActDiff, the stream that it sees and the losses that train it."""
 
     stream: StreamName = "holistic"
-    losses: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        require(one_of(self, "stream"))
+    losses: LossConfig = LossConfig()
 
 
 class DiffusionSegmenter(SupervisedSegmenter):

@@ -8,49 +8,35 @@ Shapes: B batch, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import at_least, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.data.generators import Generators, permuted
 
 Kind = Literal["none", "anticipative", "random", "boundary", "relation"]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class InputMaskConfig:
+class InputMaskConfig(Settings):
     """Which masks there are. One is drawn for each video at each step; listed twice, it is drawn twice as often.
 
     `clips` is the paper's for Breakfast; it has 25 for 50Salads (the released code 5 to 10) and 20 for GTEA.
     """
 
-    kinds: tuple[Kind, ...] = get_args(Kind)
-    observed: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of `anticipative`: one is drawn
-    clip: int = 10  # frames of a clip of `random`
-    clips: int = 10  # that `random` leaves out
-    boundary_below: float = 0.5  # `boundary` keeps the frames whose boundary curve is below this
-
-    def __post_init__(self) -> None:
-        known = get_args(Kind)
-        require(
-            (
-                bool(self.kinds) and set(self.kinds) <= set(known), "input_masks.kinds", self.kinds,
-                f"one or more of {', '.join(known)}",
-            ),
-            (
-                bool(self.observed) and all(0 < part < 1 for part in self.observed), "input_masks.observed",
-                self.observed, "one or more shares between 0 and 1",
-            ),
-            *at_least(self, 1, "input_masks.clip", "input_masks.clips"),
-            (
-                0 < self.boundary_below <= 1, "input_masks.boundary_below", self.boundary_below,
-                "a number above 0, up to 1",
-            ),
-        )  # fmt: skip
+    kinds: tuple[Kind, ...] = Field(get_args(Kind), min_length=1)
+    observed: tuple[Share, ...] = Field((0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), min_length=1)
+    """Of `anticipative`: one is drawn."""
+    clip: int = Field(10, ge=1)
+    """Frames of a clip of `random`."""
+    clips: int = Field(10, ge=1)
+    """That `random` leaves out."""
+    boundary_below: float = Field(0.5, gt=0, le=1)
+    """`boundary` keeps the frames whose boundary curve is below this."""
 
 
 def draw_input_mask(

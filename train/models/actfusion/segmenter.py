@@ -6,14 +6,12 @@ Shapes: B batch, F feature size, C classes, T frames, U frames with those that l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import one_of, require
 from rhas.train.models.actdiff.config import ActDiffConfig, DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.masks import ConditionMaskConfig
 from rhas.train.models.actdiff.segmenter import DiffusionSegmenter
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from rhas.train.data.generators import Generators
 
 
-@dataclass(frozen=True)
 class ActFusionConfig(ActDiffConfig):
     """An ActFusion. Sizes are HopaDIFF's of ActDiff; the paper's for its data sets (Table S5) are presets.
 
@@ -36,14 +33,11 @@ class ActFusionConfig(ActDiffConfig):
     """
 
     stream: StreamName = "holistic"
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(position_bias=True))
-    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(position_bias=True))
-    condition_masks: ConditionMaskConfig = field(default_factory=lambda: ConditionMaskConfig(("full",)))
-    input_masks: InputMaskConfig = field(default_factory=InputMaskConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        require(one_of(self, "stream"))
+    encoder: EncoderConfig = EncoderConfig(position_bias=True)
+    decoder: DecoderConfig = DecoderConfig(position_bias=True)
+    condition_masks: ConditionMaskConfig = ConditionMaskConfig(kinds=("full",))
+    input_masks: InputMaskConfig = InputMaskConfig()
+    losses: LossConfig = LossConfig()
 
 
 class ActFusionSegmenter(DiffusionSegmenter, Anticipator):

@@ -5,13 +5,13 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from rhas.manifests.common.checks import one_of, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, probabilities
 from rhas.train.models.losses import LossConfig, label_loss, smoothing_loss, weighted
 from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig
@@ -23,22 +23,18 @@ if TYPE_CHECKING:
     from rhas.train.data.generators import Generators
 
 
-@dataclass(frozen=True)
-class LTContextConfig:
+class LTContextConfig(Settings):
     """An LTContext, the streams that it sees and the losses that train it: of each stage, as in the paper."""
 
-    network: LTContextNetworkConfig = field(default_factory=LTContextNetworkConfig)
-    stream: Literal["holistic", "partial", "both"] = "holistic"  # both: one above the other
+    network: LTContextNetworkConfig = LTContextNetworkConfig()
+    stream: Literal["holistic", "partial", "both"] = "holistic"
+    """both: one above the other."""
     link: Link = "sigmoid"
-    losses: LossConfig = field(default_factory=lambda: LossConfig(ce=1.0, smoothing=0.17, boundary=0.0))
+    losses: LossConfig = LossConfig(ce=1.0, smoothing=0.17, boundary=0.0)
 
-    def __post_init__(self) -> None:
-        boundary = self.losses.boundary
-        require(
-            one_of(self, "stream"),
-            one_of(self, "link"),
-            (boundary == 0, "losses.boundary", boundary, "0: LTContext has no such loss"),
-        )
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.losses.boundary:
+            yield "losses.boundary", "0: LTContext has no such loss"
 
 
 class LTContextSegmenter(SupervisedSegmenter):

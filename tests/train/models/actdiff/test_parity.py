@@ -35,17 +35,17 @@ def model(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> ActDiff:
     tensors, meta = golden("diffact_eval.safetensors")
     encoder, decoder, diffusion = meta["encoder"], meta["decoder"], meta["diffusion"]
     config = ActDiffConfig(
-        EncoderConfig(
-            encoder["num_layers"], encoder["num_f_maps"], encoder["kernel_size"],
-            tuple(encoder["feature_layer_indices"]),
+        encoder=EncoderConfig(
+            layers=encoder["num_layers"], width=encoder["num_f_maps"], kernel=encoder["kernel_size"],
+            condition_layers=tuple(encoder["feature_layer_indices"]),
         ),
-        DecoderConfig(
-            decoder["num_layers"], decoder["num_f_maps"], decoder["kernel_size"],
+        decoder=DecoderConfig(
+            layers=decoder["num_layers"], width=decoder["num_f_maps"], kernel=decoder["kernel_size"],
             time_width=decoder["time_emb_dim"],
         ),
-        DiffusionConfig(
-            "softmax", diffusion["timesteps"], diffusion["snr_scale"], diffusion["sampling_timesteps"],
-            diffusion["ddim_sampling_eta"],
+        diffusion=DiffusionConfig(
+            link="softmax", steps=diffusion["timesteps"], scale=diffusion["snr_scale"],
+            sampling_steps=diffusion["sampling_timesteps"], eta=diffusion["ddim_sampling_eta"],
         ),
     )  # fmt: skip
     model = ActDiff(encoder["input_dim"], meta["num_classes"], config)

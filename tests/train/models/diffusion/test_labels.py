@@ -55,6 +55,7 @@ def test_links() -> None:
 
 def test_config_is_checked() -> None:
     with pytest.raises(InputError) as caught:
-        DiffusionConfig(link="relu", scale=0, sampling_steps=2000, eta=-1)
-    names = ["diffusion.link", "diffusion.scale", "diffusion.eta", "diffusion.sampling_steps"]
-    assert [p.column for p in caught.value.problems] == names
+        DiffusionConfig(link="relu", scale=0, sampling_steps=0, eta=-1)
+    assert [p.column for p in caught.value.problems] == ["link", "scale", "sampling_steps", "eta"]
+    with pytest.raises(InputError, match="sampling_steps: got 2000: expected at most steps, which is 1000"):
+        DiffusionConfig(sampling_steps=2000)

@@ -32,29 +32,31 @@ SMALL: dict[str, Any] = {
 }
 XLSTM = HPxLSTMConfig(heads=2, gate_width=4, chunk=16)
 STILL: dict[str, Any] = {  # no dropout, nothing blanked
-    "encoder": EncoderConfig(4, 8, 5, (1, 3), dropout=0, channel_dropout=0, temporal_dropout=0),
-    "decoder": DecoderConfig(3, 6, time_width=16, dropout=0),
+    "encoder": EncoderConfig(
+        layers=4, width=8, kernel=5, condition_layers=(1, 3), dropout=0, channel_dropout=0, temporal_dropout=0
+    ),
+    "decoder": DecoderConfig(layers=3, width=6, time_width=16, dropout=0),
     "condition_masks": ConditionMaskConfig(kinds=("full",)),
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
-    "bands": {"fourier": FourierConfig("bands", (10.0, 4.0))},
+    "bands": {"fourier": FourierConfig(variant="bands", band_limits=(10.0, 4.0))},
     "no partial branch": {"partial_branch": False},
     "no HP-xLSTM": {"hp_xlstm": None},
-    "no BCA": {"hp_xlstm": dataclasses.replace(XLSTM, cross_gates=False)},
-    "no Fourier condition": {"fourier": FourierConfig("none")},
+    "no BCA": {"hp_xlstm": XLSTM.replace(cross_gates=False)},
+    "no Fourier condition": {"fourier": FourierConfig(variant="none")},
     "shared condition": {"shared_condition": True},
-    "condition entering": {"decoder": DecoderConfig(3, 6, time_width=16, condition_input=True)},
+    "condition entering": {"decoder": DecoderConfig(layers=3, width=6, time_width=16, condition_input=True)},
     "both": {
         "shared_condition": True,
-        "decoder": DecoderConfig(3, 6, time_width=16, condition_input=True),
+        "decoder": DecoderConfig(layers=3, width=6, time_width=16, condition_input=True),
     },
     "both, without a partial branch": {
         "shared_condition": True,
-        "decoder": DecoderConfig(3, 6, time_width=16, condition_input=True),
+        "decoder": DecoderConfig(layers=3, width=6, time_width=16, condition_input=True),
         "partial_branch": False,
     },
-    "ActDiff": {"partial_branch": False, "hp_xlstm": None, "fourier": FourierConfig("none")},
+    "ActDiff": {"partial_branch": False, "hp_xlstm": None, "fourier": FourierConfig(variant="none")},
 }
 every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 
@@ -117,7 +119,7 @@ def test_gradients_reach_every_parameter(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("variant", ["dft", "bands"])
 def test_the_decoders_learn_through_the_condition(variant: Any) -> None:
     """The decoders' losses alone train both encoders, HP-xLSTM and the weights of the frequency channels."""
-    model = hopadiff(**STILL, fourier=FourierConfig(variant)).train()
+    model = hopadiff(**STILL, fourier=FourierConfig(variant=variant)).train()
     losses = model.losses(BATCH, generators(BATCH, 1))
     torch.stack([loss for name, loss in losses.items() if "decoder" in name]).sum().backward()
     for name, parameter in model.named_parameters():
@@ -299,10 +301,18 @@ def test_it_learns_videos_by_heart() -> None:
     samples = [sample(0, 40), sample(1, 30)]
     batch = collate([dataclasses.replace(one, valid=torch.ones_like(one.valid)) for one in samples])
     config = HopaDIFFConfig(
-        EncoderConfig(3, 24, 5, (0, 2), dropout=0, channel_dropout=0, temporal_dropout=0),
-        DecoderConfig(3, 24, time_width=16, dropout=0),
-        DiffusionConfig(sampling_steps=8),
-        ConditionMaskConfig(kinds=("full",)),
+        encoder=EncoderConfig(
+            layers=3,
+            width=24,
+            kernel=5,
+            condition_layers=(0, 2),
+            dropout=0,
+            channel_dropout=0,
+            temporal_dropout=0,
+        ),
+        decoder=DecoderConfig(layers=3, width=24, time_width=16, dropout=0),
+        diffusion=DiffusionConfig(sampling_steps=8),
+        condition_masks=ConditionMaskConfig(kinds=("full",)),
         hp_xlstm=XLSTM,
         # Where labels change every few frames, the boundary loss at full weight keeps them from being learnt:
         # it wants neighbours at a change to have nothing in common, and those beside it to differ by half.
