@@ -16,7 +16,7 @@ from pydantic import Field
 from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
 from rhas.manifests.common.errors import Problem
-from rhas.train.data.config import DataConfig, TargetConfig
+from rhas.train.data.config import DataConfig
 
 PRESETS = Path(__file__).parent / "presets"
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
@@ -48,7 +48,6 @@ class TrainConfig(Settings, title="training config"):
     settings: dict[str, Any] = Field({})
     """Of the model; those left out are its defaults."""
     data: DataConfig = DataConfig()
-    targets: TargetConfig = TargetConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = Field(1000, ge=1)

@@ -191,11 +191,11 @@ def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> Non
 def _config(system: System, base: TrainConfig) -> TrainConfig:
     """A system's own, with nothing of the model left to defaults."""
     known = set(dict(model_config(system.model)))
-    if system.model != base.model:
-        known -= {"losses"}  # their weights belong to a model
     settings = {name: value for name, value in base.settings.items() if name in known}
-    if "link" in known:  # which a diffusion has among its own settings
-        settings.setdefault("link", base.settings.get("diffusion", {}).get("link", "sigmoid"))
+    if system.model != base.model:  # whose losses are its own, of data that is the same
+        settings.pop("losses", None)
+        if "sigma" in (boundary := settings.pop("boundary", None) or {}):
+            settings["boundary"] = {"sigma": boundary["sigma"]}
     values = base.to_dict() | {"model": system.model, "settings": settings}
     config = with_overrides(config_from_dict(values), system.overrides)
     resolved = model_config(system.model, config.settings, f"settings of {system.name}")

@@ -41,6 +41,8 @@ class DataConfig(Settings):
     """Of the split."""
     sample_rate: int = Field(1, ge=1)
     """The model sees every so many frames of a window."""
+    soft_sigma: float | None = Field(None, gt=0)
+    """Frames of the features: losses see labels softened along time by a Gaussian of this width; null: as they are."""
     unlabelled: Literal["error", "skip"] = "error"
     """Persons who are in a film, but not in labels.csv."""
     feature_size: int | None = Field(None, ge=1)
@@ -53,10 +55,3 @@ class DataConfig(Settings):
             yield "proportions", "null, since a file says who is in which split"
         if self.films_apart and self.split == "random":
             yield "films_apart", "false with split random, which may part a film"
-
-
-class TargetConfig(Settings):
-    """Which curves are made from labels besides the labels themselves; widths in frames, null leaves one out."""
-
-    boundary_sigma: float | None = Field(1.0, gt=0)
-    soft_sigma: float | None = Field(None, gt=0)

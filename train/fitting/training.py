@@ -25,7 +25,7 @@ from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
 from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
-from rhas.train.models.registry import model_config
+from rhas.train.models.registry import boundary_sigma, model_config
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
 from rhas.train.runs.run import (
@@ -58,7 +58,7 @@ def train(
     ranks = ranks or Ranks()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     config = _resolved(config, device)
-    dataset = load_dataset(features, config.data, config.targets)
+    dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     validation_set = dataset.splits["val"]
     if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
         expected = "a label in the validation split, to choose checkpoints and τ by"
@@ -95,7 +95,7 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
     Reads the checkpoint that rank 0 goes on from, and writes nothing. `features` and `out` are rank 0's.
     """
     config = _resolved(config, device)
-    dataset = load_dataset(features, config.data, config.targets)
+    dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     if device == "cpu":
         keep_freed_memory()
     data = data_record(features, dataset)

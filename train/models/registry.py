@@ -23,6 +23,7 @@ from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegment
 from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
+from rhas.train.models.losses import BoundaryConfig
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
 from rhas.train.models.segmenter import Segmenter
 
@@ -64,6 +65,12 @@ def model_config(
     start = _model(name).config_type()
     # Null leaves a part out where a model knows that, so elsewhere it must not mean the default.
     return from_mapping(start, {} if values is None else values, file, empty_sections=False)
+
+
+def boundary_sigma(name: str, values: Mapping[str, Any]) -> float | None:
+    """The width of the boundary curve that a model learns from, of its section `boundary`; None if it has none."""
+    boundary = getattr(model_config(name, values), "boundary", None)
+    return boundary.sigma if isinstance(boundary, BoundaryConfig) else None
 
 
 def build_model(name: str, feature_size: int, classes: int, config: Any = None) -> Segmenter:

@@ -111,7 +111,7 @@ def load_run_data(run: Run, features: Path | None = None) -> Dataset:
     """The data that a run was trained on, split as it was. Raises InputError if it isn't that any more."""
     features = features or Path(run.data["features"])
     data_config = run.config.data.replace(feature_size=run.data["feature_size"])
-    dataset = load_dataset(features, data_config, run.config.targets)
+    dataset = load_dataset(features, data_config)
     check_data(run.folder, data_record(features, dataset), run.data)
     return dataset
 

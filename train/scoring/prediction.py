@@ -27,7 +27,7 @@ from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import Interval, load_labels
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import ABSENT
-from rhas.train.data import SampleSet, TargetConfig
+from rhas.train.data import SampleSet
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.runs.checkpoint import write_tensors
@@ -61,7 +61,7 @@ def predict_run(
     check_extraction(features, opened)
     windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
-    samples = SampleSet(windows, opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
+    samples = SampleSet(windows, opened.vocabulary, OpenShards())
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
     for done, series in enumerate(stitch(score(opened.model, samples, opened.config)), start=1):

@@ -10,7 +10,7 @@ from rhas.train.models import registry
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
-from rhas.train.models.registry import build_model, model_config, model_names, register
+from rhas.train.models.registry import boundary_sigma, build_model, model_config, model_names, register
 from rhas.train.models.segmenter import Segmenter
 
 SMALL = {
@@ -30,16 +30,25 @@ def test_models_are_built_by_name() -> None:
 
 def test_defaults_stay_the_models_own() -> None:
     assert model_config("hopadiff") == model_config("hopadiff", {}) == HopaDIFFConfig()
-    values = {"losses": {"ce": 2}, "hp_xlstm": {"cross_gates": False}, "fourier": {"band_limits": [32, 4.5]}}
+    values = {
+        "losses": {"cross_entropy": 2},
+        "hp_xlstm": {"cross_gates": False},
+        "fourier": {"band_limits": [32, 4.5]},
+    }
     config = model_config("hopadiff", values)
-    assert config.losses == HopaDIFFConfig().losses.replace(ce=2.0)
-    assert type(config.losses.ce) is float and config.losses.smoothing == 0
+    assert config.losses == HopaDIFFConfig().losses.replace(cross_entropy=2.0)
+    assert type(config.losses.cross_entropy) is float and config.losses.smoothing == 0
     assert not config.hp_xlstm.cross_gates and config.fourier.band_limits == (32.0, 4.5)
     assert model_config("actdiff", {"losses": {"smoothing": 4}}).losses.smoothing == 4.0
 
 
+def test_the_boundary_curve_is_the_section_s() -> None:
+    assert boundary_sigma("hopadiff", {}) == 1 and boundary_sigma("ltcontext", {}) is None
+    assert boundary_sigma("actfusion", {"boundary": {"sigma": 20}}) == 20
+
+
 def test_a_resolved_config_reads_back_as_itself() -> None:
-    values = {"hp_xlstm": None, "losses": {"boundary": 2}}
+    values = {"hp_xlstm": None, "boundary": {"weight": 2}}
     for config in (model_config("hopadiff"), model_config("hopadiff", values), model_config("actdiff")):
         name = "actdiff" if isinstance(config, ActDiffSegmenterConfig) else "hopadiff"
         assert model_config(name, config.to_dict()) == config
@@ -55,7 +64,7 @@ def test_an_unknown_model_is_told_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("values", "column", "expected"),
     [
-        ({"encoders": {}}, "encoders", "one of encoder, decoder"),
+        ({"encoders": {}}, "encoders", "(did you mean encoder?)"),
         ({"encoder": {"depth": 3}}, "encoder.depth", "one of layers, width"),
         ({"encoder": 3}, "encoder", "a mapping of layers"),
         ({"encoder": {"layers": 3.0}}, "encoder.layers", "a whole number"),
@@ -70,12 +79,14 @@ def test_an_unknown_model_is_told_the_known_ones() -> None:
             "condition_masks.kinds",
             "'full', 'zero', 'boundary' or 'segment'",
         ),
-        ({"diffusion": {"link": []}}, "diffusion.link", "'softmax' or 'sigmoid'"),
+        ({"link": []}, "link", "'softmax' or 'sigmoid'"),
         ({"fourier": {"variant": "dct"}}, "fourier.variant", "'dft', 'bands' or 'none'"),
+        ({"diffusion": {"link": "softmax"}}, "diffusion.link", "one of steps, scale"),
+        ({"losses": {"ce": 1}}, "losses.ce", "one of cross_entropy, smoothing"),
         ({"hp_xlstm": True}, "hp_xlstm", "a mapping of heads"),
         ({"fourier": None}, "fourier", "a mapping of variant"),
         ({"partial_branch": 0}, "partial_branch", "true or false"),
-        ([], None, "a mapping of encoder"),
+        ([], None, "a mapping of link, encoder"),
     ],
 )
 def test_wrong_values_are_refused(values: object, column: str | None, expected: str) -> None:

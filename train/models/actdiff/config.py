@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.models.actdiff.masks import ConditionMaskConfig
-from rhas.train.models.diffusion.labels import DiffusionConfig
+from rhas.train.models.diffusion.labels import DiffusionConfig, Link
+from rhas.train.models.losses import BoundaryConfig, LossConfig
 
 
 def _odd(kernel: int) -> int:
@@ -66,7 +67,11 @@ class DecoderConfig(Settings):
 class ActDiffConfig(Settings):
     """An ActDiff but for the sizes that the data decides: features and classes."""
 
+    link: Link = "sigmoid"
+    """softmax: a frame has one label; sigmoid: it may have several."""
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     condition_masks: ConditionMaskConfig = ConditionMaskConfig()
+    losses: LossConfig = LossConfig()
+    boundary: BoundaryConfig = BoundaryConfig()

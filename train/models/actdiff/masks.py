@@ -25,34 +25,37 @@ class ConditionMaskConfig(Settings):
     """Which masks there are. One is drawn for each video at each step; listed twice, it is drawn twice as often."""
 
     kinds: tuple[Kind, ...] = Field(("full", "zero", "boundary", "segment", "segment"), min_length=1)
-    boundary_below: float = Field(0.3, gt=0, le=1)
-    """`boundary` keeps the frames whose boundary curve is below this."""
     actions: int = Field(1, ge=1)
     """How many actions `segment` blanks."""
 
 
 def draw_condition_mask(
-    config: ConditionMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
+    config: ConditionMaskConfig,
+    kept_below: float,
+    y_BCT: Tensor,
+    boundary_B1T: Tensor,
+    generators: Generators,
 ) -> Tensor:
-    """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video."""
-    kept = [
-        _kept(config, config.kinds[permuted(len(config.kinds), 1, generator)[0]], y_CT, curve_1T, generator)
-        for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, generators.each, strict=True)
-    ]
+    """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video.
+
+    `kept_below` is `BoundaryConfig`'s.
+    """
+    kept = []
+    for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, generators.each, strict=True):
+        kind = config.kinds[permuted(len(config.kinds), 1, generator)[0]]
+        kept.append(_kept(kind, config.actions, curve_1T < kept_below, y_CT, generator))
     return torch.stack(kept)
 
 
-def _kept(
-    config: ConditionMaskConfig, kind: Kind, y_CT: Tensor, curve_1T: Tensor, generator: torch.Generator
-) -> Tensor:
-    """The frames [1, T] that a mask of this kind keeps."""
-    everything = torch.ones_like(curve_1T, dtype=torch.bool)
+def _kept(kind: Kind, actions: int, far_1T: Tensor, y_CT: Tensor, generator: torch.Generator) -> Tensor:
+    """The frames [1, T] that a mask of this kind keeps; `far_1T` are those far from a change of labels."""
+    everything = torch.ones_like(far_1T)
     if kind == "full":
         return everything
     if kind == "zero":
         return ~everything
     if kind == "boundary":
-        return curve_1T < config.boundary_below
+        return far_1T
     present = y_CT.bool().any(1).nonzero()[:, 0]
-    drawn = present[permuted(len(present), config.actions, generator)]
+    drawn = present[permuted(len(present), actions, generator)]
     return ~y_CT[drawn].bool().any(0, keepdim=True)

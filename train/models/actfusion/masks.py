@@ -35,28 +35,32 @@ class InputMaskConfig(Settings):
     """Frames of a clip of `random`."""
     clips: int = Field(10, ge=1)
     """That `random` leaves out."""
-    boundary_below: float = Field(0.5, gt=0, le=1)
-    """`boundary` keeps the frames whose boundary curve is below this."""
 
 
 def draw_input_mask(
-    config: InputMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
+    config: InputMaskConfig, kept_below: float, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
 ) -> Tensor:
-    """Which frames each video keeps, bool [B, 1, T], by a mask drawn for each; what it is in the padding is open."""
+    """Which frames each video keeps, bool [B, 1, T], by a mask drawn for each; what it is in the padding is open.
+
+    `kept_below` is `BoundaryConfig`'s.
+    """
     longest = y_BCT.shape[2]
     videos = zip(y_BCT, boundary_B1T, generators.lengths, generators.each, strict=True)
     kept = [
-        F.pad(_kept(config, y_CT[:, :frames], curve_1T[0, :frames], generator), (0, longest - frames))
+        F.pad(
+            _kept(config, y_CT[:, :frames], curve_1T[0, :frames] < kept_below, generator),
+            (0, longest - frames),
+        )
         for y_CT, curve_1T, frames, generator in videos
     ]
     return torch.stack(kept)[:, None]
 
 
-def _kept(config: InputMaskConfig, y_CT: Tensor, curve_T: Tensor, generator: torch.Generator) -> Tensor:
-    """The frames [T] that a drawn mask keeps."""
+def _kept(config: InputMaskConfig, y_CT: Tensor, far_T: Tensor, generator: torch.Generator) -> Tensor:
+    """The frames [T] that a drawn mask keeps; `far_T` are those far from a change of labels."""
     kind = config.kinds[permuted(len(config.kinds), 1, generator)[0]]
-    frames = len(curve_T)
-    kept_T = torch.ones_like(curve_T, dtype=torch.bool)
+    frames = len(far_T)
+    kept_T = torch.ones_like(far_T)
     if kind == "anticipative":
         share = config.observed[permuted(len(config.observed), 1, generator)[0]]
         kept_T[max(1, int(share * frames)) :] = False
@@ -64,7 +68,7 @@ def _kept(config: InputMaskConfig, y_CT: Tensor, curve_T: Tensor, generator: tor
         for clip in permuted(-(-frames // config.clip), config.clips, generator):
             kept_T[clip * config.clip : (clip + 1) * config.clip] = False
     elif kind == "boundary":
-        kept_T = curve_T < config.boundary_below
+        kept_T = far_T
     elif kind == "relation":
         present = y_CT.bool().any(1).nonzero()[:, 0]
         for c in present[permuted(len(present), 1, generator)]:

@@ -17,7 +17,7 @@ from rhas.train.models.actdiff.masks import ConditionMaskConfig
 from rhas.train.models.actdiff.segmenter import DiffusionSegmenter
 from rhas.train.models.actfusion.masks import InputMaskConfig, draw_input_mask
 from rhas.train.models.actfusion.model import ActFusion
-from rhas.train.models.losses import LossConfig
+from rhas.train.models.losses import BoundaryConfig
 from rhas.train.models.segmenter import Anticipator
 from rhas.train.models.streams import Stream, StreamName
 
@@ -37,22 +37,24 @@ class ActFusionConfig(ActDiffConfig):
     decoder: DecoderConfig = DecoderConfig(position_bias=True)
     condition_masks: ConditionMaskConfig = ConditionMaskConfig(kinds=("full",))
     input_masks: InputMaskConfig = InputMaskConfig()
-    losses: LossConfig = LossConfig()
+    boundary: BoundaryConfig = BoundaryConfig(kept_below=0.5)
 
 
 class ActFusionSegmenter(DiffusionSegmenter, Anticipator):
     """ActFusion on one of the two streams."""
 
     def __init__(self, feature_size: int, classes: int, config: ActFusionConfig):
-        super().__init__(classes, config.diffusion.link, config.losses)
-        self.input_masks = config.input_masks
+        super().__init__(classes, config)
+        self.config = config
         self.features = Stream(config.stream, feature_size)
         self.actfusion = ActFusion(feature_size, classes, config)
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
-        """Losses of encoder and decoder, on masked frames as on the others: `encoder_ce` and so on."""
+        """Losses of encoder and decoder, on masked frames as on the others: `encoder_cross_entropy` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
-        kept_B1T = draw_input_mask(self.input_masks, y_BCT, boundary_B1T, generators)
+        kept_B1T = draw_input_mask(
+            self.config.input_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
+        )
         features_BFT = self.actfusion.masked(self.features(batch), kept_B1T)
         encoder_BCT, decoder_BCT = self.actfusion(
             features_BFT, y_BCT, boundary_B1T, batch.mask_BT, generators

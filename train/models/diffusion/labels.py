@@ -36,7 +36,6 @@ def log_probabilities(logits_BCT: Tensor, link: Link) -> Tensor:
 class DiffusionConfig(Settings):
     """How labels are noised in training and sampled in inference."""
 
-    link: Link = "sigmoid"
     steps: int = Field(1000, ge=1)
     scale: float = Field(0.5, gt=0)
     sampling_steps: int = Field(25, ge=1)
@@ -51,8 +50,8 @@ class DiffusionConfig(Settings):
 class LabelDiffusion:
     """The forward process and its maps. `rhas.train.models.diffusion.ddim` is the way back."""
 
-    def __init__(self, config: DiffusionConfig):
-        self.config = config
+    def __init__(self, config: DiffusionConfig, link: Link):
+        self.config, self.link = config, link
         self.schedule = CosineSchedule(config.steps)
 
     def to_signal(self, y_BCT: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.hopadiff.fourier import FourierConfig
 from rhas.train.models.hopadiff.hp_xlstm import HPxLSTMConfig
-from rhas.train.models.losses import LossConfig
+from rhas.train.models.losses import BoundaryConfig, LossConfig
 
 
 class HopaDIFFConfig(ActDiffConfig):
@@ -32,8 +32,9 @@ class HopaDIFFConfig(ActDiffConfig):
     shared_condition: bool = False
     """Each decoder is conditioned on what both branches see, not on its own branch only: in the paper, the other one
     is felt through the gates of HP-xLSTM alone, and the mean of a good and a poor branch is worse than the good one."""
-    losses: LossConfig = LossConfig(ce=1.0, smoothing=0.0, boundary=1.0)
-    """Binary cross entropy and boundary loss "equally weighted"; of a smoothing loss the paper says nothing."""
+    # Binary cross entropy and boundary loss "equally weighted"; of a smoothing loss the paper says nothing.
+    losses: LossConfig = LossConfig(cross_entropy=1.0, smoothing=0.0)
+    boundary: BoundaryConfig = BoundaryConfig(weight=1.0)
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         width = self.encoder.condition_channels

@@ -5,7 +5,6 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -30,11 +29,7 @@ class LTContextConfig(Settings):
     stream: Literal["holistic", "partial", "both"] = "holistic"
     """both: one above the other."""
     link: Link = "sigmoid"
-    losses: LossConfig = LossConfig(ce=1.0, smoothing=0.17, boundary=0.0)
-
-    def conflicts(self) -> Iterator[tuple[str, str]]:
-        if self.losses.boundary:
-            yield "losses.boundary", "0: LTContext has no such loss"
+    losses: LossConfig = LossConfig(cross_entropy=1.0, smoothing=0.17)
 
 
 class LTContextSegmenter(SupervisedSegmenter):
@@ -42,21 +37,22 @@ class LTContextSegmenter(SupervisedSegmenter):
 
     def __init__(self, feature_size: int, classes: int, config: LTContextConfig):
         super().__init__(classes, config.link)
-        self.loss_config = config.losses
+        self.loss_weights = dict(config.losses)
         names: tuple[StreamName, ...] = ("holistic", "partial")
         names = names if config.stream == "both" else (config.stream,)
         self.streams = nn.ModuleList(Stream(name, feature_size) for name in names)
         self.ltcontext = LTContext(feature_size * len(names), classes, config.network)
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
-        """Losses of each stage: `stage1_ce`, `stage1_smoothing` and so on."""
+        """Losses of each stage: `stage1_cross_entropy`, `stage1_smoothing` and so on."""
         y_BCT = batch.labels_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
         losses = {}
         for number, logits_BCT in enumerate(self._logits(batch, generators), start=1):
-            ce_B = label_loss(logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C)
-            losses[f"stage{number}_ce"] = ce_B
+            losses[f"stage{number}_cross_entropy"] = label_loss(
+                logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C
+            )
             losses[f"stage{number}_smoothing"] = smoothing_loss(logits_BCT, batch.valid_BT, self.link)
-        return weighted(losses, self.loss_config)
+        return weighted(losses, self.loss_weights)
 
     @torch.no_grad()
     def predict(self, batch: Batch, generators: Generators) -> Tensor:

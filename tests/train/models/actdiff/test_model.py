@@ -12,9 +12,10 @@ from rhas.train.data.targets import boundary_target
 from rhas.train.models.actdiff.config import ActDiffConfig, DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.masks import ConditionMaskConfig
 from rhas.train.models.actdiff.model import ActDiff
-from rhas.train.models.losses import LossConfig, actdiff_losses, weighted
+from rhas.train.models.losses import BoundaryConfig, actdiff_losses, weighted
 
 LENGTHS = (40, 17)
+WEIGHTS = {"cross_entropy": 0.5, "smoothing": 0.1, "boundary": 0.1}
 MASK = torch.arange(40) < torch.tensor(LENGTHS)[:, None]
 
 
@@ -54,7 +55,7 @@ def curve(y: Tensor) -> Tensor:
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
-    return torch.stack([*weighted(losses, LossConfig()).values()]).sum()
+    return torch.stack([*weighted(losses, WEIGHTS).values()]).sum()
 
 
 def losses(model: ActDiff, seed: int) -> dict[str, Tensor]:
@@ -80,7 +81,7 @@ def only(model: ActDiff, kind: str) -> ActDiff:
 
 def test_the_decoders_loss_trains_the_encoder_through_the_condition(small: ActDiff) -> None:
     only(small, "full").train()
-    losses(small, 1)["decoder_ce"].sum().backward()
+    losses(small, 1)["decoder_cross_entropy"].sum().backward()
     unused = {"encoder.conv_out.weight", "encoder.conv_out.bias"}  # the encoder's own logits
     for name, parameter in small.named_parameters():
         assert (parameter.grad is None or not parameter.grad.any()) == (name in unused), name
@@ -146,5 +147,5 @@ def test_configs_are_checked() -> None:
         EncoderConfig(layers=3, condition_layers=(3,))
     with pytest.raises(InputError, match="time_width: got 7: expected a multiple of 2"):
         DecoderConfig(time_width=7)
-    with pytest.raises(InputError, match="boundary: got -1"):
-        LossConfig(boundary=-1)
+    with pytest.raises(InputError, match="weight: got -1"):
+        BoundaryConfig(weight=-1)

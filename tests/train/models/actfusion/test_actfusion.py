@@ -58,8 +58,9 @@ def released(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> tuple[
             layers=decoder["num_layers"], width=decoder["num_f_maps"], kernel=decoder["kernel_size"],
             time_width=decoder["time_emb_dim"], position_bias=True,
         ),
+        link="softmax",
         diffusion=DiffusionConfig(
-            link="softmax", steps=diffusion["timesteps"], scale=diffusion["snr_scale"],
+            steps=diffusion["timesteps"], scale=diffusion["snr_scale"],
             sampling_steps=diffusion["sampling_timesteps"], eta=diffusion["ddim_sampling_eta"],
         ),
     )  # fmt: skip
@@ -164,7 +165,7 @@ WHOLE = torch.ones(1, 60, dtype=torch.bool)
 
 def kept(kind: str, seed: int = 0, **more: Any) -> Tensor:
     config = InputMaskConfig(kinds=(kind,), **more)  # type: ignore[arg-type]
-    return draw_input_mask(config, Y, CURVE, draws_of(WHOLE, seed))[0, 0]
+    return draw_input_mask(config, 0.5, Y, CURVE, draws_of(WHOLE, seed))[0, 0]
 
 
 def test_masks_are_the_papers() -> None:
@@ -177,7 +178,7 @@ def test_masks_are_the_papers() -> None:
     assert not kept("random", clips=99).any()
     masked = {tuple((~kept("relation", seed)).nonzero()[:, 0].tolist()) for seed in range(40)}
     assert masked == {tuple(Y[0, c].nonzero()[:, 0].tolist()) for c in (0, 1, 3)}
-    assert draw_input_mask(InputMaskConfig(kinds=("relation",)), 0 * Y, CURVE, draws_of(WHOLE, 0)).all()
+    assert draw_input_mask(InputMaskConfig(kinds=("relation",)), 0.5, 0 * Y, CURVE, draws_of(WHOLE, 0)).all()
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from rhas.train.models.losses import LossConfig
 from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig, Stage
 from rhas.train.models.ltcontext.released import load_released
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
-from rhas.train.models.registry import build_model
+from rhas.train.models.registry import build_model, model_config
 
 Golden = Callable[[str], tuple[dict[str, Tensor], dict[str, Any]]]
 SMALL = LTContextNetworkConfig(stages=3, layers=2, width=8, window=8, long_term_step=4)
@@ -156,7 +156,7 @@ def test_it_learns_videos_by_heart() -> None:
     model = LTContextSegmenter(
         F,
         C,
-        LTContextConfig(network=network, stream="both", losses=LossConfig(ce=1, smoothing=0, boundary=0)),
+        LTContextConfig(network=network, stream="both", losses=LossConfig(cross_entropy=1, smoothing=0)),
     ).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
     for _ in range(150):
@@ -171,11 +171,11 @@ def test_it_learns_videos_by_heart() -> None:
 
 def test_defaults_are_the_papers_and_configs_are_checked() -> None:
     config = LTContextConfig()
-    assert (config.losses.ce, config.losses.smoothing, config.network.stages) == (1, 0.17, 4)
+    assert (config.losses.cross_entropy, config.losses.smoothing, config.network.stages) == (1, 0.17, 4)
     with pytest.raises(InputError) as caught:
         LTContextNetworkConfig(kernel=2, width=6, window=3, long_term_step=0)
     assert [p.column for p in caught.value.problems] == ["width", "kernel", "window", "long_term_step"]
-    with pytest.raises(InputError, match=r"losses\.boundary: got 0\.1"):
-        LTContextConfig(losses=LossConfig(boundary=0.1))
+    with pytest.raises(InputError, match=r"column boundary: got .*: expected one of network, stream"):
+        model_config("ltcontext", {"boundary": {"weight": 0.1}})  # it has no such loss
     model = build_model("ltcontext", F, C, {"network": {"stages": 2}, "stream": "partial"})
     assert isinstance(model, LTContextSegmenter) and len(model.ltcontext.later) == 1
