@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -23,17 +23,20 @@ DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s
 MEMORY_BYTES, MEMORY_BYTES_PER_GPU = 4 << 30, 2 << 30
 
 
+Fps = Annotated[float, Field(gt=0, le=1000)]
+
+
 class DecodeConfig(Settings):
     """How films become frames."""
 
-    fps: float | None = Field(15.0, gt=0, le=1000)
+    fps: Fps | None = 15.0
     """Frames per second of film time; null, or `native`, keeps every frame at its own time stamp."""
     short_side: int = Field(480, ge=16, le=8192)
     """Frames are shrunk in the decoder to this shorter side, in pixels, never enlarged."""
     window_frames: int = Field(256, ge=1, le=65536)
     """The unit of work, of resume and of an HDF5 chunk."""
 
-    @field_validator("fps", mode="before", json_schema_input_type=float | Literal["native"] | None)
+    @field_validator("fps", mode="before", json_schema_input_type=Fps | Literal["native"] | None)
     @classmethod
     def _native(cls, fps: Any) -> Any:
         return None if fps == "native" else fps

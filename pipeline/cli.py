@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from rhas.pipeline.commands import extract, train
+from rhas.pipeline.commands.config import commands as config_commands
 from rhas.pipeline.commands.imports import import_app
 from rhas.pipeline.commands.options import interruptible_work
 from rhas.pipeline.commands.world import world_app
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (extract.commands, train.commands, stages.commands):
+for commands in (extract.commands, train.commands, stages.commands, config_commands):
     app.add_typer(commands)
 app.add_typer(import_app, name="import")
 app.add_typer(world_app, name="world")

@@ -16,9 +16,9 @@ from pydantic import Field
 from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
 from rhas.manifests.common.errors import Problem
+from rhas.train import PRESETS
 from rhas.train.data.config import DataConfig
 
-PRESETS = Path(__file__).parent / "presets"
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
 FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints")
 

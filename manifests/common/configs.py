@@ -81,17 +81,19 @@ class Settings(BaseModel):
 C = TypeVar("C", bound=Settings)
 
 
-def from_mapping(start: C, values: Any, file: str | Path, *, empty_sections: bool = True) -> C:
+def from_mapping(
+    start: C, values: Any, file: str | Path, *, section: str = "", empty_sections: bool = True
+) -> C:
     """The config `start` with the values of a mapping in place of its own.
 
     A section keeps the values that it has in `start` but for those given; one that is null stays as it is,
     unless `empty_sections` is False, or null is a value of its own. Raises one InputError, naming `file`, for all
-    unknown keys and wrong values.
+    unknown keys and wrong values; `section` is where in the file the config stands.
     """
     try:
         return type(start).model_validate(_merged(start, values, empty_sections))
     except ValidationError as error:
-        raise InputError(problems_of(error, type(start), file)) from None
+        raise InputError(problems_of(error, type(start), file, section)) from None
 
 
 def preset_names(folder: Path) -> list[str]:

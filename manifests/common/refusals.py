@@ -39,8 +39,13 @@ EXPECTED = {
 }
 
 
-def problems_of(error: ValidationError, config: type[BaseModel], file: str | Path) -> list[Problem]:
-    """A problem for each thing that is wrong, once, in the order in which `config` declares its settings."""
+def problems_of(
+    error: ValidationError, config: type[BaseModel], file: str | Path, section: str = ""
+) -> list[Problem]:
+    """A problem for each thing that is wrong, once, in the order in which `config` declares its settings.
+
+    `section` is where in the file the config stands, if it isn't all of it.
+    """
     problems: list[Problem] = []
     for details in error.errors(include_url=False):
         # Behind a setting's name may stand the number of an item of its list.
@@ -53,7 +58,7 @@ def problems_of(error: ValidationError, config: type[BaseModel], file: str | Pat
         problem = Problem(
             file,
             expected,
-            column=".".join(names) or None,
+            column=".".join([*filter(None, [section]), *names]) or None,
             # None would not show: it is how a problem says that there is no value to show.
             value="null" if value is None else list(value) if isinstance(value, tuple) else value,
         )

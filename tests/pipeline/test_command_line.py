@@ -22,6 +22,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, rhas.pipeline.cli\n"
         "heavy = {'torch', 'ray', 'transformers', 'decord', 'av', 'h5py', 'numpy', 'pandas', 'matplotlib'}\n"
+        "heavy |= {'pydantic', 'yaml'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert (
@@ -32,7 +33,20 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["plan", "extract", "verify", "shards", "labels", "look", "train", "eval", "predict", "demo", "import"],
+    [
+        "plan",
+        "extract",
+        "verify",
+        "shards",
+        "labels",
+        "look",
+        "train",
+        "eval",
+        "predict",
+        "demo",
+        "import",
+        "config",
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     assert command in rhas("--help").stdout

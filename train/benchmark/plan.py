@@ -21,7 +21,7 @@ from rhas.manifests.shards.reader import FeaturesReader
 from rhas.train.config import PRESETS, TrainConfig, config_from_dict, refused_changes, with_overrides
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import RunFolder, read_json
+from rhas.train.runs.run import RunFolder, read_json, with_model_settings
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.
@@ -197,6 +197,6 @@ def _config(system: System, base: TrainConfig) -> TrainConfig:
         if "sigma" in (boundary := settings.pop("boundary", None) or {}):
             settings["boundary"] = {"sigma": boundary["sigma"]}
     values = base.to_dict() | {"model": system.model, "settings": settings}
-    config = with_overrides(config_from_dict(values), system.overrides)
-    resolved = model_config(system.model, config.settings, f"settings of {system.name}")
-    return config.replace(settings=resolved.to_dict())
+    return with_model_settings(
+        with_overrides(config_from_dict(values), system.overrides), f"system {system.name}"
+    )

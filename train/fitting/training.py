@@ -25,7 +25,7 @@ from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
 from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
-from rhas.train.models.registry import boundary_sigma, model_config
+from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
 from rhas.train.runs.run import (
@@ -36,6 +36,7 @@ from rhas.train.runs.run import (
     data_record,
     read_json,
     spec_of,
+    with_model_settings,
 )
 from rhas.train.scoring.inference import score, stitch
 
@@ -149,8 +150,7 @@ class _ReadOnly(Checkpoints):
 
 def _resolved(config: TrainConfig, device: str) -> TrainConfig:
     """With nothing left to defaults: precision, and all settings of the model."""
-    settings = model_config(config.model, config.settings, "settings").to_dict()
-    return config.resolved(torch.device(device).type == "cuda").replace(settings=settings)
+    return with_model_settings(config).resolved(torch.device(device).type == "cuda")
 
 
 def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:

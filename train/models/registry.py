@@ -56,15 +56,15 @@ def model_names() -> list[str]:
 
 
 def model_config(
-    name: str, values: Mapping[str, Any] | None = None, file: str | Path = "model config"
+    name: str, values: Mapping[str, Any] | None = None, file: str | Path = "model config", section: str = ""
 ) -> Any:
-    """The checked config of a model from plain values; errors name `file`.
+    """The checked config of a model from plain values; errors name `file`, and `section` in it.
 
     Raises InputError for an unknown model, and one for all unknown keys and wrong values.
     """
     start = _model(name).config_type()
     # Null leaves a part out where a model knows that, so elsewhere it must not mean the default.
-    return from_mapping(start, {} if values is None else values, file, empty_sections=False)
+    return from_mapping(start, {} if values is None else values, file, section=section, empty_sections=False)
 
 
 def boundary_sigma(name: str, values: Mapping[str, Any]) -> float | None:

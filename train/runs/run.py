@@ -31,7 +31,7 @@ from rhas.train.config import TrainConfig, config_from_dict, differences, read_y
 from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
-from rhas.train.models.registry import build_model
+from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
 from rhas.train.runs.checkpoint import Checkpoints, ModelSpec
 
@@ -105,6 +105,12 @@ def open_run(root: Path, device: str | None = None) -> Run:
     model = build_for(config, data).to(device)
     record = Checkpoints(folder.checkpoints, spec_of(config, data)).load_best(model)
     return Run(folder, config, data, model, Validation(**record["validation"]))
+
+
+def with_model_settings(config: TrainConfig, file: str | Path = "training config") -> TrainConfig:
+    """With all settings of the model, checked. Raises InputError, naming `file` and `settings.…`."""
+    settings = model_config(config.model, config.settings, file, "settings")
+    return config.replace(settings=settings.to_dict())
 
 
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
