@@ -139,16 +139,18 @@ def _check_header(
 
 def _by_column(
     path: Path, problems: Problems, columns: Sequence[str], records: Iterator[_Record]
-) -> Iterator[tuple[list[int], dict[str, list[str]]]]:
+) -> Iterator[tuple[Sequence[int], dict[str, list[str]]]]:
     """Row numbers, and cells by column, of the records that can be read; the others are problems."""
     width = len(columns)
     while some := list(islice(records, _ROWS_AT_ONCE)):
-        texts = list(chain.from_iterable(cells for _, cells in some))
-        if {len(cells) for _, cells in some} != {width} or not _is_text("".join(texts)):
+        numbers, rows = zip(*some, strict=True)
+        texts = list(chain.from_iterable(rows))
+        if set(map(len, rows)) != {width} or not _is_text("".join(texts)):
             some = [record for record in some if _is_readable(path, problems, columns, *record)]
-            texts = list(chain.from_iterable(cells for _, cells in some))
-        if some:
-            yield [number for number, _ in some], {name: texts[i::width] for i, name in enumerate(columns)}
+            numbers = tuple(number for number, _ in some)
+            texts = [text for _, cells in some for text in cells]
+        if numbers:
+            yield numbers, {name: texts[i::width] for i, name in enumerate(columns)}
 
 
 def _is_readable(

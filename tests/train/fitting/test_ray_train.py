@@ -104,7 +104,7 @@ SMALL_HOPADIFF = HopaDIFFConfig(
 @pytest.mark.parametrize("model", [Toy(6, 2, ToyConfig(noise=0.3)), HopaDIFF(6, 2, SMALL_HOPADIFF)])
 def test_two_ranks_are_one_with_the_doubled_batch(features: Path, model: Segmenter) -> None:
     config = toy_config()
-    samples = load_dataset(features, config.data).splits["train"]
+    samples = load_dataset(features, config.data, boundary_sigma=1.0).splits["train"]
     # The second step leaves rank 1 without samples.
     parts = [[collate([samples[i] for i in own]) for own in step] for step in ([[0, 1], [2]], [[3, 4]])]
     whole = [collate([samples[i] for i in own]) for own in ([0, 1, 2], [3, 4])]
