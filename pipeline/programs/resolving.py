@@ -12,12 +12,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import create_model
 
-from rhas.extract.config import ExtractConfig
-from rhas.extract.config import load_config as load_extract_config
+from rhas.extract.config import ExtractConfig, load_config
 from rhas.train.config import TrainConfig
-from rhas.train.config import load_config as load_train_config
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import with_model_settings
+from rhas.train.runs.run import load_whole_config
 
 
 def resolved(stage: str, preset: str, overrides: Sequence[str]) -> str:
@@ -37,6 +35,4 @@ def schema(stage: str, preset: str, overrides: Sequence[str]) -> str:
 
 
 def _load(stage: str, preset: str, overrides: Sequence[str]) -> ExtractConfig | TrainConfig:
-    if stage == "extract":
-        return load_extract_config(preset, overrides)
-    return with_model_settings(load_train_config(preset, overrides))
+    return load_config(preset, overrides) if stage == "extract" else load_whole_config(preset, overrides)

@@ -101,8 +101,8 @@ def test_settings_can_be_set_and_all_wrong_ones_are_told() -> None:
     with pytest.raises(InputError) as caught:
         printed("actdiff-gtea", "--set", "settings.losses.ce=2", "--set", "settings.boundary.sigma=0")
     assert str(caught.value).splitlines() == [
-        "training config, column settings.losses.ce: got 2: expected one of cross_entropy, smoothing",
-        "training config, column settings.boundary.sigma: got 0: expected a number above 0",
+        "actdiff-gtea with --set, column settings.losses.ce: got 2: expected one of cross_entropy, smoothing",
+        "actdiff-gtea with --set, column settings.boundary.sigma: got 0: expected a number above 0",
     ]
 
 
@@ -119,6 +119,9 @@ def test_the_stage_is_asked_for_where_a_file_could_be_of_either(tmp_path: Path, 
         printed("papr")
     with pytest.raises(InputError, match="--preset: got 'paper': expected one of blip2, clip"):
         printed("paper", "--stage", "extract")
+    own.write_text("settings: {encoder: {layer: 3}}\n")
+    with pytest.raises(InputError, match=r"own\.yaml, column settings\.encoder\.layer: got 3"):
+        printed(str(own), "--stage", "train")
     (tmp_path / "blip2.yaml").write_text("# Of the other stage.\nmodel: actdiff\n")
     monkeypatch.setitem(FOLDERS, "train", tmp_path)
     with pytest.raises(InputError, match="extract or train, since blip2 could be of either"):

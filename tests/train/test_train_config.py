@@ -16,6 +16,7 @@ from rhas.train.config import (
     with_overrides,
 )
 from rhas.train.models.registry import build_model, model_config
+from rhas.train.runs.run import with_model_settings
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -82,3 +83,22 @@ def test_precision_is_resolved_by_the_hardware() -> None:
 def test_differences_are_dotted_names() -> None:
     one = {"a": 1, "b": {"c": [1], "d": None}}
     assert list(differences(one, {"a": 1, "b": {"c": [2]}, "e": 0})) == ["b.c", "b.d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        ({"targets": {"boundary_sigma": 20}}, "targets"),
+        ({"settings": {"diffusion": {"link": "softmax"}}}, "settings.diffusion.link"),
+        ({"settings": {"losses": {"ce": 1, "smoothing": 0}}}, "settings.losses.ce"),
+        (
+            {"settings": {"condition_masks": {"boundary_below": 0.5}}},
+            "settings.condition_masks.boundary_below",
+        ),
+    ],
+)
+def test_names_of_earlier_versions_are_refused(values: dict[str, object], column: str) -> None:
+    with pytest.raises(InputError) as caught:
+        with_model_settings(config_from_dict(values, "config.yaml"), "config.yaml")
+    assert [(p.file, p.column) for p in caught.value.problems] == [("config.yaml", column)]
+    assert "one of " in caught.value.problems[0].expected

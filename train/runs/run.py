@@ -15,6 +15,7 @@ folder is left to `rhas.train.fitting.training`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import Vocabulary
-from rhas.train.config import TrainConfig, config_from_dict, differences, read_yaml, setting
+from rhas.train.config import TrainConfig, config_from_dict, differences, load_config, read_yaml, setting
 from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
@@ -98,7 +99,7 @@ def open_run(root: Path, device: str | None = None) -> Run:
     folder = RunFolder(root)
     if not folder.config.is_file() or not folder.data.is_file():
         raise InputError(Problem(root, "the folder of a run, as `rhas train` makes it"))
-    config = config_from_dict(read_yaml(folder.config), folder.config)
+    config = with_model_settings(config_from_dict(read_yaml(folder.config), folder.config), folder.config)
     if torch.device(device).type == "cpu":
         config = config.replace(precision="float32")
     data = read_json(folder.data)
@@ -111,6 +112,13 @@ def with_model_settings(config: TrainConfig, file: str | Path = "training config
     """With all settings of the model, checked. Raises InputError, naming `file` and `settings.…`."""
     settings = model_config(config.model, config.settings, file, "settings")
     return config.replace(settings=settings.to_dict())
+
+
+def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """As `load_config`, with all settings of the model. Raises InputError."""
+    return with_model_settings(
+        load_config(preset, overrides), f"{preset} with --set" if overrides else preset
+    )
 
 
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
