@@ -56,8 +56,9 @@ class Settings(BaseModel):
         return type(self)(**{**dict(self), **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as in YAML and JSON."""
-        return self.model_dump(mode="json")
+        """Plain data, as in YAML and JSON: tuples are lists."""
+        # Pydantic's own JSON has null for NaN, text for a date: what is of any type would change unnoticed.
+        return {name: _plain(value) for name, value in self.model_dump().items()}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -167,6 +168,13 @@ def _merged(start: Settings, values: Any, empty_sections: bool) -> Any:
             value = _merged(getattr(start, name) or hint(), value, empty_sections)
         merged[name] = value
     return merged
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, all the way down."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _from_yaml(value: Any, kinds: Sequence[Any]) -> Any:

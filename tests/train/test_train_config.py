@@ -85,6 +85,12 @@ def test_differences_are_dotted_names() -> None:
     assert list(differences(one, {"a": 1, "b": {"c": [2]}, "e": 0})) == ["b.c", "b.d", "e"]
 
 
+def test_a_number_that_is_none_does_not_become_null() -> None:
+    config = with_overrides(with_overrides(TrainConfig(), ["settings.hp_xlstm=.nan"]), ["epochs=3"])
+    with pytest.raises(InputError, match=r"column settings\.hp_xlstm: got nan: expected a mapping of heads"):
+        with_model_settings(config)
+
+
 @pytest.mark.parametrize(
     ("values", "column"),
     [

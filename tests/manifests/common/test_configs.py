@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,6 +191,8 @@ def test_configs_are_frozen_values_that_cross_processes() -> None:
     assert part != part.replace(rate=4) and part.replace(rate=4).kinds == ("b",)
     with pytest.raises(ValidationError, match="frozen"):
         part.rate = 4.0  # type: ignore[misc]
+    odd = Whole(free={"a": math.inf, "b": [date(2020, 1, 2)]}, anything=(1, (2,))).to_dict()
+    assert odd["free"] == {"a": math.inf, "b": [date(2020, 1, 2)]} and odd["anything"] == [1, [2]]
     assert Whole().to_dict()["part"] == {"kind": "mean", "rate": 0.25, "limits": [1.0, 2.0], "kinds": ["a"]}
 
 
