@@ -1,4 +1,4 @@
-"""What an extraction is configured by: frozen dataclasses, checked on construction, and their YAML presets.
+"""What an extraction is configured by: frozen settings, checked on construction, and their YAML presets.
 
 Everything in `ExtractConfig` shapes the features and is part of every window's identity: a change of any of
 it asks for another output folder. How fast they are made (workers, batch sizes, memory) is `RunOptions`,
@@ -7,165 +7,140 @@ which may change from run to run.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
 
 from rhas.manifests.common import configs
-from rhas.manifests.common.checks import one_of, require
-from rhas.manifests.common.configs import from_mapping, overridden, preset_path, read_yaml
+from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s a core
 # Decoded frames in flight. A window of 1080p film takes 0.3 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
 MEMORY_BYTES, MEMORY_BYTES_PER_GPU = 4 << 30, 2 << 30
-_require = partial(require, file="extraction config")
 
 
-@dataclass(frozen=True)
-class DecodeConfig:
+Fps = Annotated[float, Field(gt=0, le=1000)]
+
+
+class DecodeConfig(Settings):
     """How films become frames."""
 
-    fps: float | None = 15.0  # frames per second of film time; None keeps every frame at its own time stamp
-    short_side: int = 480  # frames are shrunk in the decoder to this shorter side, never enlarged
-    window_frames: int = 256  # the unit of work, of resume and of an HDF5 chunk
+    fps: Fps | None = 15.0
+    """Frames per second of film time; null, or `native`, keeps every frame at its own time stamp."""
+    short_side: int = Field(480, ge=16, le=8192)
+    """Frames are shrunk in the decoder to this shorter side, in pixels, never enlarged."""
+    window_frames: int = Field(256, ge=1, le=65536)
+    """The unit of work, of resume and of an HDF5 chunk."""
 
-    def __post_init__(self) -> None:
-        fps, side, window = self.fps, self.short_side, self.window_frames
-        _require(
-            (fps is None or 0 < fps <= 1000, "decode.fps", fps, "0 < fps <= 1000, or native"),
-            (16 <= side <= 8192, "decode.short_side", side, "16 to 8192 pixels"),
-            (1 <= window <= 65536, "decode.window_frames", window, "1 to 65536"),
-        )
+    @field_validator("fps", mode="before", json_schema_input_type=Fps | Literal["native"] | None)
+    @classmethod
+    def _native(cls, fps: Any) -> Any:
+        return None if fps == "native" else fps
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(Settings):
     """How the sentence is grounded: which GroundingDINO, and what counts as a detection."""
 
     implementation: Literal["groundingdino", "transformers", "boxes"] = "groundingdino"
-    # A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`. For
-    # `boxes`, a CSV of boxes that are known already (see rhas.manifests.tables.boxes).
     weights: str = "IDEA-Research/grounding-dino-tiny"
-    backbone: Literal["swin-t", "swin-b"] = "swin-t"  # which released architecture a .pth checkpoint holds
-    text_encoder: str = "bert-base-uncased"  # local directory or hub id, used by .pth checkpoints
-    short_side: int = 800
-    long_side: int = 1333
-    box_threshold: float = 0.35
-    score: Literal["max", "mean"] = "max"  # over the sentence's own tokens
-    nms_iou: float = 0.7
-    carry_frames: int = 15  # a lost person keeps the last box for so many frames, then counts as missing
-    # One caption for all persons of a film instead of one each. Cheaper, but a box then depends on who else
-    # is referred to.
+    """A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`.
+    For `boxes`, a CSV of boxes that are known already (see rhas.manifests.tables.boxes)."""
+    backbone: Literal["swin-t", "swin-b"] = "swin-t"
+    """Which released architecture a .pth checkpoint holds."""
+    text_encoder: str = "bert-base-uncased"
+    """Local directory or hub id, used by .pth checkpoints."""
+    short_side: int = Field(800, ge=16)
+    long_side: int = Field(1333, le=8192)
+    box_threshold: float = Field(0.35, ge=0, le=1)
+    score: Literal["max", "mean"] = "max"
+    """Over the sentence's own tokens."""
+    nms_iou: float = Field(0.7, ge=0, le=1)
+    carry_frames: int = Field(15, ge=0, le=4096)
+    """A lost person keeps the last box for so many frames, then counts as missing."""
     joint: bool = False
+    """One caption for all persons of a film instead of one each. Cheaper, but a box then depends on who else is
+    referred to."""
 
-    def __post_init__(self) -> None:
-        sides = f"16 <= short_side <= long_side <= 8192 (long_side is {self.long_side})"
-        _require(
-            one_of(self, "detector.implementation"),
-            one_of(self, "detector.backbone"),
-            one_of(self, "detector.score"),
-            (16 <= self.short_side <= self.long_side <= 8192, "detector.short_side", self.short_side, sides),
-            (
-                0 <= self.box_threshold <= 1,
-                "detector.box_threshold",
-                self.box_threshold,
-                "a number from 0 to 1",
-            ),
-            (0 <= self.nms_iou <= 1, "detector.nms_iou", self.nms_iou, "a number from 0 to 1"),
-            (0 <= self.carry_frames <= 4096, "detector.carry_frames", self.carry_frames, "0 to 4096 frames"),
-        )
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.short_side > self.long_side:
+            yield "short_side", f"at most long_side, which is {self.long_side}"
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Settings):
     """Which vision-language encoder turns frames and crops into features."""
 
     kind: Literal["blip2", "clip"] = "blip2"
-    weights: str = (
-        "Salesforce/blip2-itm-vit-g"  # local directory, hub id, shipped:mini, random:tiny or random:full
-    )
-    tokens: Literal["mean", "all"] = "mean"  # of the Q-Former's query tokens; `all` is 32 times the disk
-    crop_margin: float = 0.1  # added on each side of the person's box, as a share of its longer side
+    weights: str = "Salesforce/blip2-itm-vit-g"
+    """Local directory, hub id, shipped:mini, random:tiny or random:full."""
+    tokens: Literal["mean", "all"] = "mean"
+    """Of the Q-Former's query tokens; `all` is 32 times the disk."""
+    crop_margin: float = Field(0.1, ge=0, le=2)
+    """Added on each side of the person's box, as a share of its longer side."""
 
-    def __post_init__(self) -> None:
-        margin = self.crop_margin
-        _require(
-            one_of(self, "encoder.kind"),
-            one_of(self, "encoder.tokens"),
-            (
-                not (self.kind == "clip" and self.tokens == "all"), "encoder.tokens", self.tokens,
-                "mean, the only choice for clip, which has no query tokens",
-            ),
-            (0 <= margin <= 2, "encoder.crop_margin", margin, "a number from 0 to 2"),
-        )  # fmt: skip
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.kind == "clip" and self.tokens == "all":
+            yield "tokens", "mean, the only choice for clip, which has no query tokens"
 
 
-@dataclass(frozen=True)
-class ExtractConfig:
+class ExtractConfig(Settings, title="extraction config"):
     """Everything that shapes the features. Saved beside them; a rerun with another one is refused."""
 
-    decode: DecodeConfig = field(default_factory=DecodeConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
-
-    def __post_init__(self) -> None:
-        _require(one_of(self, "precision"))
+    decode: DecodeConfig = DecodeConfig()
+    detector: DetectorConfig = DetectorConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
 
     def resolved(self, on_gpu: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced by what it means on this hardware."""
         if self.precision != "auto":
             return self
-        return dataclasses.replace(self, precision="bfloat16" if on_gpu else "float32")
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return self.replace(precision="bfloat16" if on_gpu else "float32")
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(Settings, title="run options"):
     """How an extraction runs: speed and patience, nothing that changes a feature."""
 
-    gpus: int = 0  # model workers, one GPU each; 0 runs the models on CPUs
-    cpus: int | None = None  # cores to use; None takes all that the cluster has
-    workers: int | None = None  # model workers when gpus is 0; None is one per four cores
-    decoders: int | None = None  # decoder processes; None is three per GPU, or one per four cores on CPUs
-    address: str | None = None  # of a Ray cluster to join; None starts Ray on this machine
-    batch: int = 16  # frames or crops in one model call; halved when memory runs out
-    memory_bytes: int = MEMORY_BYTES  # decoded frames in flight, over all workers
-    span_windows: int = 32  # consecutive windows of a film that one decoder reads in a row
-    deadline_s: float = 60.0  # a decoder without progress for so long is killed
-    attempts: int = 3  # of a window that loses its worker
-    elastic: bool = False  # begin with the nodes that are there; workers on others join when these do
-    patience_s: float = 1800.0  # how long to wait while no worker is there, before giving up
-    max_failure_rate: float = 0.5  # of promised frames and of films; more ends with exit code 4
-    update: bool = False  # redo films whose sentences or file changed, instead of refusing
-    retry_failed: bool = False  # redo windows that were written with undecodable frames
+    gpus: int = Field(0, ge=0)
+    """Model workers, one GPU each; 0 runs the models on CPUs."""
+    cpus: int | None = Field(None, ge=1)
+    """Cores to use; None takes all that the cluster has."""
+    workers: int | None = Field(None, ge=1)
+    """Model workers when gpus is 0; None is one per four cores."""
+    decoders: int | None = Field(None, ge=1)
+    """Decoder processes; None is three per GPU, or one per four cores on CPUs."""
+    address: str | None = None
+    """Of a Ray cluster to join; None starts Ray on this machine."""
+    batch: int = Field(16, ge=1)
+    """Frames or crops in one model call; halved when memory runs out."""
+    memory_bytes: int = Field(MEMORY_BYTES, ge=1 << 20)
+    """Decoded frames in flight, over all workers."""
+    span_windows: int = Field(32, ge=1)
+    """Consecutive windows of a film that one decoder reads in a row."""
+    deadline_s: float = Field(60.0, gt=0)
+    """A decoder without progress for so long is killed."""
+    attempts: int = Field(3, ge=1)
+    """Of a window that loses its worker."""
+    elastic: bool = False
+    """Begin with the nodes that are there; workers on others join when these do."""
+    patience_s: float = Field(1800.0, gt=0)
+    """How long to wait while no worker is there, before giving up."""
+    max_failure_rate: float = Field(0.5, ge=0, le=1)
+    """Of promised frames and of films; more ends with exit code 4."""
+    update: bool = False
+    """Redo films whose sentences or file changed, instead of refusing."""
+    retry_failed: bool = False
+    """Redo windows that were written with undecodable frames."""
 
-    def __post_init__(self) -> None:
-        lowest = {"gpus": 0, "batch": 1, "memory_bytes": 1 << 20, "span_windows": 1, "attempts": 1}
-        lowest |= {n: 1 for n in ("cpus", "workers", "decoders") if getattr(self, n) is not None}
-        values = {name: getattr(self, name) for name in lowest}
-        rate = self.max_failure_rate
-        _require(
-            *((values[n] >= low, n, values[n], f"at least {low}") for n, low in lowest.items()),
-            (not (self.gpus and self.workers), "workers", self.workers, "none: with gpus, each GPU has one"),
-            (self.deadline_s > 0, "deadline_s", self.deadline_s, "more than 0 seconds"),
-            (self.patience_s > 0, "patience_s", self.patience_s, "more than 0 seconds"),
-            (
-                not self.elastic or self.address is not None,
-                "elastic",
-                True,
-                "with address: the cluster that grows",
-            ),
-            (0 <= rate <= 1, "max_failure_rate", rate, "a number from 0 to 1"),
-            file="run options",
-        )
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.gpus and self.workers:
+            yield "workers", "none: with gpus, each GPU has one"
+        if self.elastic and self.address is None:
+            yield "elastic", "with address: the cluster that grows"
 
 
 def default_memory_bytes(gpus: int) -> int:
@@ -174,10 +149,7 @@ def default_memory_bytes(gpus: int) -> int:
 
 
 def config_from_dict(values: Any, file: str | Path = "extraction config") -> ExtractConfig:
-    """The inverse of `ExtractConfig.to_dict`; errors name `file`. An fps of `native` is that of None."""
-    decode = values.get("decode") if isinstance(values, dict) else None
-    if isinstance(decode, dict) and decode.get("fps") == "native":
-        values = values | {"decode": decode | {"fps": None}}
+    """The inverse of `ExtractConfig.to_dict`; errors name `file`."""
     return from_mapping(ExtractConfig(), values, file)
 
 

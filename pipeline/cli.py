@@ -14,12 +14,11 @@ from typing import Annotated
 import typer
 
 from rhas.pipeline.commands import extract, train
+from rhas.pipeline.commands.config import commands as config_commands
 from rhas.pipeline.commands.imports import import_app
 from rhas.pipeline.commands.options import interruptible_work
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
-
-SHOWN_PROBLEMS = 50
 
 app = typer.Typer(
     help="Referring human action segmentation: say what the person a sentence names does, frame by frame.",
@@ -27,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (extract.commands, train.commands, stages.commands):
+for commands in (extract.commands, train.commands, stages.commands, config_commands):
     app.add_typer(commands)
 app.add_typer(import_app, name="import")
 app.add_typer(world_app, name="world")
@@ -58,11 +57,8 @@ def main() -> None:
     try:
         app()
     except RhasError as error:
-        lines = str(error).splitlines()
-        for line in lines[:SHOWN_PROBLEMS]:
+        for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
-        if len(lines) > SHOWN_PROBLEMS:
-            typer.echo(f"error: and {len(lines) - SHOWN_PROBLEMS} more problems", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is None:

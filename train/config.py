@@ -1,4 +1,4 @@
-"""What a training run is configured by: frozen dataclasses, checked on construction, and their YAML presets.
+"""What a training run is configured by: frozen settings, checked on construction, and their YAML presets.
 
 In: a preset's name or a YAML file, and `section.key=value` overrides. Out: a `TrainConfig`. All of it shapes the
 weights, but for the settings in `FREE`, which may change when a run is taken up again. A model's own settings
@@ -7,101 +7,76 @@ are checked by that model.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rhas.manifests.common import configs
-from rhas.manifests.common.checks import at_least, one_of, require
-from rhas.manifests.common.configs import from_mapping, overridden, preset_path, read_yaml
-from rhas.manifests.common.errors import Problem
-from rhas.train.data.config import DataConfig, TargetConfig
+from pydantic import Field
 
-PRESETS = Path(__file__).parent / "presets"
+from rhas.manifests.common import configs
+from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
+from rhas.manifests.common.errors import Problem
+from rhas.train import PRESETS
+from rhas.train.data.config import DataConfig
+
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
 FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints")
 
 
-@dataclass(frozen=True)
-class PostprocessConfig:
-    """How scores are smoothed; lengths in the frames that the model sees (`data.sample_rate`); None does nothing."""
+class PostprocessConfig(Settings):
+    """How scores are smoothed; lengths in the frames that the model sees (`data.sample_rate`); null does nothing."""
 
-    median: int | None = None  # frames that each score becomes the median of, along time
-    purge: int | None = None  # segments of the best class that are shorter go to their neighbours
-
-    def __post_init__(self) -> None:
-        require(
-            *(
-                (frames is None or frames >= 1, f"postprocess.{name}", frames, "at least 1 frame, or null")
-                for name, frames in vars(self).items()
-            ),
-            file="training config",
-        )
+    median: int | None = Field(None, ge=1)
+    """Frames that each score becomes the median of, along time."""
+    purge: int | None = Field(None, ge=1)
+    """Segments of the best class that are shorter go to their neighbours."""
 
 
-@dataclass(frozen=True)
-class OptimiserConfig:
+class OptimiserConfig(Settings):
     """Adam."""
 
-    lr: float = 1e-4
-    weight_decay: float = 0.0
-    clip_norm: float | None = None  # gradients' norm over all parameters; None clips nothing
-
-    def __post_init__(self) -> None:
-        clip = self.clip_norm
-        require(
-            (0 < self.lr < math.inf, "optimiser.lr", self.lr, "a number above 0"),
-            (0 <= self.weight_decay < math.inf, "optimiser.weight_decay", self.weight_decay, "at least 0"),
-            (clip is None or 0 < clip < math.inf, "optimiser.clip_norm", clip, "a number above 0, or null"),
-            file="training config",
-        )
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float | None = Field(None, gt=0)
+    """Gradients' norm over all parameters; null clips nothing."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings, title="training config"):
     """Everything about a run but the features folder. Defaults: HopaDIFF's paper, Section 5.1 and supplement."""
 
     model: str = "hopadiff"
-    settings: dict[str, Any] = field(default_factory=dict)  # of the model; those left out are its defaults
-    data: DataConfig = field(default_factory=DataConfig)
-    targets: TargetConfig = field(default_factory=TargetConfig)
-    postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    epochs: int = 1000
-    steps: int | None = None  # ends the run earlier than its epochs would
-    batch: int = 4  # samples that are in memory together
-    accumulate: int = 1  # batches in a step of the optimiser
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
-    balance_classes: bool = False  # weights of classes from their frequency in the training split
-    seed: int = 0  # of weights, order, noise and dropout; `data.seed` is that of the split
-    validate_every: int = 10  # epochs, and once at the end
-    checkpoint_every: int = 500  # steps, and after each validation
-    keep_checkpoints: int = 2  # the last ones; the best is kept besides
-    workers: int = 0  # processes that read samples ahead
-
-    def __post_init__(self) -> None:
-        positive = ("epochs", "batch", "accumulate", "validate_every", "checkpoint_every", "keep_checkpoints")
-        require(
-            *at_least(self, 1, *positive),
-            *at_least(self, 0, "workers"),
-            (self.steps is None or self.steps >= 1, "steps", self.steps, "at least 1, or null"),
-            one_of(self, "precision"),
-            (0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1"),
-            file="training config",
-        )
+    settings: dict[str, Any] = Field({})
+    """Of the model; those left out are its defaults."""
+    data: DataConfig = DataConfig()
+    postprocess: PostprocessConfig = PostprocessConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    epochs: int = Field(1000, ge=1)
+    steps: int | None = Field(None, ge=1)
+    """Ends the run earlier than its epochs would."""
+    batch: int = Field(4, ge=1)
+    """Samples that are in memory together."""
+    accumulate: int = Field(1, ge=1)
+    """Batches in a step of the optimiser."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    balance_classes: bool = False
+    """Weights of classes from their frequency in the training split."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of weights, order, noise and dropout; `data.seed` is that of the split."""
+    validate_every: int = Field(10, ge=1)
+    """Epochs, and once at the end."""
+    checkpoint_every: int = Field(500, ge=1)
+    """Steps, and after each validation."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """The last ones; the best is kept besides."""
+    workers: int = Field(0, ge=0)
+    """Processes that read samples ahead."""
 
     def resolved(self, on_gpu: bool) -> TrainConfig:
         """The same with `auto` precision replaced by what it means on this hardware."""
         if self.precision != "auto":
             return self
-        return dataclasses.replace(self, precision="bfloat16" if on_gpu else "float32")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, as in a YAML file."""
-        return plain(dataclasses.asdict(self))
+        return self.replace(precision="bfloat16" if on_gpu else "float32")
 
 
 def config_from_dict(values: Any, file: str | Path = "training config") -> TrainConfig:
@@ -158,10 +133,3 @@ def setting(values: Mapping[str, Any], name: str) -> str:
         value = value.get(part, "nothing") if isinstance(value, Mapping) else "nothing"
     text = f"{len(value)}: {', '.join(map(str, value))}" if isinstance(value, list) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, all the way down: what YAML and JSON give back."""
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -44,8 +44,8 @@ class KnownBoxes:
         return [[_candidates(box) for box in self._boxes(person, time_s)] for person in persons]
 
     def _boxes(self, person: Person, time_s: NDArray[np.float64]) -> NDArray[np.float32]:
-        tracklet = self.tracklets.get(person.key)
-        return np.full((len(time_s), 4), np.nan, np.float32) if tracklet is None else tracklet.at(time_s)
+        own = self.tracklets.get(person.key)
+        return np.full((len(time_s), 4), np.nan, np.float32) if own is None else own.at(time_s)
 
 
 def _candidates(box_4: NDArray[np.float32]) -> Candidates:

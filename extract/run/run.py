@@ -61,9 +61,9 @@ def extract(
             write_snapshot(folder, inputs)
 
             def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
-                film = _film(movie, probe, grid, config, extraction, embeddings)
-                finished = FinishedWindows(folder, film, options.retry_failed)
-                return film, set(film.planned()) - finished.indices()
+                header = _film(movie, probe, grid, config, extraction, embeddings)
+                finished = FinishedWindows(folder, header, options.retry_failed)
+                return header, set(header.planned()) - finished.indices()
 
             progress = Progress(callback=callback, on_film=lambda movie_id: books.update(movie_id, progress))
             progress.now.films = len(inputs.manifest.movies)

@@ -225,13 +225,13 @@ class Scheduler:
         def done(result: tuple[Any, Any]) -> None:
             self.idle.append(decoder)
             try:
-                film, todo = self.open_film(movie, *result)
-                opened = MovieJob(film, set(todo))
+                header, todo = self.open_film(movie, *result)
+                opened = MovieJob(header, set(todo))
                 spans = spans_of(opened, self.config, self.options.span_windows)
             except Exception as error:  # noqa: BLE001  as with workers: it concerns this film only
                 self._fail_film(movie, one_line(error))
                 return
-            self.progress.film_opened(film, opened.todo)
+            self.progress.film_opened(header, opened.todo)
             self.spans.extend(spans)
             if not opened.todo:
                 self._seal(opened)

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -20,12 +21,19 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write `data`; on failure raises `OSError` and leaves `path` as it was."""
+    with written_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to; at the end of the block it is `path`. If the block fails, `path` is as it was."""
     # Not `tempfile`: it makes files that only their owner may read, and the rename would keep that.
     temporary = path.with_name(f".rhas-{secrets.token_hex(8)}.tmp")
     with naming(path):
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -1,43 +1,100 @@
-"""Configs as typed dataclasses: built from nested mappings, read from YAML presets, changed by overrides.
+"""Configs: typed, frozen settings with ranges, built from nested mappings, YAML presets and overrides.
 
-In: plain values, as YAML and JSON give them, a folder of presets, `section.key=value` texts. Out: frozen
-dataclasses. Ranges, and what holds between settings, are left to the dataclasses, which check themselves on
-construction. All that is wrong with a config is one InputError that names file, setting, value and what was
-expected.
+In: plain values, as YAML and JSON give them, a folder of presets, `section.key=value` texts. Out: `Settings`,
+pydantic models that say what each setting may be. All that is wrong with a config is one InputError that names
+file, setting, value and what was expected (`rhas.manifests.common.refusals`).
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.refusals import declared, problems_of
 
-C = TypeVar("C")
-KINDS = {bool: "true or false", int: "a whole number (int)", float: "a finite number", str: "a text"}
 # Numbers like 1e-4, which YAML 1.1 takes for texts.
 EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
-def from_mapping(start: C, values: Any, file: str | Path, *, empty_sections: bool = True) -> C:
-    """The dataclass `start` with the values of a mapping in place of its own.
+class Settings(BaseModel):
+    """A config, or a section of one: a class with a default for each setting, and a docstring below it.
 
-    Fields are bool, int, float, str, Any, dict, Literal, tuples and dataclasses (sections), or one of these
-    or None; all of a section's fields have defaults. Lists become tuples, whole numbers and texts like 1e-4
-    floats. A section keeps the values that it has in `start` but for those given; one that is null stays as
-    it is, unless `empty_sections` is False, or null is a value of its own. Raises one InputError, naming
-    `file`, for all unknown keys and wrong values.
+    Types are strict: no text is a number, no fraction a whole number, true is neither. But lists are taken for
+    tuples, whole numbers and texts like 1e-4 for floats. Unknown names, NaN and infinity are refused. Raises one
+    InputError for all that is wrong, which names the class, or the `title` that it is declared with.
     """
-    values = {} if values is None and empty_sections else values
-    return _Reader(file, empty_sections).section(start, values, "")
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            file = self.model_config.get("title") or type(self).__name__
+            raise InputError(problems_of(error, type(self), file)) from None
+
+    # Pydantic's mark of its own: sections are then built without it, and what is wrong with them is told with the rest.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def conflicts(self) -> Iterable[tuple[str, str]]:
+        """The settings that can't be as they are beside the others: dotted name, and what was expected."""
+        return ()
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with other values for some settings, checked. Raises InputError."""
+        return type(self)(**{**dict(self), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as in YAML and JSON: tuples are lists."""
+        # Pydantic's own JSON has null for NaN, text for a date: what is of any type would change unnoticed.
+        return {name: _plain(value) for name, value in self.model_dump().items()}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any, info: ValidationInfo) -> Any:
+        return _from_yaml(value, _kinds(cls.model_fields[str(info.field_name)].annotation))
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self) -> Self:
+        errors = []
+        for name, expected in self.conflicts():
+            value: Any = self
+            for part in name.split("."):
+                value = getattr(value, part)
+            kind = PydanticCustomError("conflict", "{expected}", {"expected": expected})
+            errors.append(InitErrorDetails(type=kind, loc=tuple(name.split(".")), input=value))
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, errors)
+        return self
+
+
+C = TypeVar("C", bound=Settings)
+
+
+def from_mapping(
+    start: C, values: Any, file: str | Path, *, section: str = "", empty_sections: bool = True
+) -> C:
+    """The config `start` with the values of a mapping in place of its own.
+
+    A section keeps the values that it has in `start` but for those given; one that is null stays as it is,
+    unless `empty_sections` is False, or null is a value of its own. Raises one InputError, naming `file`, for all
+    unknown keys and wrong values; `section` is where in the file the config stands.
+    """
+    try:
+        return type(start).model_validate(_merged(start, values, empty_sections))
+    except ValidationError as error:
+        raise InputError(problems_of(error, type(start), file, section)) from None
 
 
 def preset_names(folder: Path) -> list[str]:
@@ -98,104 +155,38 @@ def overridden(
     return changed
 
 
-@dataclasses.dataclass(frozen=True)
-class _Reader:
-    """What is the same for all settings of one file."""
-
-    file: str | Path
-    empty_sections: bool
-
-    def section(self, start: C, values: Any, where: str) -> C:
-        hints = get_type_hints(type(start))
-        names = [field.name for field in dataclasses.fields(start)]  # type: ignore[arg-type]
-        if not isinstance(values, Mapping):
-            raise self.wrong(f"a mapping of {', '.join(names)}", where, values)
-        built: dict[str, Any] = {}
-        problems: list[Problem] = []
-        options: list[Problem] = []  # those of `problems` that the dataclass may tell together with its own
-        for name, value in values.items():
-            path = f"{where}.{name}" if where else str(name)
-            try:
-                if name not in names:
-                    raise self.wrong(f"one of {', '.join(names)}", path, value)
-                built[name] = self.typed(value, hints[name], getattr(start, name), path)
-            except InputError as error:
-                problems += error.problems
-                # The dataclass may refuse an option as well, along with ranges that only it knows.
-                if get_origin(hints.get(name)) is Literal and isinstance(value, str):
-                    options += error.problems
-                    built[name] = value
-        if len(problems) > len(options):
-            raise InputError(problems)
-        try:
-            config = dataclasses.replace(start, **built)  # type: ignore[type-var]
-        except InputError as error:
-            told = [self.placed(problem, names, where) for problem in error.problems]
-            columns = {problem.column for problem in told}
-            raise InputError([p for p in problems if p.column not in columns] + told) from error
-        if problems:
-            raise InputError(problems)
-        return config
-
-    def typed(self, value: Any, hint: Any, start: Any, path: str) -> Any:
-        """A value as its field's type wants it. `start` is what a section starts from, or None."""
-        origin, arguments = get_origin(hint), get_args(hint)
-        if origin in (Union, UnionType):
-            (hint,) = (argument for argument in arguments if argument is not NoneType)
-            return None if value is None else self.typed(value, hint, start, path)
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            values = {} if value is None and self.empty_sections else value
-            return self.section(hint() if start is None else start, values, path)
-        if origin is tuple:
-            return self.items(value, arguments, path)
-        if origin is Literal:
-            holds, expected = value in arguments, f"one of {', '.join(map(str, arguments))}"
-        elif origin is dict or hint is dict:
-            holds, expected = isinstance(value, dict), "a mapping"
-        elif hint is Any:
-            return value
-        elif hint is float:
-            number = _number(value)
-            if number is not None:
-                return number
-            holds, expected = False, KINDS[float]
-        else:
-            holds, expected = type(value) is hint, KINDS[hint]
-        if not holds:
-            raise self.wrong(expected, path, value)
-        return value
-
-    def items(self, value: Any, arguments: tuple[Any, ...], path: str) -> tuple[Any, ...]:
-        """A list as a tuple, of any length or of the one that the type has."""
-        if not isinstance(value, list | tuple):
-            raise self.wrong("a list", path, value)
-        if arguments[-1] is Ellipsis:
-            arguments = arguments[:1] * len(value)
-        if len(value) != len(arguments):
-            raise self.wrong(f"a list of {len(arguments)}", path, value)
-        return tuple(self.typed(item, hint, None, path) for item, hint in zip(value, arguments, strict=True))
-
-    def placed(self, problem: Problem, names: list[str], where: str) -> Problem:
-        """A dataclass's own problem with the file and the setting's full name, in place of those it knew."""
-        column = problem.column
-        if where and column is not None:
-            first, _, rest = column.partition(".")
-            # A dataclass may name its section, which may have another name here.
-            column = f"{where}.{rest if rest and first not in names else column}"
-        return dataclasses.replace(problem, file=self.file, column=column)
-
-    def wrong(self, expected: str, where: str, value: Any) -> InputError:
-        # None would not show: it is how a problem says that there is no value to show.
-        got = "null" if value is None else value
-        return InputError(Problem(self.file, expected, column=where or None, value=got))
+def _merged(start: Settings, values: Any, empty_sections: bool) -> Any:
+    """`values` over those of `start`, section by section."""
+    if values is None and empty_sections:
+        return start
+    if not isinstance(values, Mapping):
+        return values
+    merged = dict(start)
+    for name, value in ((str(name), value) for name, value in values.items()):
+        hint, nullable = declared(type(start), [name])
+        if isinstance(hint, type) and issubclass(hint, Settings) and not (value is None and nullable):
+            value = _merged(getattr(start, name) or hint(), value, empty_sections)
+        merged[name] = value
+    return merged
 
 
-def _number(value: Any) -> float | None:
-    """A finite float from a float, a whole number or a text like 1e-4; None from anything else."""
-    if type(value) not in (int, float) and not (isinstance(value, str) and EXPONENT.fullmatch(value)):
-        return None
-    try:
+def _plain(value: Any) -> Any:
+    """Tuples as lists, all the way down."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _from_yaml(value: Any, kinds: Sequence[Any]) -> Any:
+    """A value of a setting as Python has it: YAML knows no tuples, and not all numbers."""
+    if isinstance(value, list) and tuple in kinds:
+        return tuple(_from_yaml(item, kinds) for item in value)
+    if isinstance(value, str) and float in kinds and str not in kinds and EXPONENT.fullmatch(value):
         number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+        return number if math.isfinite(number) else value
+    return value
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """All types that an annotation names."""
+    return [hint, get_origin(hint), *(kind for part in get_args(hint) for kind in _kinds(part))]

@@ -17,16 +17,19 @@ AVA takes video ids from YouTube, where they may begin with '-', '_' or a dot; s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from rhas.manifests.common.errors import Problem
+import numpy as np
+from numpy.typing import NDArray
+
+from rhas.manifests.common.errors import Problem, raise_problems
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, rows_without_header
+from rhas.manifests.tables.csvfile import read_headless_table, read_table
 from rhas.manifests.tables.labels import Interval, Labels, PersonKey
-from rhas.manifests.tables.manifest import Manifest, Movie, Person, reference_text
+from rhas.manifests.tables.manifest import Manifest, Movie, Person, check_reference
+from rhas.manifests.tables.table import Bools, Table, first_rows, runs
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
 
 ANNOTATION_COLUMNS = ("video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id")
@@ -38,7 +41,7 @@ MAX_TIMESTAMP_S = 1_000_000  # eleven days; beyond it stands no film but a slip
 HALF_MS = 500
 
 # Of one person: the key frames of each action, in milliseconds.
-_Track = dict[str, set[int]]
+_Track = dict[str, NDArray[np.int64]]
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-]")
 _ACTION_ID = re.compile(r"[1-9][0-9]{0,8}")
@@ -58,104 +61,114 @@ def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vo
     A film that is not in the folder is entered as `<video_id>.mp4`. The manifest's `path` is that of the
     references and the labels' `path` that of the annotations, until they are written somewhere.
     """
-    in_annotations: list[Problem] = []
-    in_references: list[Problem] = []
+    annotated = read_headless_table(annotations, ANNOTATION_COLUMNS, numbers=ANNOTATION_COLUMNS[1:6])
+    times_s = _check_annotations(annotated, vocabulary)
+    referred = read_table(references, REFERENCE_COLUMNS)
+    named = _check_references(referred)
+    tracklets: dict[PersonKey, _Track] = {}
+    if not annotated.problems.count:  # else persons may lack key frames because their rows were rejected
+        tracklets = _tracklets(annotated, times_s, vocabulary)
+        _check_annotated(referred, tracklets, annotations)
     in_videos: list[Problem] = []
-    tracklets = _load_tracks(annotations, vocabulary, in_annotations)
-    rows = list(rows_with_header(references, in_references, REFERENCE_COLUMNS))
-    sentences = _sentences(rows)
-    if not in_annotations:  # otherwise persons may lack key frames only because their rows were rejected
-        _check_annotated(rows, tracklets, annotations)
-    films = _find_films(videos, {video_id for video_id, _ in sentences}, in_videos)
-    raise_problems(in_annotations, in_references, in_videos)
+    ids = referred.texts["video_id"]
+    found = _find_films(videos, {ids[row] for row in np.flatnonzero(named).tolist()}, in_videos)
+    raise_problems(annotated.problems, referred.problems, in_videos)
 
     persons: dict[str, list[Person]] = {}
     intervals: dict[PersonKey, tuple[Interval, ...]] = {}
-    for (video_id, person_id), sentence in sentences.items():
+    rows = list(zip(*(referred.texts[column] for column in REFERENCE_COLUMNS), strict=True))
+    for video_id, person_id, sentence in rows:
         tracklet = tracklets[video_id, person_id]
         person = _person(_movie_id(video_id), person_id, sentence, tracklet)
         persons.setdefault(video_id, []).append(person)
         intervals[person.key] = _intervals(tracklet)
     movies = tuple(
-        Movie(_movie_id(video_id), films[video_id], tuple(own)) for video_id, own in persons.items()
+        Movie(_movie_id(video_id), found[video_id], tuple(own)) for video_id, own in persons.items()
     )
-    skipped = tuple(sorted(tracklets.keys() - sentences.keys()))
+    skipped = tuple(sorted(tracklets.keys() - {(video_id, person_id) for video_id, person_id, _ in rows}))
     return AvaImport(Manifest(references, movies), Labels(annotations, intervals), skipped)
 
 
-def _load_tracks(path: Path, vocabulary: Vocabulary, problems: list[Problem]) -> dict[PersonKey, _Track]:
-    tracklets: dict[PersonKey, _Track] = {}
-    for row in rows_without_header(path, problems, ANNOTATION_COLUMNS):
-        key = _video_id(row), cells.identifier(row, "person_id")
-        action = _action(row, vocabulary)
-        _check_box(row)
-        expected = f"a time in seconds, from 0 to {MAX_TIMESTAMP_S}"
-        timestamp = cells.number(row, "timestamp", expected, 0.0, MAX_TIMESTAMP_S)
-        tracklets.setdefault(key, {}).setdefault(action, set()).add(round(timestamp * 1000))
-    return tracklets
+def _check_annotations(table: Table, vocabulary: Vocabulary) -> NDArray[np.float64]:
+    """[N] times of the key frames in seconds."""
+    table.check("video_id", _video_id_faults)
+    cells.identifier(table, "person_id")
+    actions = f"a whole number from 1 to {len(vocabulary)}"
+    table.check("action_id", lambda text: () if _is_action(text, vocabulary) else (actions,))
+    _check_boxes(table)
+    expected = f"a time in seconds, from 0 to {MAX_TIMESTAMP_S}"
+    return cells.number(table, "timestamp", expected, 0.0, MAX_TIMESTAMP_S)
 
 
-def _video_id(row: Row) -> str:
-    value = row["video_id"]
-    if not _VIDEO_ID.fullmatch(value):
-        row.reject("video_id", "an id of 1 to 127 letters, digits, '.', '_' or '-', not ending with a dot")
-    return value
+def _video_id_faults(value: str) -> tuple[str, ...]:
+    if _VIDEO_ID.fullmatch(value):
+        return ()
+    return ("an id of 1 to 127 letters, digits, '.', '_' or '-', not ending with a dot",)
 
 
 def _movie_id(video_id: str) -> str:
     return video_id if video_id[:1].isalnum() else f"v{video_id}"
 
 
-def _action(row: Row, vocabulary: Vocabulary) -> str:
-    value = row["action_id"]
-    if _ACTION_ID.fullmatch(value) and int(value) <= len(vocabulary):
-        return vocabulary.actions[int(value) - 1]
-    row.reject("action_id", f"a whole number from 1 to {len(vocabulary)}")
-    return ""
+def _is_action(text: str, vocabulary: Vocabulary) -> bool:
+    return bool(_ACTION_ID.fullmatch(text)) and int(text) <= len(vocabulary)
 
 
-def _check_box(row: Row) -> None:
-    x1, y1, x2, y2 = (
-        cells.number(row, column, "a coordinate from 0 to 1", 0.0, 1.0) for column in ("x1", "y1", "x2", "y2")
+def _check_boxes(table: Table) -> None:
+    expected = "a coordinate from 0 to 1"
+    x1, y1, x2, y2 = (cells.number(table, name, expected, 0.0, 1.0) for name in ("x1", "y1", "x2", "y2"))
+    left = table.sound("x1", "x2") & (x2 < x1)
+    table.reject("x2", left, lambda row: f"a right edge not left of x1, {x1[row]}")
+    above = table.sound("y1", "y2") & (y2 < y1)
+    table.reject("y2", above, lambda row: f"a lower edge not above y1, {y1[row]}")
+
+
+def _tracklets(table: Table, times_s: NDArray[np.float64], vocabulary: Vocabulary) -> dict[PersonKey, _Track]:
+    videos, persons, actions = (table.texts[name] for name in ("video_id", "person_id", "action_id"))
+    doing = first_rows(videos.codes, persons.codes, actions.codes)
+    order = np.argsort(doing, kind="stable")
+    times_ms = np.rint(times_s * 1000).astype(np.int64)[order]
+    tracklets: dict[PersonKey, _Track] = {}
+    for own in runs(doing[order]):
+        row = order[own.start]
+        action = vocabulary.actions[int(actions[row]) - 1]
+        tracklets.setdefault((videos[row], persons[row]), {})[action] = times_ms[own]
+    return tracklets
+
+
+def _check_references(table: Table) -> Bools:
+    """[N] rows whose ids are sound by themselves; rejects persons and films that can't be told apart, too."""
+    table.check("video_id", _video_id_faults)
+    cells.identifier(table, "person_id")
+    check_reference(table)
+    named = table.sound("video_id", "person_id")
+    videos, persons = table.texts["video_id"], table.texts["person_id"]
+    table.reject_repeats(
+        "person_id",
+        first_rows(videos.codes, persons.codes, where=named),
+        lambda row, first: f"each person of {videos[row]!r} once; row {first} has them already",
     )
-    if row.sound("x1", "x2") and x2 < x1:
-        row.reject("x2", f"a right edge not left of x1, {x1}")
-    if row.sound("y1", "y2") and y2 < y1:
-        row.reject("y2", f"a lower edge not above y1, {y1}")
+    folded: dict[str, int] = {}
+    movies = (_movie_id(video_id).lower() for video_id in videos.values)
+    movie = np.array([folded.setdefault(movie, len(folded)) for movie in movies], int)[videos.codes]
+    first = first_rows(movie, where=named)
+    table.reject(
+        "video_id",
+        videos.codes != videos.codes[first],
+        lambda row: f"an id that can't be taken for {videos[first[row]]!r}, as file names may fold case",
+    )
+    cells.reject_case_twins(table, named, "person_id", videos.codes)
+    return named
 
 
-def _sentences(rows: Iterable[Row]) -> dict[PersonKey, str]:
-    """Reference of each person, in file order; rejects persons and films that can't be told apart."""
-    sentences: dict[PersonKey, str] = {}
-    first_rows: dict[PersonKey, Row] = {}
-    first_ids: dict[str, str] = {}
-    named = []
-    for row in rows:
-        key = _video_id(row), cells.identifier(row, "person_id")
-        sentence = reference_text(row)
-        if not row.sound("video_id", "person_id"):
-            continue
-        named.append((row, *key))
-        first = first_rows.setdefault(key, row)
-        if first is not row:
-            row.reject("person_id", f"each person of {key[0]!r} once; row {first.number} has them already")
-        known = first_ids.setdefault(_movie_id(key[0]).lower(), key[0])
-        if known != key[0]:
-            row.reject("video_id", f"an id that can't be taken for {known!r}, as file names may fold case")
-        sentences[key] = sentence
-    cells.reject_case_twins(named, "person_id")
-    return sentences
-
-
-def _check_annotated(rows: Iterable[Row], tracklets: dict[PersonKey, _Track], annotations: Path) -> None:
-    films = {video_id for video_id, _ in tracklets}
-    for row in rows:
-        if not row.sound("video_id", "person_id"):
-            continue
-        if row["video_id"] not in films:
-            row.reject("video_id", f"a film with annotations in {annotations}")
-        elif (row["video_id"], row["person_id"]) not in tracklets:
-            row.reject("person_id", f"a person with annotations in {annotations}")
+def _check_annotated(table: Table, tracklets: dict[PersonKey, _Track], annotations: Path) -> None:
+    found = {video_id for video_id, _ in tracklets}
+    keys = list(zip(table.texts["video_id"], table.texts["person_id"], strict=True))
+    sound = table.sound("video_id", "person_id")
+    film_there = np.array([video_id in found for video_id, _ in keys], bool)
+    there = np.array([key in tracklets for key in keys], bool)
+    table.reject("video_id", sound & ~film_there, f"a film with annotations in {annotations}")
+    table.reject("person_id", sound & film_there & ~there, f"a person with annotations in {annotations}")
 
 
 def _find_films(videos: Path, video_ids: set[str], problems: list[Problem]) -> dict[str, Path]:
@@ -175,24 +188,27 @@ def _find_films(videos: Path, video_ids: set[str], problems: list[Problem]) -> d
 
 
 def _person(movie_id: str, person_id: str, sentence: str, tracklet: _Track) -> Person:
-    runs = _runs(set().union(*tracklet.values()))
-    return Person(movie_id, person_id, sentence, start_s=runs[0][0] / 1000, end_s=runs[-1][1] / 1000)
+    seen = _seen(tracklet)
+    return Person(movie_id, person_id, sentence, start_s=seen[0][0] / 1000, end_s=seen[-1][1] / 1000)
 
 
 def _intervals(tracklet: _Track) -> tuple[Interval, ...]:
-    seen = _runs(set().union(*tracklet.values()))
-    spans = [(start, end, action) for action, times in tracklet.items() for start, end in _runs(times)]
-    spans += [(end, start, ABSENT) for (_, end), (start, _) in pairwise(seen)]
+    spans = [(start, end, action) for action, times in tracklet.items() for start, end in _joined(times)]
+    spans += [(end, start, ABSENT) for (_, end), (start, _) in pairwise(_seen(tracklet))]
     return tuple(Interval(action, start / 1000, end / 1000) for start, end, action in sorted(spans))
 
 
-def _runs(times: Iterable[int]) -> list[tuple[int, int]]:
+def _seen(tracklet: _Track) -> list[tuple[int, int]]:
+    return _joined(np.concatenate(list(tracklet.values())))
+
+
+def _joined(times_ms: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Stretches [start, end) in ms that key frames stand for, joined where they meet."""
-    runs: list[tuple[int, int]] = []
-    for time in sorted(times):
+    stretches: list[tuple[int, int]] = []
+    for time in np.unique(times_ms).tolist():
         start, end = max(0, time - HALF_MS), time + HALF_MS
-        if runs and start <= runs[-1][1]:
-            runs[-1] = (runs[-1][0], end)
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], end)
         else:
-            runs.append((start, end))
-    return runs
+            stretches.append((start, end))
+    return stretches

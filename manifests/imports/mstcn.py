@@ -14,19 +14,18 @@ read and checked here, before anything is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, did_you_mean, raise_problems, shorten
 from rhas.manifests.imports.arrays import open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in, text_lines
 from rhas.manifests.imports.film import ImportedMovie
 from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, did_you_mean, raise_problems, shorten
 from rhas.manifests.tables.manifest import Movie, Person
 from rhas.manifests.tables.vocabulary import ABSENT, MAX_ACTION_CHARS, Vocabulary
 
@@ -66,20 +65,23 @@ def _load_mapping(path: Path, problems: list[Problem]) -> Vocabulary:
         problems += error.problems
         return Vocabulary(())
     actions: dict[int, str] = {}
+    names: set[str] = set()
     for number, line in enumerate(lines, start=1):
         match = _INDEX_AND_NAME.fullmatch(line)
         if match is None:
             problems.append(Problem(path, "an index from 0 and a name", number, value=shorten(line)))
             continue
-        index, row = int(match[1]), Row(path, number, {"name": match[2]}, problems)
-        name = cells.name(row, "name", MAX_ACTION_CHARS)
+        index, name = int(match[1]), match[2]
+        faults = cells.name_faults(name, MAX_ACTION_CHARS)
         if name.upper() == ABSENT:
-            row.reject("name", f"a class; {ABSENT} is reserved for labels where the person is absent")
-        if index in actions or name in actions.values():
-            row.reject("name", "each index and each name once")
+            faults.append(f"a class; {ABSENT} is reserved for labels where the person is absent")
+        if index in actions or name in names:
+            faults.append("each index and each name once")
         if index >= len(lines):
-            row.reject("name", f"indices from 0 to {len(lines) - 1}, one for each line; not {index}")
+            faults.append(f"indices from 0 to {len(lines) - 1}, one for each line; not {index}")
+        problems += [Problem(path, fault, number, "name", shorten(name)) for fault in faults]
         actions[index] = name
+        names.add(name)
     return Vocabulary(tuple(name for _, name in sorted(actions.items())))
 
 
@@ -98,10 +100,14 @@ def _names(directory: Path, problems: list[Problem]) -> list[str]:
     both = sorted(found.keys() & labelled)
     if not both:
         problems.append(Problem(features, "at least one video"))
-    rows = [Row(found[name], at, {"name": name}, problems) for at, name in enumerate(both, start=1)]
-    for row in rows:
-        cells.identifier(row, "name")
-    cells.reject_case_twins(((row, "", row["name"]) for row in rows if row.sound("name")), "name")
+    first: dict[str, tuple[str, int]] = {}
+    for at, name in enumerate(both, start=1):
+        if not cells.is_identifier(name):
+            problems.append(Problem(found[name], cells.ID, at, "name", shorten(name)))
+            continue
+        known, row = first.setdefault(name.lower(), (name, at))
+        if name != known:
+            problems.append(Problem(found[name], cells.no_case_twin(known, row), at, "name", shorten(name)))
     return both
 
 
@@ -109,7 +115,7 @@ def _load_bundles(
     folder: Path, names: Sequence[str], problems: list[Problem]
 ) -> dict[int, dict[str, str]]:  # fold -> video -> side
     folds: dict[int, dict[str, str]] = {}
-    files = tuple(f"{name}.txt" for name in names)
+    files = {f"{name}.txt": None for name in names}
     try:
         paths = files_in(folder, ".bundle")
     except InputError as error:
@@ -127,7 +133,7 @@ def _load_bundles(
 
 
 def _load_bundle(
-    path: Path, side: str, fold: dict[str, str], files: tuple[str, ...], problems: list[Problem]
+    path: Path, side: str, fold: dict[str, str], files: Mapping[str, None], problems: list[Problem]
 ) -> None:
     try:
         lines = text_lines(path)
@@ -136,7 +142,7 @@ def _load_bundle(
         return
     for number, line in enumerate(lines, start=1):
         if line not in files:
-            expected = f"a file of groundTruth{did_you_mean(line, files)}"
+            expected = f"a file of groundTruth{did_you_mean(line, tuple(files))}"
             problems.append(Problem(path, expected, number, value=shorten(line)))
         elif line.removesuffix(".txt") in fold:
             expected = "each video once in a fold, in train or in test"

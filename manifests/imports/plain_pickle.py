@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, shorten
 from rhas.manifests.imports.plain_values import (
     CALLS,
     NDARRAY,
@@ -29,7 +29,6 @@ from rhas.manifests.imports.plain_values import (
     shown,
     text_of,
 )
-from rhas.manifests.tables.csvfile import shorten
 
 PLAIN = "a pickle of plain lists, dicts, numbers and texts"
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rhas.manifests.tables.csvfile import shorten
+from rhas.manifests.common.errors import shorten
 
 _SCALARS = (str, int, float, bool, bytes, type(None))  # may be keys: hashing nested tuples may take forever
 _DTYPE = re.compile(r"b1|[iu][1248]|f[248]|U[0-9]{1,4}")

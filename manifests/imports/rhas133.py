@@ -13,21 +13,22 @@ unnoticed. Where there is no partial file, or it holds nothing but NaN for a fra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rhas.manifests.common.checks import one_of, require
-from rhas.manifests.common.errors import InputError, Problem
+from pydantic import Field, field_validator
+
+from rhas.manifests.common.configs import Settings
+from rhas.manifests.common.errors import InputError, Problem, raise_problems, shorten
 from rhas.manifests.imports.arrays import FeatureFile, Tokens, open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in
 from rhas.manifests.imports.film import ImportedMovie
-from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
+from rhas.manifests.imports.frames import MAX_FPS, common_length, intervals_of
 from rhas.manifests.imports.rhas133_pickles import FILM_PATTERN, SplitPickles
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems
 from rhas.manifests.tables.manifest import SPLITS, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 
@@ -35,33 +36,37 @@ PERSON_ID = "person"
 SUFFIX = "_blip_feat.npy"
 
 
-@dataclass(frozen=True)
-class Rhas133Options:
+class Rhas133Options(Settings, title="options of the import"):
     """How the folder is laid out; `{split}` in a folder's name stands for the split's."""
 
-    splits: Mapping[str, str] = field(
-        default_factory=dict
-    )  # name in file names -> train, val or test; {}: all
+    splits: dict[str, str] = Field({})
+    """Name in file names -> train, val or test; {}: all."""
     holistic: str = "holistic/{split}"
     partial: str = "partial/{split}"
-    numbering: Literal["per-split", "through"] = "per-split"  # through: on from the split before
+    numbering: Literal["per-split", "through"] = "per-split"
+    """through: on from the split before."""
     tokens: Tokens = "mean"
-    fps: float = 15.0
-    tolerance: int = 0  # frames that the files of a sample may differ by
+    fps: float = Field(15.0, ge=1 / MAX_FPS, le=MAX_FPS)
+    tolerance: int = Field(0, ge=0)
+    """Frames that the files of a sample may differ by."""
     film_pattern: str = FILM_PATTERN
 
-    def __post_init__(self) -> None:
-        sides = ", ".join(SPLITS)
-        require(
-            *((side in SPLITS, "split-name", f"{name}={side}", f"NAME or NAME=SIDE, where a name by itself is one of "
-               f"{sides}, and SIDE too") for name, side in self.splits.items()),
-            one_of(self, "numbering"),
-            one_of(self, "tokens"),
-            (self.tolerance >= 0, "tolerance", self.tolerance, "0 or more frames"),
-            (_has_film(self.film_pattern), "film-pattern", self.film_pattern, "a regular expression with (?P<film>…)"),
-            file="options of the import",
-        )  # fmt: skip
-        check_fps(self.fps)
+    @field_validator("splits")
+    @classmethod
+    def _sides(cls, splits: dict[str, str]) -> dict[str, str]:
+        if not set(splits.values()) <= set(SPLITS):
+            raise ValueError(f"names of splits and, for each, one of {', '.join(SPLITS)}")
+        return splits
+
+    @field_validator("film_pattern")
+    @classmethod
+    def _has_film(cls, pattern: str) -> str:
+        try:
+            if "film" in re.compile(pattern).groupindex:
+                return pattern
+        except (re.error, RecursionError, OverflowError):
+            pass
+        raise ValueError("a regular expression with (?P<film>…)")
 
 
 @dataclass(frozen=True)
@@ -103,13 +108,6 @@ def read_rhas133(directory: Path, options: Rhas133Options, vocabulary: Vocabular
     return ImportedSet("rhas133", directory, settings, options.fps, tuple(films), vocabulary)
 
 
-def _has_film(pattern: str) -> bool:
-    try:
-        return "film" in re.compile(pattern).groupindex
-    except (re.error, RecursionError, OverflowError):
-        return False
-
-
 def _splits(
     directory: Path, options: Rhas133Options, vocabulary: Vocabulary, problems: list[Problem]
 ) -> list[_Split]:
@@ -123,7 +121,8 @@ def _splits(
     found: list[_Split] = []
     first = 0
     for name, side in names.items():
-        cells.identifier(Row(directory, 1, {"split-name": name}, problems), "split-name")
+        if not cells.is_identifier(name):
+            problems.append(Problem(directory, cells.ID, 1, "split-name", shorten(name)))
         folders = [
             directory / folder.replace("{split}", name) for folder in (options.holistic, options.partial)
         ]

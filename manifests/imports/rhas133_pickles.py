@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, shorten
 from rhas.manifests.imports.plain_pickle import load_plain
 from rhas.manifests.shards.format import one_line
-from rhas.manifests.tables.csvfile import shorten
 from rhas.manifests.tables.manifest import MAX_REFERENCE_CHARS
 from rhas.manifests.tables.vocabulary import Vocabulary
 

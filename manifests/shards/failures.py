@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rhas.manifests.common.errors import Problem
 from rhas.manifests.shards.format import one_line
 from rhas.manifests.shards.reader import Shard
 from rhas.manifests.shards.status import LOST, FrameStatus
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, write_rows
+from rhas.manifests.tables.csvfile import read_table, write_rows
+from rhas.manifests.tables.table import Table
 
 
 @dataclass(frozen=True)
@@ -86,30 +86,21 @@ def read_failures(path: Path) -> list[Failure]:
     with suppress(OSError):  # is reported below
         if path.read_bytes().splitlines() == [",".join(COLUMNS).encode()]:
             return []
-    problems: list[Problem] = []
-    found = [_failure(row) for row in rows_with_header(path, problems, COLUMNS)]
-    raise_problems(problems)
-    return found
+    table = read_table(path, COLUMNS, numbers=("start_s", "end_s"))
+    cells.identifier(table, "movie_id")
+    window = cells.whole_number(table, "window", 0, blank=-1).tolist()
+    start_s, end_s = (_seconds(table, column) for column in ("start_s", "end_s"))
+    for column in ("stage", "reason"):
+        table.check(column, lambda text: () if text == one_line(text) else ("one line of printable text",))
+    frames = cells.whole_number(table, "frames", 0).tolist()
+    table.raise_problems()
+    movies, stages, reasons = (table.texts[column] for column in ("movie_id", "stage", "reason"))
+    windows = ["" if index < 0 else index for index in window]
+    rows = zip(movies, windows, start_s, end_s, stages, reasons, frames, strict=True)
+    return [Failure(*row) for row in rows]
 
 
-def _failure(row: Row) -> Failure:
-    seconds = "a time in seconds, or an empty cell"
-    return Failure(
-        movie_id=cells.identifier(row, "movie_id"),
-        window=_count(row, "window") if row["window"] else "",
-        start_s=cells.number(row, "start_s", seconds, -math.inf, math.inf) if row["start_s"] else "",
-        end_s=cells.number(row, "end_s", seconds, -math.inf, math.inf) if row["end_s"] else "",
-        stage=_message(row, "stage"),
-        reason=_message(row, "reason"),
-        frames=_count(row, "frames"),
-    )
-
-
-def _message(row: Row, column: str) -> str:
-    if row[column] != one_line(row[column]):
-        row.reject(column, "one line of printable text")
-    return row[column]
-
-
-def _count(row: Row, column: str) -> int:
-    return cells.whole_number(row, column, 0)
+def _seconds(table: Table, column: str) -> list[float | str]:
+    expected = "a time in seconds, or an empty cell"
+    values = cells.number(table, column, expected, -math.inf, math.inf, blank=math.nan)
+    return ["" if math.isnan(value) else value for value in values.tolist()]

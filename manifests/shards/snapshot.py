@@ -40,4 +40,4 @@ def replace_labels(folder: FeaturesFolder, labels: Path, actions: Path | None = 
     assert inputs.labels is not None  # a path was given
     write_vocabulary(inputs.vocabulary, folder.actions)
     write_labels(inputs.labels, folder.labels)
-    return sum(len(intervals) for intervals in inputs.labels.intervals.values())
+    return inputs.labels.count

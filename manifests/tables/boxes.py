@@ -1,22 +1,24 @@
 """Boxes that are known already: of a tracker, of annotators, of a made world.
 
 In: a CSV `movie_id,person_id,time_s,x1,y1,x2,y2`, a row for each person and moment at which their box is known; corners
-are shares of the frame's width and height, times are seconds of film time. Out: `Boxes`, which has a box for every time
-between two rows of a person that are near enough. It may hold films and persons that a manifest doesn't.
+are shares of the frame's width and height, times are seconds of film time. Out: a `Tracklet` for each person, which has
+a box for every time between two rows that are near enough. The file may hold films and persons that a manifest doesn't.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rhas.manifests.common.errors import Problem
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header
+from rhas.manifests.tables.csvfile import read_table
+from rhas.manifests.tables.table import Table, first_of_neighbours, first_rows, runs
 
 COLUMNS = ("movie_id", "person_id", "time_s", "x1", "y1", "x2", "y2")
 MAX_GAP_S = 1.05  # AVA's annotators gave a box a second; a longer gap is an absence
@@ -44,28 +46,36 @@ class Tracklet:
 
 
 def load_boxes(path: Path) -> Mapping[tuple[str, str], Tracklet]:
-    """Tracks by (movie_id, person_id); raises `InputError` with all problems of the file."""
-    problems: list[Problem] = []
-    rows: dict[tuple[str, str], dict[float, tuple[float, ...]]] = {}
-    for row in rows_with_header(path, problems, COLUMNS):
-        key = cells.identifier(row, "movie_id"), cells.identifier(row, "person_id")
-        time_s = cells.number(row, "time_s", "a finite time in seconds, 0 or more", 0.0, float("inf"))
-        own = rows.setdefault(key, {})
-        if row.sound("time_s") and time_s in own:
-            row.reject("time_s", "one box for each moment of a person")
-        own[time_s] = _box(row)
-    raise_problems(problems)
+    """Tracklets by (movie_id, person_id); raises `InputError` with all problems of the file."""
+    table = read_table(path, COLUMNS, numbers=COLUMNS[2:])
+    cells.identifier(table, "movie_id")
+    cells.identifier(table, "person_id")
+    time_s = cells.number(table, "time_s", "a finite time in seconds, 0 or more", 0.0, math.inf)
+    movies, persons = table.texts["movie_id"], table.texts["person_id"]
+    person = first_rows(movies.codes, persons.codes)
+    order = np.lexsort((time_s, person))
+    first = first_of_neighbours(order[table.sound("time_s")[order]], person, time_s)
+    table.reject_repeats("time_s", first, lambda *_: "one box for each moment of a person")
+    corners = _corners(table)
+    table.raise_problems()
+
+    time_s, person = time_s[order], person[order]
+    box = np.stack([corner.astype(np.float32)[order] for corner in corners], axis=1)
     return {
-        key: Tracklet(np.array(sorted(own)), np.array([own[time_s] for time_s in sorted(own)], np.float32))
-        for key, own in rows.items()
+        (movies[person[own.start]], persons[person[own.start]]): Tracklet(time_s[own], box[own])
+        for own in runs(person)
     }
 
 
-def _box(row: Row) -> tuple[float, ...]:
-    x1, y1, x2, y2 = (
-        cells.number(row, name, "a share of the frame, from 0 to 1", 0.0, 1.0) for name in COLUMNS[3:]
-    )
+def _corners(table: Table) -> list[NDArray[np.float64]]:
+    """x1, y1, x2, y2, each [N]."""
+    share = "a share of the frame, from 0 to 1"
+    x1, y1, x2, y2 = corners = [cells.number(table, name, share, 0.0, 1.0) for name in COLUMNS[3:]]
     for low, high, column in ((x1, x2, "x2"), (y1, y2, "y2")):
-        if row.sound(*COLUMNS[3:]) and high <= low:
-            row.reject(column, f"more than {column[0]}1, {low:g}")
-    return x1, y1, x2, y2
+        wrong = table.sound(*COLUMNS[3:]) & (high <= low)
+        table.reject(column, wrong, partial(_more_than, f"{column[0]}1", low))
+    return corners
+
+
+def _more_than(name: str, low: NDArray[np.float64], row: int) -> str:
+    return f"more than {name}, {low[row]:g}"

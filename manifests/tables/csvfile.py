@@ -1,7 +1,7 @@
 """Strict CSV reading and writing, shared by all files that users hand in.
 
-In: a path and the names of its columns. Out: rows that know where they stand, and a list of problems that is
-filled while the rows are read. What the cells mean is left to `rhas.manifests.tables.cells` and to the loaders.
+In: a path and the names of its columns. Out: a `Table`, whose problems are so far those of rows that can't be read at
+all. What the cells mean is left to `rhas.manifests.tables.cells` and to the loaders.
 
 Rows are counted as a spreadsheet counts them: by record, the header being row 1. A quoted cell with line
 breaks is part of one row, and an empty line is a row of its own, skipped but counted.
@@ -10,180 +10,169 @@ breaks is part of one row, and an empty line is a row of its own, skipped but co
 from __future__ import annotations
 
 import csv
-import difflib
-import functools
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import TextIO
 
-from rhas.manifests.common.atomic import write_text_atomically
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.atomic import written_atomically
+from rhas.manifests.common.errors import SHOWN_CHARS, Problem, Problems, did_you_mean, shorten
+from rhas.manifests.tables.table import Table
 
-_SHOWN_CHARS = 80
+_ROWS_AT_ONCE = 256  # so few at a time never make the garbage collector look through all that is there
 # Bytes that are not UTF-8 are decoded to lone surrogates, so that they can be traced to their row and column.
 _NOT_TEXT = re.compile("[\0\udc80-\udcff]")
 
-
-@dataclass(frozen=True)
-class Row:
-    """One record of a file, with the list that its problems go to."""
-
-    file: Path
-    number: int
-    cells: dict[str, str]
-    problems: list[Problem] = field(repr=False)
-    rejected: set[str] = field(default_factory=set)
-
-    def __getitem__(self, column: str) -> str:
-        """Text of a cell; empty where the file lacks an optional column."""
-        return self.cells.get(column, "")
-
-    def reject(self, column: str, expected: str) -> None:
-        """Record that the cell of this column isn't what was expected."""
-        self.problems.append(Problem(self.file, expected, self.number, column, shorten(self[column])))
-        self.rejected.add(column)
-
-    def sound(self, *columns: str) -> bool:
-        """Whether none of these cells is rejected; only then does it say anything to compare them."""
-        return self.rejected.isdisjoint(columns)
+_Record = tuple[int, list[str]]  # row number and cells
 
 
-def rows_with_header(
+def read_table(
     path: Path,
-    problems: list[Problem],
     required: Sequence[str],
     optional: Sequence[str] = (),
+    numbers: Collection[str] = (),
     others_allowed: bool = False,
-) -> Iterator[Row]:
-    """Rows below a header line. Problems are complete only once the rows have been read to the end."""
+) -> Table:
+    """The rows below a header line; `numbers` says which of the columns hold numbers."""
+    table = Table(path, (*required, *optional), numbers)
+    problems = table.problems
     records = _records(path, problems)
-    before = len(problems)
     number, header = next(records, (1, []))
     if not header:
-        if len(problems) == before:
-            problems.append(
-                Problem(path, f"a header with the columns {', '.join(required)}; the file is empty")
-            )
-        return
-    found = _header_problems(path, number, header, required, optional, others_allowed)
-    problems.extend(found)
-    if found:
-        return
-    last = number
-    for last, cells in records:
-        yield from _row(path, last, header, cells, problems)
-    if last == number and len(problems) == before:
-        problems.append(Problem(path, "at least one row below the header", row=number + 1))
+        if not problems.count:
+            expected = f"a header with the columns {', '.join(required)}; the file is empty"
+            problems.add(None, Problem(path, expected))
+        return table
+    _check_header(path, problems, number, header, required, optional, others_allowed)
+    if not problems.count:
+        table.header = header
+        table.fill(_by_column(path, problems, header, records))
+        if not len(table) and not problems.count:
+            problems.add(number, Problem(path, "at least one row below the header", row=number + 1))
+    return table
 
 
-def rows_without_header(path: Path, problems: list[Problem], columns: Sequence[str]) -> Iterator[Row]:
-    """Rows of a file that starts with data, its columns named by the caller; otherwise as above."""
-    before, empty = len(problems), True
-    for number, cells in _records(path, problems):
-        empty = False
-        yield from _row(path, number, columns, cells, problems)
-    if empty and len(problems) == before:
-        problems.append(Problem(path, f"rows of {', '.join(columns)}; the file is empty"))
+def read_headless_table(path: Path, columns: Sequence[str], numbers: Collection[str] = ()) -> Table:
+    """The rows of a file that starts with data, its columns named by the caller; otherwise as above."""
+    table = Table(path, columns, numbers)
+    problems = table.problems
+    table.fill(_by_column(path, problems, columns, _records(path, problems)))
+    if not len(table) and not problems.count:
+        problems.add(None, Problem(path, f"rows of {', '.join(columns)}; the file is empty"))
+    return table
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a header and rows atomically; floats keep every digit that they need to be read back the same."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write_text_atomically(path, text.getvalue())
+    lines = chain((columns,), rows)
+    with written_atomically(path) as file:
+        while some := list(islice(lines, _ROWS_AT_ONCE)):
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(some)
+            file.write(text.getvalue().encode("utf-8"))
 
 
-def raise_problems(*files: Sequence[Problem]) -> None:
-    """Raise the problems of one or more files as one error, each file in the order of its rows, if any."""
-    ordered = [problem for file in files for problem in sorted(file, key=lambda problem: problem.row or 0)]
-    if ordered:
-        raise InputError(ordered)
-
-
-@functools.lru_cache(maxsize=1024)
-def did_you_mean(name: str, known: tuple[str, ...]) -> str:
-    """Ending for an error message: the known name that is nearest, or nothing if none is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def shorten(value: str) -> str:
-    """Start of a value, short enough for an error message."""
-    return value if len(value) <= _SHOWN_CHARS else value[: _SHOWN_CHARS - 3] + "..."
-
-
-def _records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Numbered records that hold anything; stops with a problem where the file is no longer CSV."""
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: the path itself holds a NUL
-        problems.append(Problem(path, f"a readable file ({getattr(error, 'strerror', None) or error})"))
-        return
-    text = data.decode("utf-8-sig", errors="surrogateescape")
-    lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines, strict=True)
+def _records(path: Path, problems: Problems) -> Iterator[_Record]:
+    """Records that hold anything; stops with a problem where the file can't be read or is no longer CSV."""
     number, lines_done = 0, 0
     try:
-        for number, cells in enumerate(reader, start=1):
-            lines_done = reader.line_num
-            if cells:
-                yield number, cells
+        with _opened(path) as file:
+            reader = csv.reader(file, strict=True)
+            for number, cells in enumerate(reader, start=1):
+                lines_done = reader.line_num
+                if cells:
+                    yield number, cells
     except csv.Error as error:
-        start = shorten(lines[lines_done].rstrip("\r\n"))
-        problems.append(Problem(path, f"well-formed CSV ({error})", row=number + 1, value=start))
+        expected = f"well-formed CSV ({error})"
+        problems.add(number + 1, Problem(path, expected, number + 1, value=_line(path, lines_done)))
+    except (OSError, ValueError) as error:  # ValueError: the path itself holds a NUL
+        expected = f"a readable file ({getattr(error, 'strerror', None) or error})"
+        problems.add(None, Problem(path, expected))
 
 
-def _header_problems(
+def _opened(path: Path) -> TextIO:
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _line(path: Path, number: int) -> str | None:
+    """Start of a line, from 0; None of what can be read only once, such as a pipe."""
+    if not path.is_file():
+        return None
+    with _opened(path) as file:
+        return shorten(next(islice(file, number, None), "").rstrip("\r\n"))
+
+
+def _check_header(
     path: Path,
+    problems: Problems,
     number: int,
     header: list[str],
     required: Sequence[str],
     optional: Sequence[str],
     others_allowed: bool,
-) -> list[Problem]:
-    encoding = _encoding_problems(path, number, (), header)
-    if encoding:
-        return encoding[:1]  # the whole file is in another encoding, most likely
+) -> None:
+    foreign = next(_not_text(path, number, (), header), None)
+    if foreign is not None:
+        problems.add(number, foreign)  # once: the whole file is in another encoding, most likely
+        return
     known = (*required, *optional)
-    found = [
-        Problem(path, "a column of this name in a comma-separated header", number, name)
-        for name in required
-        if name not in header
-    ]
+
+    def no_column(name: str) -> Problem:
+        expected = f"only the columns {', '.join(known)}{did_you_mean(name, known)}"
+        return Problem(path, expected, number, shorten(name), shorten(name))
+
+    for name in required:
+        if name not in header:
+            expected = "a column of this name in a comma-separated header"
+            problems.add(number, Problem(path, expected, number, name))
     seen: set[str] = set()
     for name in header:
         if name in seen:
-            found.append(Problem(path, "each column once", number, shorten(name), shorten(name)))
+            problems.add(number, Problem(path, "each column once", number, shorten(name), shorten(name)))
         elif name not in known and not others_allowed:
-            expected = f"only the columns {', '.join(known)}{did_you_mean(name, known)}"
-            found.append(Problem(path, expected, number, shorten(name), shorten(name)))
+            problems.add(number, partial(no_column, name))
         seen.add(name)
-    return found
 
 
-def _row(
-    path: Path, number: int, columns: Sequence[str], cells: list[str], problems: list[Problem]
-) -> Iterator[Row]:
-    """The row if it can be read at all, otherwise nothing but problems."""
-    found = _encoding_problems(path, number, columns, cells)
+def _by_column(
+    path: Path, problems: Problems, columns: Sequence[str], records: Iterator[_Record]
+) -> Iterator[tuple[Sequence[int], dict[str, list[str]]]]:
+    """Row numbers, and cells by column, of the records that can be read; the others are problems."""
+    width = len(columns)
+    while some := list(islice(records, _ROWS_AT_ONCE)):
+        numbers, rows = zip(*some, strict=True)
+        texts = list(chain.from_iterable(rows))
+        if set(map(len, rows)) != {width} or not _is_text("".join(texts)):
+            some = [record for record in some if _is_readable(path, problems, columns, *record)]
+            numbers = tuple(number for number, _ in some)
+            texts = [text for _, cells in some for text in cells]
+        if numbers:
+            yield numbers, {name: texts[i::width] for i, name in enumerate(columns)}
+
+
+def _is_readable(
+    path: Path, problems: Problems, columns: Sequence[str], number: int, cells: list[str]
+) -> bool:
+    found = list(_not_text(path, number, columns, cells))
     if len(cells) != len(columns):
         expected = f"{len(columns)} fields, one per column (a text with commas needs quotes around it)"
         found.append(Problem(path, expected, number, value=len(cells)))
-    problems.extend(found)
-    if not found:
-        yield Row(path, number, dict(zip(columns, cells, strict=True)), problems)
+    for problem in found:
+        problems.add(number, problem)
+    return not found
 
 
-def _encoding_problems(path: Path, number: int, columns: Sequence[str], cells: list[str]) -> list[Problem]:
-    found = []
+def _is_text(text: str) -> bool:
+    plain = text.isascii() and "\0" not in text  # much faster to see
+    return plain or not _NOT_TEXT.search(text)
+
+
+def _not_text(path: Path, number: int, columns: Sequence[str], cells: list[str]) -> Iterator[Problem]:
     for position, cell in enumerate(cells):
-        bad = _NOT_TEXT.search(cell)
-        if bad:
+        if bad := _NOT_TEXT.search(cell):
             column = columns[position] if position < len(columns) else None
-            value = cell[: bad.end()][-_SHOWN_CHARS:].encode("utf-8", errors="surrogateescape")
-            found.append(Problem(path, "UTF-8 text without NUL bytes", number, column, value))
-    return found
+            value = cell[: bad.end()][-SHOWN_CHARS:].encode("utf-8", errors="surrogateescape")
+            yield Problem(path, "UTF-8 text without NUL bytes", number, column, value)

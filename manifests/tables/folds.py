@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rhas.manifests.common.errors import Problem
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import raise_problems, rows_with_header, write_rows
+from rhas.manifests.tables.csvfile import read_table, write_rows
+from rhas.manifests.tables.table import first_rows
 
 COLUMNS = ("fold", "movie_id", "split")
 SIDES = ("train", "test")
@@ -23,18 +23,20 @@ Folds = dict[int, dict[str, str]]
 
 def load_folds(path: Path) -> Folds:
     """Raises `InputError` with all problems of the file."""
-    problems: list[Problem] = []
+    table = read_table(path, COLUMNS)
+    fold = cells.whole_number(table, "fold", 1)
+    cells.identifier(table, "movie_id")
+    cells.one_of(table, "split", SIDES, " or ".join(SIDES))
+    movies, sides = table.texts["movie_id"], table.texts["split"]
+    table.reject_repeats(
+        "movie_id",
+        first_rows(fold, movies.codes, where=table.sound(*COLUMNS)),
+        lambda row, _: f"each film once in fold {fold[row]}",
+    )
+    table.raise_problems()
     folds: Folds = {}
-    for row in rows_with_header(path, problems, required=COLUMNS):
-        fold, movie_id = cells.whole_number(row, "fold", 1), cells.identifier(row, "movie_id")
-        if row["split"] not in SIDES:
-            row.reject("split", " or ".join(SIDES))
-        if row.sound(*COLUMNS):
-            films = folds.setdefault(fold, {})
-            if movie_id in films:
-                row.reject("movie_id", f"each film once in fold {fold}")
-            films[movie_id] = row["split"]
-    raise_problems(problems)
+    for row, number in enumerate(fold.tolist()):
+        folds.setdefault(number, {})[movies[row]] = sides[row]
     return folds
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.tables.labels import Labels, load_labels
 from rhas.manifests.tables.manifest import Manifest, load_manifest
 from rhas.manifests.tables.vocabulary import Vocabulary, load_vocabulary
@@ -36,20 +36,20 @@ def load_inputs(
     Labels are held against the manifest and the vocabulary only where these are sound themselves: one bad
     row there would otherwise make good labels look bad.
     """
-    problems: list[Problem] = []
-    vocabulary = _load(lambda: load_vocabulary(actions_path), problems)
-    manifest = _load(lambda: load_manifest(manifest_path), problems)
+    errors: list[InputError] = []
+    vocabulary = _load(lambda: load_vocabulary(actions_path), errors)
+    manifest = _load(lambda: load_manifest(manifest_path), errors)
     labels = None
     if labels_path is not None:
-        labels = _load(lambda: load_labels(labels_path, vocabulary, manifest), problems)
-    if problems or manifest is None or vocabulary is None:
-        raise InputError(problems)
+        labels = _load(lambda: load_labels(labels_path, vocabulary, manifest), errors)
+    if errors or manifest is None or vocabulary is None:
+        raise InputError.of(errors)
     return Inputs(manifest, labels, vocabulary)
 
 
-def _load(load: Callable[[], T], problems: list[Problem]) -> T | None:
+def _load(load: Callable[[], T], errors: list[InputError]) -> T | None:
     try:
         return load()
     except InputError as error:
-        problems.extend(error.problems)
+        errors.append(error)
         return None

@@ -4,25 +4,32 @@ In: a CSV `movie_id,person_id,action,start_s,end_s`, one row per interval. Out: 
 each person sorted by start. Intervals are half-open, [start_s, end_s), in seconds of film time; a person may
 do several things at once. The action `N/A` marks an interval in which the person is absent, and during which
 they therefore do nothing else. Sampling the intervals at frames is left to `train`.
+
+Shapes: N rows of the file, I intervals of a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rhas.manifests.common.errors import Problem
+import numpy as np
+from numpy.typing import NDArray
+
+from rhas.manifests.common.errors import did_you_mean
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, did_you_mean, raise_problems, rows_with_header, write_rows
+from rhas.manifests.tables.csvfile import read_table, write_rows
 from rhas.manifests.tables.manifest import Manifest
+from rhas.manifests.tables.table import Table, first_of_neighbours, first_rows, runs
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
 
 COLUMNS = ("movie_id", "person_id", "action", "start_s", "end_s")
 PersonKey = tuple[str, str]  # (movie_id, person_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Interval:
     """An action, or `N/A` for absence, during [start_s, end_s)."""
 
@@ -36,19 +43,43 @@ class Interval:
         return self.start_s, self.end_s, self.action
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Intervals(Sequence[Interval]):
+    """The intervals of a person in columns [I]; equal to any sequence of the same intervals.
+
+    There may be millions, so an `Interval` is made only when it is asked for.
+    """
+
+    actions: Sequence[str]  # shared by all persons
+    action: NDArray[np.int32]  # [I] places in `actions`
+    start_s: NDArray[np.float64]  # [I]
+    end_s: NDArray[np.float64]  # [I]
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    def __getitem__(self, at: Any) -> Any:
+        return tuple(self)[at]
+
+    def __iter__(self) -> Iterator[Interval]:
+        names = map(self.actions.__getitem__, self.action.tolist())
+        return map(Interval, names, self.start_s.tolist(), self.end_s.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+
 @dataclass(frozen=True)
 class Labels:
     """Intervals of each labelled person, and the file that they were read from."""
 
     path: Path
-    intervals: Mapping[PersonKey, tuple[Interval, ...]]
+    intervals: Mapping[PersonKey, Sequence[Interval]]
 
-
-@dataclass(frozen=True)
-class _Entry:
-    row: Row
-    key: PersonKey
-    interval: Interval
+    @property
+    def count(self) -> int:
+        """How many intervals there are, of all persons."""
+        return sum(map(len, self.intervals.values()))
 
 
 def load_labels(path: Path, vocabulary: Vocabulary | None, manifest: Manifest | None) -> Labels:
@@ -56,18 +87,33 @@ def load_labels(path: Path, vocabulary: Vocabulary | None, manifest: Manifest | 
 
     Without a vocabulary any action passes, without a manifest any person.
     """
-    problems: list[Problem] = []
-    entries = [_entry(row) for row in rows_with_header(path, problems, COLUMNS)]
-    _check_repeats(entries)
+    table = read_table(path, COLUMNS, numbers=("start_s", "end_s"))
+    cells.identifier(table, "movie_id")
+    cells.identifier(table, "person_id")
+    cells.name(table, "action")
+    start_s, end_s = cells.span(table, required=True)
+    movies, persons, actions = (table.texts[column] for column in COLUMNS[:3])
+    person = first_rows(movies.codes, persons.codes)  # [N] the first row of the person whom a row is about
+    alphabetical = np.argsort(sorted(range(len(actions.values)), key=actions.values.__getitem__))
+    place = alphabetical[actions.codes]
+    order = np.lexsort((np.signbit(start_s), place, end_s, start_s, person))
+    # Times as numbers, so that 1 and 1.0 count as the same; not so -0 and 0, which the sign keeps apart.
+    sound = order[table.sound(*COLUMNS)[order]]
+    first = first_of_neighbours(sound, person, place, start_s.view(np.int64), end_s)
+    table.reject_repeats("action", first, lambda _, first: f"each interval once; row {first} says the same")
     if vocabulary is not None:
-        _check_actions(entries, vocabulary)
+        _check_actions(table, vocabulary)
     if manifest is not None:
-        _check_persons(entries, manifest)
-    by_person = _by_person(entries)
-    for own in by_person.values():
-        _check_absence([entry for entry in own if entry.row.sound(*COLUMNS)])
-    raise_problems(problems)
-    return Labels(path, {key: tuple(entry.interval for entry in own) for key, own in by_person.items()})
+        _check_persons(table, person, manifest)
+    _check_absence(table, order[table.sound(*COLUMNS)[order]], person, start_s, end_s)
+    table.raise_problems()
+
+    action, start_s, end_s, person = actions.codes[order], start_s[order], end_s[order], person[order]
+    intervals = {}
+    for own in runs(person):
+        key = movies[person[own.start]], persons[person[own.start]]
+        intervals[key] = Intervals(actions.values, action[own], start_s[own], end_s[own])
+    return Labels(path, intervals)
 
 
 def write_labels(labels: Labels, path: Path) -> None:
@@ -80,69 +126,69 @@ def write_labels(labels: Labels, path: Path) -> None:
     write_rows(path, COLUMNS, rows)
 
 
-def _entry(row: Row) -> _Entry:
-    key = cells.identifier(row, "movie_id"), cells.identifier(row, "person_id")
-    action = cells.name(row, "action")
-    return _Entry(row, key, Interval(action, *cells.span(row, required=True)))
+def _check_actions(table: Table, vocabulary: Vocabulary) -> None:
+    actions = table.texts["action"]
+    known = (*vocabulary.actions, ABSENT)
+    unknown = np.array([action != ABSENT and action not in vocabulary for action in actions.values], bool)
+    table.reject(
+        "action",
+        unknown[actions.codes] & table.sound("action"),
+        lambda row: f"one of the {len(vocabulary)} actions, or {ABSENT}{did_you_mean(actions[row], known)}",
+    )
 
 
-def _by_person(entries: Iterable[_Entry]) -> dict[PersonKey, list[_Entry]]:
-    by_person: dict[PersonKey, list[_Entry]] = {}
-    for entry in entries:
-        by_person.setdefault(entry.key, []).append(entry)
-    return {key: sorted(own, key=lambda entry: entry.interval.place) for key, own in by_person.items()}
-
-
-def _check_repeats(entries: Iterable[_Entry]) -> None:
-    first_rows: dict[tuple[str, ...], int] = {}
-    for entry in entries:
-        if not entry.row.sound(*COLUMNS):
-            continue
-        interval = entry.interval
-        # Times as numbers, so that 1 and 1.0 count as the same.
-        row = (*entry.key, interval.action, str(interval.start_s), str(interval.end_s))
-        first = first_rows.setdefault(row, entry.row.number)
-        if first != entry.row.number:
-            entry.row.reject("action", f"each interval once; row {first} says the same")
-
-
-def _check_actions(entries: Iterable[_Entry], vocabulary: Vocabulary) -> None:
-    for entry in entries:
-        action = entry.interval.action
-        if entry.row.sound("action") and action != ABSENT and action not in vocabulary:
-            near = did_you_mean(action, (*vocabulary.actions, ABSENT))
-            entry.row.reject("action", f"one of the {len(vocabulary)} actions, or {ABSENT}{near}")
-
-
-def _check_persons(entries: Iterable[_Entry], manifest: Manifest) -> None:
+def _check_persons(table: Table, person: NDArray[np.int64], manifest: Manifest) -> None:
+    movies, persons = table.texts["movie_id"], table.texts["person_id"]
+    of_film = {movie.movie_id: [own.person_id for own in movie.persons] for movie in manifest.movies}
     known = {person.key for person in manifest.persons}
-    persons = {movie.movie_id: tuple(p.person_id for p in movie.persons) for movie in manifest.movies}
-    for entry in entries:
-        movie_id, person_id = entry.key
-        if entry.key in known or not entry.row.sound("movie_id", "person_id"):
-            continue
-        if movie_id not in persons:
-            entry.row.reject("movie_id", f"a film of {manifest.path}{did_you_mean(movie_id, tuple(persons))}")
-        else:
-            near = did_you_mean(person_id, persons[movie_id])
-            entry.row.reject("person_id", f"a person of film {movie_id!r} in {manifest.path}{near}")
+    sound = table.sound("movie_id", "person_id")
+    film_known = np.array([movie_id in of_film for movie_id in movies.values], bool)[movies.codes]
+    table.reject(
+        "movie_id",
+        sound & ~film_known,
+        lambda row: f"a film of {manifest.path}{did_you_mean(movies[row], tuple(of_film))}",
+    )
+    unknown = sound & film_known
+    firsts, place = np.unique(person[unknown], return_inverse=True)
+    unknown[unknown] = np.array([(movies[row], persons[row]) not in known for row in firsts.tolist()], bool)[
+        place
+    ]
+
+    def expected(row: int) -> str:
+        near = did_you_mean(persons[row], of_film[movies[row]])
+        return f"a person of film {movies[row]!r} in {manifest.path}{near}"
+
+    table.reject("person_id", unknown, expected)
 
 
-def _check_absence(own: Iterable[_Entry]) -> None:
+def _check_absence(
+    table: Table,
+    order: NDArray[np.int64],
+    person: NDArray[np.int64],
+    start_s: NDArray[np.float64],
+    end_s: NDArray[np.float64],
+) -> None:
     """Reject intervals that begin while the same person is absent, or absences that begin while they act.
 
-    Takes the intervals of one person sorted by start, and compares each with the interval of the other kind
-    that has ended last so far: if that one does not reach into it, none does.
+    Takes sound rows in `order` of persons and starts, and compares each with the interval of the other kind that has
+    ended last so far: if that one does not reach into it, none does.
     """
-    latest: dict[bool, _Entry] = {}
-    for entry in own:
-        absent = entry.interval.action == ABSENT
-        other = latest.get(not absent)
-        if other is not None and entry.interval.start_s < other.interval.end_s:
-            clash = (
-                f"{other.interval.action!r} in row {other.row.number}, which ends at {other.interval.end_s}"
-            )
-            entry.row.reject("start_s", f"no overlap of {ABSENT} with an action, here with {clash}")
-        same = latest.get(absent)
-        if same is None or entry.interval.end_s > same.interval.end_s:
-            latest[absent] = entry
+    actions = table.texts["action"]
+    absent = np.array([action == ABSENT for action in actions.values], bool)[actions.codes[order]]
+    whose, start, end = person[order], start_s[order], end_s[order]
+    # Ranks of ends among those of the same person; of two that end at once, the earlier one has ended last.
+    by_end = np.lexsort((-np.arange(len(order)), end, whose))
+    rank = np.argsort(by_end)
+    clash_with = np.full(len(table), -1)  # [N] row
+    for other in (absent, ~absent):
+        latest = np.maximum.accumulate(np.where(other, rank, -1))
+        known = by_end[latest]
+        clash = ~other & (latest >= 0) & (whose[known] == whose) & (start < end[known])
+        clash_with[order[clash]] = order[known[clash]]
+
+    def expected(row: int) -> str:
+        other = clash_with[row]
+        which = f"{actions[other]!r} in row {table.row_number(other)}, which ends at {end_s[other]}"
+        return f"no overlap of {ABSENT} with an action, here with {which}"
+
+    table.reject("start_s", clash_with >= 0, expected)

@@ -12,13 +12,15 @@ Persons of one film may belong to different splits, and two films may share one 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rhas.manifests.common.errors import Problem
+import numpy as np
+
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, write_rows
+from rhas.manifests.tables.csvfile import read_table, write_rows
+from rhas.manifests.tables.table import Table, first_rows
 
 REQUIRED_COLUMNS = ("movie_id", "video", "person_id", "reference")
 OPTIONAL_COLUMNS = ("start_s", "end_s", "split")
@@ -65,24 +67,28 @@ class Manifest:
         return tuple(person for movie in self.movies for person in movie.persons)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    row: Row
-    person: Person
-    video: Path
-
-
 def load_manifest(path: Path) -> Manifest:
     """Read and check a manifest; raises `InputError` with all its problems."""
-    problems: list[Problem] = []
+    table = read_table(path, REQUIRED_COLUMNS, OPTIONAL_COLUMNS, numbers=("start_s", "end_s"))
+    cells.identifier(table, "movie_id")
+    cells.identifier(table, "person_id")
+    start_s, end_s = cells.span(table, required=False)
+    cells.one_of(table, "split", ("", *SPLITS), f"one of {', '.join(SPLITS)}, or an empty cell")
+    check_reference(table)
+    cells.name(table, "video")
+    _check_ids(table)
     folder = path.absolute().parent
-    entries = [
-        _entry(row, folder) for row in rows_with_header(path, problems, REQUIRED_COLUMNS, OPTIONAL_COLUMNS)
-    ]
-    _check_ids(entries)
-    _check_videos(entries)
-    raise_problems(problems)
-    return Manifest(path, _movies(entries))
+    videos = [folder / video for video in table.texts["video"].values]
+    _check_videos(table, videos)
+    table.raise_problems()
+
+    columns = [table.texts[name] for name in ("movie_id", "person_id", "reference", "split")]
+    spans = zip(start_s.tolist(), end_s.tolist(), strict=True)
+    persons: dict[str, list[Person]] = {}
+    for (movie_id, person_id, reference, split), span in zip(zip(*columns, strict=True), spans, strict=True):
+        persons.setdefault(movie_id, []).append(Person(movie_id, person_id, reference, *span, split or None))
+    video = {name: videos[code] for name, code in zip(columns[0], table.texts["video"].codes, strict=True)}
+    return Manifest(path, tuple(Movie(name, video[name], tuple(own)) for name, own in persons.items()))
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -103,48 +109,33 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     write_rows(path, REQUIRED_COLUMNS + OPTIONAL_COLUMNS, rows)
 
 
-def reference_text(row: Row) -> str:
-    """The sentence in column `reference`."""
-    return cells.text(row, "reference", MAX_REFERENCE_CHARS)
+def check_reference(table: Table) -> None:
+    """The sentences in column `reference`."""
+    cells.text(table, "reference", MAX_REFERENCE_CHARS)
 
 
-def _entry(row: Row, folder: Path) -> _Entry:
-    movie_id, person_id = cells.identifier(row, "movie_id"), cells.identifier(row, "person_id")
-    start_s, end_s = cells.span(row, required=False)
-    split = row["split"] or None
-    if split is not None and split not in SPLITS:
-        row.reject("split", f"one of {', '.join(SPLITS)}, or an empty cell")
-    person = Person(movie_id, person_id, reference_text(row), start_s, end_s, split)
-    return _Entry(row, person, folder / cells.name(row, "video"))
+def _check_ids(table: Table) -> None:
+    named = table.sound("movie_id", "person_id")
+    movies, persons = table.texts["movie_id"], table.texts["person_id"]
+    cells.reject_case_twins(table, named, "movie_id")
+    cells.reject_case_twins(table, named, "person_id", movies.codes)
+    table.reject_repeats(
+        "person_id",
+        first_rows(movies.codes, persons.codes, where=named),
+        lambda row, first: f"each person of {movies[row]!r} once; row {first} has them already",
+    )
 
 
-def _check_ids(entries: Iterable[_Entry]) -> None:
-    named = [entry for entry in entries if entry.row.sound("movie_id", "person_id")]
-    cells.reject_case_twins(((e.row, "", e.person.movie_id) for e in named), "movie_id")
-    cells.reject_case_twins(((e.row, *e.person.key) for e in named), "person_id")
-    first_rows: dict[tuple[str, str], int] = {}
-    for entry in named:
-        first = first_rows.setdefault(entry.person.key, entry.row.number)
-        if first != entry.row.number:
-            movie_id = entry.person.movie_id
-            entry.row.reject("person_id", f"each person of {movie_id!r} once; row {first} has them already")
-
-
-def _check_videos(entries: Iterable[_Entry]) -> None:
-    first: dict[str, _Entry] = {}
-    for entry in entries:
-        if not entry.row.sound("movie_id", "video"):
-            continue
-        known = first.setdefault(entry.person.movie_id, entry)
-        if entry.video != known.video:
-            expected = f"the video that row {known.row.number} gives for this film, {known.row['video']!r}"
-            entry.row.reject("video", expected)
-
-
-def _movies(entries: Iterable[_Entry]) -> tuple[Movie, ...]:
-    videos: dict[str, Path] = {}
-    persons: dict[str, list[Person]] = {}
-    for entry in entries:
-        videos[entry.person.movie_id] = entry.video
-        persons.setdefault(entry.person.movie_id, []).append(entry.person)
-    return tuple(Movie(movie_id, video, tuple(persons[movie_id])) for movie_id, video in videos.items())
+def _check_videos(table: Table, videos: Sequence[Path]) -> None:
+    """Rejects videos that are others than in the film's first row; `videos` are the paths that the texts mean."""
+    movies, texts = table.texts["movie_id"], table.texts["video"]
+    places: dict[Path, int] = {}
+    place = np.array([places.setdefault(path, len(places)) for path in videos], int)[texts.codes]
+    first = first_rows(movies.codes, where=table.sound("movie_id", "video"))
+    table.reject(
+        "video",
+        place != place[first],
+        lambda row: (
+            f"the video that row {table.row_number(first[row])} gives for this film, {texts[first[row]]!r}"
+        ),
+    )

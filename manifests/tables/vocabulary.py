@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rhas.manifests.common.errors import Problem
+import numpy as np
+
 from rhas.manifests.tables import cells
-from rhas.manifests.tables.csvfile import Row, raise_problems, rows_with_header, write_rows
+from rhas.manifests.tables.csvfile import read_table, write_rows
+from rhas.manifests.tables.table import first_rows
 
 ABSENT = "N/A"  # in labels: the person is not in the picture; therefore never an action
 MAX_ACTION_CHARS = 200
@@ -44,26 +46,23 @@ class Vocabulary:
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
     """Read a vocabulary, by default that of RHAS133; raises `InputError` with all problems of the file."""
-    problems: list[Problem] = []
     file = RHAS133_ACTIONS if path is None else path
-    first_rows: dict[str, int] = {}
-    rows = rows_with_header(file, problems, required=("action",), others_allowed=True)
-    for position, row in enumerate(rows, start=1):
-        action = _action(row)
-        first = first_rows.setdefault(action, row.number)
-        if first != row.number and row.sound("action"):
-            row.reject("action", f"each action once; row {first} has it already")
-        if "index" in row.cells and row["index"] != str(position):
-            row.reject("index", f"{position}, as the rows are counted")
-    raise_problems(problems)
-    return Vocabulary(tuple(first_rows))
-
-
-def _action(row: Row) -> str:
-    action = cells.name(row, "action", MAX_ACTION_CHARS)
-    if action.upper() == ABSENT:
-        row.reject("action", f"an action; {ABSENT} is reserved for labels where the person is absent")
-    return action
+    table = read_table(file, required=("action",), optional=("index",), others_allowed=True)
+    cells.name(table, "action", MAX_ACTION_CHARS)
+    reserved = f"an action; {ABSENT} is reserved for labels where the person is absent"
+    table.check("action", lambda action: (reserved,) if action.upper() == ABSENT else ())
+    actions = table.texts["action"]
+    table.reject_repeats(
+        "action",
+        first_rows(actions.codes, where=table.sound("action")),
+        lambda _, first: f"each action once; row {first} has it already",
+    )
+    if "index" in table.header:
+        index = table.texts["index"]
+        wrong = np.array([index[row] != str(row + 1) for row in range(len(table))], bool)
+        table.reject("index", wrong, lambda row: f"{row + 1}, as the rows are counted")
+    table.raise_problems()
+    return Vocabulary(tuple(actions.values))
 
 
 def write_vocabulary(vocabulary: Vocabulary, path: Path) -> None:

@@ -79,8 +79,8 @@ def plan(
     check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
     config = load_config(preset, _overrides(fps, None, None, settings))
-    films = plan_films(inputs.manifest, config, cpus)
-    raise typer.Exit(print_plan(films, config, gpus, like, tflops, cpus))
+    planned = plan_films(inputs.manifest, config, cpus)
+    raise typer.Exit(print_plan(planned, config, gpus, like, tflops, cpus))
 
 
 @commands.command()

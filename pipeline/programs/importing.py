@@ -24,14 +24,13 @@ def import_ava_files(
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.manifest, out / "manifest.csv")
     write_labels(found.labels, out / "labels.csv")
-    intervals = sum(len(i) for i in found.labels.intervals.values())
     skipped = (
         f"; {len(found.skipped)} annotated persons have no sentence and were left out"
         if found.skipped
         else ""
     )
     films, persons = len(found.manifest.movies), len(found.manifest.persons)
-    return f"{out}: {films} films, {persons} persons, {intervals} intervals{skipped}"
+    return f"{out}: {films} films, {persons} persons, {found.labels.count} intervals{skipped}"
 
 
 def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:
@@ -44,7 +43,7 @@ def import_rhas133_folder(
 ) -> str:
     """Writes the features folder OUT; returns one line that says what is in it. `options`: `Rhas133Options`."""
     splits = {name: side or name for name, _, side in (text.partition("=") for text in split_names)}
-    chosen = Rhas133Options(splits, **options)  # type: ignore[arg-type]
+    chosen = Rhas133Options(splits=splits, **options)  # type: ignore[arg-type]
     return _write(read_rhas133(directory, chosen, load_vocabulary(actions)), out)
 
 

@@ -15,11 +15,10 @@ from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.pipeline.views.display import live, make_console
-from rhas.train.config import load_config
 from rhas.train.evaluation.results import tau_text
 from rhas.train.fitting.loop import Callback, Step
 from rhas.train.fitting.training import train
-from rhas.train.runs.run import RunFolder, Validation, read_json
+from rhas.train.runs.run import RunFolder, Validation, load_whole_config, read_json
 from rhas.train.scoring.prediction import predict_run
 
 
@@ -58,7 +57,7 @@ def train_run(
     callbacks: Sequence[Callback] = (),
 ) -> None:
     """Trains, showing how it goes: in this process, or through Ray on several GPUs or CPU processes."""
-    config = load_config(preset, overrides)
+    config = load_whole_config(preset, overrides)
     console = make_console()
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip

@@ -52,12 +52,12 @@ def write_report(
     say("timelines")
     timelines = _timelines(opened, persons, out)
     say("the film")
-    film, film_text = _film(opened, _chosen(opened, persons, movie), folder, out / "film.mp4")
+    video, text = _film(opened, _chosen(opened, persons, movie), folder, out / "film.mp4")
     page = Page(
         title="Who does what, frame by frame",
         about=_about(opened, persons, split),
         results=_results(out / "results.csv", split, opened.validation.tau),
-        film=film, film_text=film_text, timelines=timelines, facts=_facts(opened, persons, split, run),
+        film=video, film_text=text, timelines=timelines, facts=_facts(opened, persons, split, run),
     )  # fmt: skip
     write_text_atomically(out / "index.html", render(page))
     return out / "index.html"

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rhas.manifests.common.configs import read_yaml
-from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.tables.csvfile import did_you_mean
+from rhas.manifests.common.errors import InputError, Problem, did_you_mean
 from rhas.pipeline.stages.kinds import KINDS, Kind
 from rhas.pipeline.stages.options import Option, options_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader, PersonSeries, Shard
 from rhas.manifests.shards.status import FrameStatus
-from rhas.manifests.tables.labels import load_labels
+from rhas.manifests.tables.labels import Interval, PersonKey, load_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,8 +73,8 @@ def draw_film(features: Path, movie_id: str, png: Path) -> None:
         plt.close(figure)
 
 
-def _labels(folder: FeaturesFolder) -> dict:
-    return dict(load_labels(folder.labels, None, None).intervals) if folder.labels.exists() else {}
+def _labels(folder: FeaturesFolder) -> Mapping[PersonKey, Sequence[Interval]]:
+    return load_labels(folder.labels, None, None).intervals if folder.labels.exists() else {}
 
 
 def _draw_frames(axes: list[Axes], shard: Shard, series: PersonSeries) -> None:
@@ -107,7 +108,7 @@ def _draw_status(axis: Axes, series: PersonSeries) -> None:
     axis.set_xticks([])
 
 
-def _draw_labels(axis: Axes, series: PersonSeries, intervals: tuple) -> None:
+def _draw_labels(axis: Axes, series: PersonSeries, intervals: Sequence[Interval]) -> None:
     names = sorted({interval.action for interval in intervals})
     for interval in intervals:
         axis.barh(names.index(interval.action), interval.end_s - interval.start_s, left=interval.start_s, height=0.8,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def print_measures(models: Path | None, films: int, seed: int) -> None:
     from rhas.pipeline.world.training.measure_encoder import measure_encoder
 
     folder, console, config = models or FOLDER / "mini", make_console(), load_config("mini")
-    detector = dataclasses.replace(config.detector, weights=str(folder / "detector"))
+    detector = config.detector.replace(weights=str(folder / "detector"))
     found = measure_detector(detector, films, seed)
     present = found.questions[found.questions.present]
     console.print(

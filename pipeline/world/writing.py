@@ -102,9 +102,9 @@ def movie_id(number: int) -> str:
     return f"world_{number:04d}"
 
 
-def truth_path(world: Path, movie: str) -> Path:
+def truth_path(world: Path, name: str) -> Path:
     """Where the truth of a film lies in a world's folder."""
-    return world / "truth" / f"{movie}.npz"
+    return world / "truth" / f"{name}.npz"
 
 
 def write_world(out: Path, world: World, workers: int = 1, made: Callable[[int], None] | None = None) -> Path:
@@ -156,8 +156,8 @@ def _begin() -> None:
 
 def _write_film(job: tuple[Path, World, int]) -> int:
     out, world, number = job
-    film, movie = world.film(number), movie_id(number)
-    path, truth = out / "films" / f"{movie}.mp4", truth_path(out, movie)
+    film, name = world.film(number), movie_id(number)
+    path, truth = out / "films" / f"{name}.mp4", truth_path(out, name)
     if path.exists() and truth.exists():
         return film.frames
     shape = film.frames, len(film.cast)
@@ -218,13 +218,13 @@ def runs(flags_T: np.ndarray) -> Iterator[tuple[int, int]]:
 def _write_tables(out: Path, world: World) -> None:
     persons, references, looks, labels, boxes = [], [], [], [], []
     for number in range(world.films):
-        film, movie = world.film(number), movie_id(number)
-        truth = Truth.load(truth_path(out, movie))
+        film, name = world.film(number), movie_id(number)
+        truth = Truth.load(truth_path(out, name))
         for person, who in enumerate(film.cast):
-            key = movie, who.person_id
+            key = name, who.person_id
             # Which of the paraphrases an extraction reads goes round.
             sentence = who.references[number % len(who.references)]
-            persons.append((movie, f"films/{movie}.mp4", who.person_id, sentence))
+            persons.append((name, f"films/{name}.mp4", who.person_id, sentence))
             references += [(*key, paraphrase) for paraphrase in who.references]
             looks.append((*key, *(getattr(who.look, name) or "" for name in _NAMED)))
             where = truth.boxes[::_BOXES_EVERY, person]

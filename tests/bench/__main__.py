@@ -20,6 +20,7 @@ import numpy as np
 from tests.bench.gpus import scheduling
 from tests.bench.gpus_virtual import in_virtual_time
 from tests.bench.process_memory import peak_bytes
+from tests.bench.tables import tables
 from tests.bench.training import TRAINING_BENCHES
 
 OUT = Path("bench")
@@ -187,6 +188,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "rate": rate,
     "one_pass": one_pass,
     "world": world,
+    "tables": tables,
     "gpus": scheduling,
     "gpus_virtual": in_virtual_time,
     **TRAINING_BENCHES,

@@ -34,7 +34,7 @@ def make_movie(movie_id: str, persons: Sequence[tuple[float, float]] = ((0.0, 1e
     return Movie(movie_id, Path(f"/films/{movie_id}"), tuple(people))
 
 
-def make_film(movie: Movie, frames: int, window_frames: int) -> MovieHeader:
+def make_header(movie: Movie, frames: int, window_frames: int) -> MovieHeader:
     numbers = np.arange(frames)
     return MovieHeader(
         movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},

@@ -18,7 +18,7 @@ from rhas.extract.ground.boxes import Candidates
 HEIGHT, WIDTH = 12, 20
 
 
-def film(numbers: Sequence[int]) -> np.ndarray:
+def numbered_frames(numbers: Sequence[int]) -> np.ndarray:
     """Frames [N, H, W, 3] uint8 that carry `numbers`; 0 is black."""
     pixels = np.zeros((len(numbers), HEIGHT, WIDTH, 3), np.uint8)
     for frame, number in zip(pixels, numbers, strict=True):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from training_folders import labelled_film, write_training_folder
 
+from rhas.manifests.common.configs import Settings
 from rhas.train.config import TrainConfig, config_from_dict, with_overrides
 from rhas.train.data import Batch
 from rhas.train.data.generators import Generators
@@ -24,9 +24,9 @@ from rhas.train.models.registry import register
 from rhas.train.models.segmenter import Segmenter
 
 
-@dataclass(frozen=True)
-class ToyConfig:
-    noise: float = 0.1  # added to the features in training and in prediction
+class ToyConfig(Settings):
+    noise: float = 0.1
+    """Added to the features in training and in prediction."""
     bias: bool = True
 
 

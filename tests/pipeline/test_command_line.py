@@ -22,6 +22,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, rhas.pipeline.cli\n"
         "heavy = {'torch', 'ray', 'transformers', 'decord', 'av', 'h5py', 'numpy', 'pandas', 'matplotlib'}\n"
+        "heavy |= {'pydantic', 'yaml'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert (
@@ -32,7 +33,20 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["plan", "extract", "verify", "shards", "labels", "look", "train", "eval", "predict", "demo", "import"],
+    [
+        "plan",
+        "extract",
+        "verify",
+        "shards",
+        "labels",
+        "look",
+        "train",
+        "eval",
+        "predict",
+        "demo",
+        "import",
+        "config",
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     assert command in rhas("--help").stdout
@@ -50,6 +64,14 @@ def test_all_problems_of_a_manifest_are_told_at_once(tmp_path: Path) -> None:
     for part in ("row 2, column movie_id: got '../up'", "row 3, column start_s: got 'soon'"):
         assert part in done.stderr
     assert not (tmp_path / "f").exists()
+
+
+def test_of_many_problems_the_first_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("movie_id,video,person_id,reference\n" + "m,,p,\n" * 1000)
+    lines = rhas("plan", "--movies", manifest).stderr.splitlines()
+    assert len(lines) == 51 and all(line.startswith(f"error: {manifest}, row ") for line in lines[:50])
+    assert lines[50] == f"error: and {3 * 1000 - 1 - 50} more problems"
 
 
 @pytest.mark.parametrize(

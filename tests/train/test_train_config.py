@@ -16,6 +16,7 @@ from rhas.train.config import (
     with_overrides,
 )
 from rhas.train.models.registry import build_model, model_config
+from rhas.train.runs.run import with_model_settings
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -45,7 +46,7 @@ def test_overrides_take_their_fields_types() -> None:
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("epoch=3", "one of model"),
+        ("epoch=3", "did you mean epochs"),
         ("data.windows=3", "data.windows"),
         ("batch=two", "int"),
         ("batch=0", "at least 1"),
@@ -68,7 +69,7 @@ def test_all_that_is_wrong_with_a_file_is_one_error(tmp_path: Path) -> None:
     path.write_text("batch: many\ndata: {window: null}\nlr: 3\n")
     with pytest.raises(InputError) as caught:
         load_config(str(path))
-    assert [problem.column for problem in caught.value.problems] == ["batch", "data.window", "lr"]
+    assert [problem.column for problem in caught.value.problems] == ["data.window", "batch", "lr"]
     assert all(problem.file == path for problem in caught.value.problems)
     with pytest.raises(InputError, match="paper, small, world or a YAML file"):
         load_config("nothing")
@@ -82,3 +83,28 @@ def test_precision_is_resolved_by_the_hardware() -> None:
 def test_differences_are_dotted_names() -> None:
     one = {"a": 1, "b": {"c": [1], "d": None}}
     assert list(differences(one, {"a": 1, "b": {"c": [2]}, "e": 0})) == ["b.c", "b.d", "e"]
+
+
+def test_a_number_that_is_none_does_not_become_null() -> None:
+    config = with_overrides(with_overrides(TrainConfig(), ["settings.hp_xlstm=.nan"]), ["epochs=3"])
+    with pytest.raises(InputError, match=r"column settings\.hp_xlstm: got nan: expected a mapping of heads"):
+        with_model_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        ({"targets": {"boundary_sigma": 20}}, "targets"),
+        ({"settings": {"diffusion": {"link": "softmax"}}}, "settings.diffusion.link"),
+        ({"settings": {"losses": {"ce": 1, "smoothing": 0}}}, "settings.losses.ce"),
+        (
+            {"settings": {"condition_masks": {"boundary_below": 0.5}}},
+            "settings.condition_masks.boundary_below",
+        ),
+    ],
+)
+def test_names_of_earlier_versions_are_refused(values: dict[str, object], column: str) -> None:
+    with pytest.raises(InputError) as caught:
+        with_model_settings(config_from_dict(values, "config.yaml"), "config.yaml")
+    assert [(p.file, p.column) for p in caught.value.problems] == [("config.yaml", column)]
+    assert "one of " in caught.value.problems[0].expected

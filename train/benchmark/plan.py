@@ -7,7 +7,6 @@ as well: cross-validation.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.configs import preset_path, read_yaml
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.reader import FeaturesReader
-from rhas.train.config import PRESETS, TrainConfig, config_from_dict, plain, refused_changes, with_overrides
+from rhas.train.config import PRESETS, TrainConfig, config_from_dict, refused_changes, with_overrides
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import RunFolder, read_json
+from rhas.train.runs.run import RunFolder, read_json, with_model_settings
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.
@@ -126,7 +125,7 @@ def trials(
     _check_overrides(systems, overrides)
     base = with_overrides(base, overrides)
     if folds:
-        base = dataclasses.replace(base, data=dataclasses.replace(base.data, split="fold"))
+        base = base.replace(data=base.data.replace(split="fold"))
     configs = {}
     for system in systems:
         if system.name in configs:
@@ -139,10 +138,10 @@ def trials(
     for seed in range(seeds):
         for fold in folds or (None,):
             for system in different:
-                config = dataclasses.replace(configs[system.name], seed=seed)
+                config = configs[system.name].replace(seed=seed)
                 name = f"{system.name}-seed{seed}"
                 if fold is not None:
-                    config = dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
+                    config = config.replace(data=config.data.replace(fold=fold))
                     name += f"-fold{fold}"
                 planned.append(Trial(system, seed, TrialFolder(out / "runs" / name), config))
     return planned
@@ -174,7 +173,7 @@ def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
 
 def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> None:
     """Raises InputError for those that would have no effect."""
-    known = {field.name for system in systems for field in dataclasses.fields(model_config(system.model))}
+    known = {name for system in systems for name in dict(model_config(system.model))}
     problems = []
     for given in (*overrides, *(override for system in systems for override in system.overrides)):
         key = given.partition("=")[0].strip()
@@ -191,13 +190,13 @@ def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> Non
 
 def _config(system: System, base: TrainConfig) -> TrainConfig:
     """A system's own, with nothing of the model left to defaults."""
-    known = {field.name for field in dataclasses.fields(model_config(system.model))}
-    if system.model != base.model:
-        known -= {"losses"}  # their weights belong to a model
+    known = set(dict(model_config(system.model)))
     settings = {name: value for name, value in base.settings.items() if name in known}
-    if "link" in known:  # which a diffusion has among its own settings
-        settings.setdefault("link", base.settings.get("diffusion", {}).get("link", "sigmoid"))
+    if system.model != base.model:  # whose losses are its own, of data that is the same
+        settings.pop("losses", None)
+        if "sigma" in (boundary := settings.pop("boundary", None) or {}):
+            settings["boundary"] = {"sigma": boundary["sigma"]}
     values = base.to_dict() | {"model": system.model, "settings": settings}
-    config = with_overrides(config_from_dict(values), system.overrides)
-    resolved = model_config(system.model, config.settings, f"settings of {system.name}")
-    return dataclasses.replace(config, settings=plain(dataclasses.asdict(resolved)))
+    return with_model_settings(
+        with_overrides(config_from_dict(values), system.overrides), f"system {system.name}"
+    )

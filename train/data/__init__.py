@@ -13,7 +13,7 @@ Nothing is copied on disk. Models, losses and the training loop are left to the 
 """
 
 from rhas.train.data.batches import Batch, collate
-from rhas.train.data.config import DataConfig, TargetConfig
+from rhas.train.data.config import DataConfig
 from rhas.train.data.dataset import Dataset, load_dataset
 from rhas.train.data.loader import BatchLoader
 from rhas.train.data.rasterise import class_counts, rasterise
@@ -28,7 +28,6 @@ __all__ = [
     "Dataset",
     "Sample",
     "SampleSet",
-    "TargetConfig",
     "class_counts",
     "collate",
     "load_dataset",

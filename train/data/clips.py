@@ -60,14 +60,16 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
     assert inputs.labels is not None  # a path was given
     problems: list[Problem] = []
     lost = _lost_films(folder, inputs.manifest)
-    films = [
-        film
+    entries = [
+        entry
         for movie in inputs.manifest.movies
-        if movie.movie_id not in lost and (film := _read_film(folder, movie, record, problems)) is not None
+        if movie.movie_id not in lost and (entry := _read_film(folder, movie, record, problems)) is not None
     ]
-    problems += _size_problems(films, config.feature_size)
-    shown = _shown_films(films)
-    clips = tuple(clip for film in films for clip in _clips(film, shown[film.movie.movie_id], inputs.labels))
+    problems += _size_problems(entries, config.feature_size)
+    shown = _shown_films(entries)
+    clips = tuple(
+        clip for entry in entries for clip in _clips(entry, shown[entry.movie.movie_id], inputs.labels)
+    )
     unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in clips if not s.intervals)
     if unlabelled and config.unlabelled == "error":
         expected = "labels for everyone who is in a film (or the option to skip persons without)"
@@ -79,7 +81,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
     return Contents(
         clips=tuple(clip for clip in clips if clip.intervals),
         vocabulary=inputs.vocabulary,
-        feature_size=films[0].sizes[-1],
+        feature_size=entries[0].sizes[-1],
         unlabelled=unlabelled,
         lost_films=lost,
     )
@@ -129,23 +131,23 @@ def _read_film(
         return None
 
 
-def _size_problems(films: list[_MovieShard], expected: int | None) -> Iterator[Problem]:
+def _size_problems(entries: list[_MovieShard], expected: int | None) -> Iterator[Problem]:
     """Films whose features or text embeddings are not of the size of the others', or of that expected."""
-    for film in films:
-        if expected is not None and film.sizes[-1] != expected:
-            yield Problem(film.shard, f"features of size {expected}, as configured", value=film.sizes[-1])
-        elif expected is None and film.sizes != films[0].sizes:
-            wanted = f"features of size {_times(films[0].sizes)}, as in {films[0].shard.name}"
-            yield Problem(film.shard, wanted, value=_times(film.sizes))
-    persons = [(film, series) for film in films for series in film.series.values()]
-    for film, series in persons:
+    for entry in entries:
+        if expected is not None and entry.sizes[-1] != expected:
+            yield Problem(entry.shard, f"features of size {expected}, as configured", value=entry.sizes[-1])
+        elif expected is None and entry.sizes != entries[0].sizes:
+            wanted = f"features of size {_times(entries[0].sizes)}, as in {entries[0].shard.name}"
+            yield Problem(entry.shard, wanted, value=_times(entry.sizes))
+    persons = [(entry, series) for entry in entries for series in entry.series.values()]
+    for entry, series in persons:
         first_film, first = persons[0]
         if _text_size(series) != _text_size(first):
             wanted = (
                 f"{_text_size(first)}, as for {first.person_id} in {first_film.shard.name}, "
                 f"as size of the text embedding of person {series.person_id}"
             )
-            yield Problem(film.shard, wanted, value=_text_size(series))
+            yield Problem(entry.shard, wanted, value=_text_size(series))
 
 
 def _times(sizes: tuple[int, ...]) -> str:
@@ -156,14 +158,14 @@ def _text_size(series: PersonSeries) -> str:
     return "none" if series.text_embedding is None else _times(series.text_embedding.shape)
 
 
-def _shown_films(films: Iterable[_MovieShard]) -> dict[str, str]:
+def _shown_films(entries: Iterable[_MovieShard]) -> dict[str, str]:
     """Which film each movie_id shows: the first movie_id with the same file, by its place or its contents."""
     shown: dict[str, str] = {}
     first: dict[str, str] = {}  # place or contents -> film
-    for film in sorted(films, key=lambda film: film.movie.movie_id):
-        marks = (f"place {film.movie.video}", f"contents {film.fingerprint}")
+    for entry in sorted(entries, key=lambda entry: entry.movie.movie_id):
+        marks = (f"place {entry.movie.video}", f"contents {entry.fingerprint}")
         known = sorted({first[mark] for mark in marks if mark in first})
-        shown[film.movie.movie_id] = name = known[0] if known else film.movie.movie_id
+        shown[entry.movie.movie_id] = name = known[0] if known else entry.movie.movie_id
         first.update(dict.fromkeys(marks, name))
         if len(known) > 1:  # this one shows that two films seen so far are the same
             shown = {movie_id: name if of in known else of for movie_id, of in shown.items()}
@@ -171,22 +173,22 @@ def _shown_films(films: Iterable[_MovieShard]) -> dict[str, str]:
     return shown
 
 
-def _clips(film: _MovieShard, shown: str, labels: Labels) -> Iterator[Clip]:
-    for person in film.movie.persons:
-        promised = np.flatnonzero(film.series[person.person_id].status != FrameStatus.OUTSIDE)
+def _clips(entry: _MovieShard, shown: str, labels: Labels) -> Iterator[Clip]:
+    for person in entry.movie.persons:
+        promised = np.flatnonzero(entry.series[person.person_id].status != FrameStatus.OUTSIDE)
         if promised.size:  # the interval of a person may lie behind the film's end
-            yield _clip(film, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
+            yield _clip(entry, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
 
 
-def _clip(film: _MovieShard, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Clip:
-    series = film.series[person.person_id]
+def _clip(entry: _MovieShard, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Clip:
+    series = entry.series[person.person_id]
     return Clip(
         movie_id=person.movie_id,
         person_id=person.person_id,
         reference=person.reference,
         split=person.split,
         film=shown,
-        shard=film.shard,
+        shard=entry.shard,
         first=start,
         time_s=series.time_s[start:stop],
         status=series.status[start:stop],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.clips import read_contents
-from rhas.train.data.config import DataConfig, TargetConfig
+from rhas.train.data.config import DataConfig
 from rhas.train.data.samples import OpenShards, SampleSet
 from rhas.train.data.splits import split_windows
 from rhas.train.data.windows import cut
@@ -29,8 +29,8 @@ class Dataset:
     left_out_frames: int  # in last windows below `min_frames`
 
 
-def load_dataset(features: Path, config: DataConfig, targets: TargetConfig | None = None) -> Dataset:
-    """Everything that there is to learn from and to measure on; `targets` as in `TargetConfig` by default.
+def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | None = None) -> Dataset:
+    """Everything that there is to learn from and to measure on; `boundary_sigma` as in `SampleSet`.
 
     Raises one InputError with all that is wrong with the folder, or one for splits that are empty or not apart.
     """
@@ -38,7 +38,7 @@ def load_dataset(features: Path, config: DataConfig, targets: TargetConfig | Non
     windows, left_out = cut(contents.clips, config.window, config.min_frames)
     shards = OpenShards()
     splits = {
-        name: SampleSet(own, contents.vocabulary, targets or TargetConfig(), shards)
+        name: SampleSet(own, contents.vocabulary, shards, boundary_sigma, config.soft_sigma)
         for name, own in split_windows(windows, config, features).items()
     }
     return Dataset(

@@ -62,5 +62,5 @@ class _Caught(torch.utils.data.Dataset[Sample | InputError]):
 def _collate(samples: list[Sample | InputError]) -> Batch | InputError:
     errors = [sample for sample in samples if isinstance(sample, InputError)]
     if errors:
-        return InputError([problem for error in errors for problem in error.problems])
+        return InputError.of(errors)
     return collate([sample for sample in samples if isinstance(sample, Sample)])

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from rhas.manifests.common.checks import require
 from rhas.manifests.common.errors import InputError, Problem
 
 
@@ -27,12 +26,11 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
     def __init__(
         self, samples: int, batch: int, seed: int, shuffle: bool = True, rank: int = 0, ranks: int = 1
     ):
-        require(
+        _require(
             (samples >= 1, "samples", samples, "at least 1"),
             (batch >= 1, "batch", batch, "at least 1"),
             (seed >= 0, "seed", seed, "at least 0"),
             (0 <= rank < ranks, "rank", rank, f"0 to below the number of ranks, {ranks}"),
-            file="batch sampler",
         )
         self.samples, self.batch, self.seed, self.shuffle = samples, batch, seed, shuffle
         self.rank, self.ranks = rank, ranks
@@ -41,10 +39,9 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
 
     def start(self, epoch: int, position: int = 0) -> None:
         """Sets which epoch the next iteration is, and how many of its batches to leave out."""
-        require(
+        _require(
             (epoch >= 0, "epoch", epoch, "at least 0"),
             (0 <= position <= self.batches, "position", position, f"0 to {self.batches} batches"),
-            file="batch sampler",
         )
         self.epoch, self.position = epoch, position
 
@@ -97,3 +94,12 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
         # mixed, so that seed 1's second epoch isn't seed 2's first
         mixed = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0])
         return torch.randperm(self.samples, generator=torch.Generator().manual_seed(mixed)).tolist()
+
+
+def _require(*checks: tuple[bool, str, object, str]) -> None:
+    """Raises one InputError for all that don't hold: whether, of which argument, its value, what was expected."""
+    problems = [
+        Problem("batch sampler", expected, column=name, value=v) for ok, name, v, expected in checks if not ok
+    ]
+    if problems:
+        raise InputError(problems)

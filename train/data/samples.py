@@ -24,7 +24,6 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.reader import PersonSeries, Shard, reading
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.vocabulary import Vocabulary
-from rhas.train.data.config import TargetConfig
 from rhas.train.data.rasterise import Bools
 from rhas.train.data.targets import boundary_target, soft_labels
 from rhas.train.data.windows import Window
@@ -50,15 +49,17 @@ class Sample:
 class SampleSet(torch.utils.data.Dataset[Sample]):
     """The samples of one split, in the order of film, person and start.
 
-    What is made from labels is computed anew each time: milliseconds, beside reading the features.
+    What is made from labels is computed anew each time: milliseconds, beside reading the features. The curves'
+    widths are in frames; None leaves one out.
     """
 
     def __init__(
-        self, windows: Sequence[Window], vocabulary: Vocabulary, targets: TargetConfig, shards: OpenShards
-    ):
+        self, windows: Sequence[Window], vocabulary: Vocabulary, shards: OpenShards,
+        boundary_sigma: float | None = None, soft_sigma: float | None = None,
+    ):  # fmt: skip
         self.windows = tuple(windows)
         self.vocabulary = vocabulary
-        self.targets = targets
+        self.boundary_sigma, self.soft_sigma = boundary_sigma, soft_sigma
         self._shards = shards
 
     def __len__(self) -> int:
@@ -70,7 +71,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
         has_partial_T = np.isin(window.status, HAS_PARTIAL)
         labels_TC, valid_T = map(torch.from_numpy, window.labels(self.vocabulary))
-        boundary_sigma, soft_sigma = self.targets.boundary_sigma, self.targets.soft_sigma
+        boundary_sigma, soft_sigma = self.boundary_sigma, self.soft_sigma
         return Sample(
             name=window.name,
             holistic=torch.from_numpy(self._features(window, "holistic", has_holistic_T)),

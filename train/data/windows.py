@@ -33,7 +33,7 @@ class Clip:
     first: int
     time_s: NDArray[np.float64]  # [T] seconds of film time
     status: NDArray[np.uint8]  # [T] FrameStatus
-    intervals: tuple[Interval, ...]
+    intervals: Sequence[Interval]
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ def train_distributed(
     `failures` times; the same call then goes on from the last checkpoint.
     """
     # Workers import it, which registers the model, wherever it is.
-    module = type(model_config(config.model, config.settings, "settings")).__module__
+    module = type(model_config(config.model, config.settings)).__module__
     count = _checked_count(gpus, workers)
     features, out = features.absolute(), out.absolute()
     with _cluster(address):

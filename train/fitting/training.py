@@ -6,7 +6,6 @@ split. The test split is never read here: that is left to `rhas.train.evaluation
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +18,14 @@ import yaml
 from rhas.manifests.common.atomic import remove_leftovers, write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.lock import locked
-from rhas.train.config import FREE, TrainConfig, config_from_dict, plain, read_yaml, refused_changes
+from rhas.train.config import FREE, TrainConfig, config_from_dict, read_yaml, refused_changes
 from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import keep_freed_memory
 from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
 from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
-from rhas.train.models.registry import model_config
+from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
 from rhas.train.runs.run import (
@@ -37,6 +36,7 @@ from rhas.train.runs.run import (
     data_record,
     read_json,
     spec_of,
+    with_model_settings,
 )
 from rhas.train.scoring.inference import score, stitch
 
@@ -59,7 +59,7 @@ def train(
     ranks = ranks or Ranks()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     config = _resolved(config, device)
-    dataset = load_dataset(features, config.data, config.targets)
+    dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     validation_set = dataset.splits["val"]
     if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
         expected = "a label in the validation split, to choose checkpoints and τ by"
@@ -96,7 +96,7 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
     Reads the checkpoint that rank 0 goes on from, and writes nothing. `features` and `out` are rank 0's.
     """
     config = _resolved(config, device)
-    dataset = load_dataset(features, config.data, config.targets)
+    dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     if device == "cpu":
         keep_freed_memory()
     data = data_record(features, dataset)
@@ -150,8 +150,7 @@ class _ReadOnly(Checkpoints):
 
 def _resolved(config: TrainConfig, device: str) -> TrainConfig:
     """With nothing left to defaults: precision, and all settings of the model."""
-    settings = dataclasses.asdict(model_config(config.model, config.settings, "settings"))
-    return dataclasses.replace(config.resolved(torch.device(device).type == "cuda"), settings=plain(settings))
+    return with_model_settings(config).resolved(torch.device(device).type == "cuda")
 
 
 def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:

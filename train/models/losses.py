@@ -9,29 +9,37 @@ Shapes: B batch, C classes, T frames, P = T − 1 pairs of neighbouring frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import at_least, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, log_probabilities, probabilities
 
 SMOOTHING_CAP = 16.0  # on a squared step of the log-probability (MS-TCN, arXiv:1903.01945, Eq. 4: τ = 4)
 COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1
 
 
-@dataclass(frozen=True)
-class LossConfig:
-    """Weights of the losses. How their targets are made is `rhas.train.data.config.TargetConfig`'s."""
+class LossConfig(Settings):
+    """Weights of the losses on labels."""
 
-    ce: float = 0.5
-    smoothing: float = 0.1
-    boundary: float = 0.1  # on the decoder only
+    cross_entropy: float = Field(0.5, ge=0)
+    """Over classes for link softmax, of each class by itself (binary) for sigmoid."""
+    smoothing: float = Field(0.1, ge=0)
 
-    def __post_init__(self) -> None:
-        require(*at_least(self, 0, "losses.ce", "losses.smoothing", "losses.boundary"))
+
+class BoundaryConfig(Settings):
+    """The curve that says how close a frame is to a change of labels (`rhas.train.data.targets`), and its uses."""
+
+    sigma: float = Field(1.0, gt=0)
+    """Width of its Gaussians, in frames of the features."""
+    weight: float = Field(0.1, ge=0)
+    """Of the decoder's boundary loss."""
+    kept_below: float = Field(0.3, gt=0, le=1)
+    """Masks of kind `boundary` keep the frames where the curve is below this."""
 
 
 def label_loss(
@@ -84,18 +92,20 @@ def actdiff_losses(
 ) -> dict[str, Tensor]:  # fmt: skip
     """The losses [B] of one step by name, unweighted; y may be softened labels. The encoder has no boundary loss."""
     return {
-        "encoder_ce": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C),
+        "encoder_cross_entropy": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C),
         "encoder_smoothing": smoothing_loss(encoder_BCT, mask_BT, link),
-        "decoder_ce": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C),
+        "decoder_cross_entropy": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C),
         "decoder_smoothing": smoothing_loss(decoder_BCT, mask_BT, link),
         "decoder_boundary": boundary_loss(decoder_BCT, boundary_B1T, mask_BT, link),
     }
 
 
-def weighted(losses: dict[str, Tensor], config: LossConfig) -> dict[str, Tensor]:
-    """The losses [B] of a step, weighted by kind, as means over its videos; a weight of 0 leaves a loss out."""
-    weights = {"ce": config.ce, "smoothing": config.smoothing, "boundary": config.boundary}
-    weight_of = {name: weights[name.rpartition("_")[2]] for name in losses}
+def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """The losses [B] of a step as means over its videos, weighted by the kind with which their names end.
+
+    A weight of 0 leaves a loss out.
+    """
+    weight_of = {name: next(w for kind, w in weights.items() if name.endswith(kind)) for name in losses}
     return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
 
 

@@ -1,4 +1,4 @@
-"""The models by name. A new one is a file with a config dataclass and a `Segmenter`, and one line at the end here.
+"""The models by name. A new one is a file with a config and a `Segmenter`, and one line at the end here.
 
     model = build_model("hopadiff", feature_size=768, classes=137, config={"fourier": {"variant": "bands"}})
 
@@ -17,22 +17,23 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rhas.manifests.common.configs import from_mapping
+from rhas.manifests.common.configs import Settings, from_mapping
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
+from rhas.train.models.losses import BoundaryConfig
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
 from rhas.train.models.segmenter import Segmenter
 
-C = TypeVar("C")
+C = TypeVar("C", bound=Settings)
 GROUP = "rhas.models"
 
 
 @dataclass(frozen=True)
 class _Model:
-    config_type: type
+    config_type: type[Settings]
     build: Callable[[int, int, Any], Segmenter]
 
 
@@ -40,7 +41,10 @@ _MODELS: dict[str, _Model] = {}
 
 
 def register(name: str, config_type: type[C], build: Callable[[int, int, C], Segmenter]) -> None:
-    """Makes a model known. `build` gets the feature size, the number of classes and the config."""
+    """Makes a model known. `build` gets the feature size, the number of classes and the config.
+
+    All settings of the config have defaults.
+    """
     assert name not in _MODELS, f"got {name = } twice"
     _MODELS[name] = _Model(config_type, build)
 
@@ -52,15 +56,21 @@ def model_names() -> list[str]:
 
 
 def model_config(
-    name: str, values: Mapping[str, Any] | None = None, file: str | Path = "model config"
+    name: str, values: Mapping[str, Any] | None = None, file: str | Path = "model config", section: str = ""
 ) -> Any:
-    """The checked config of a model from plain values; errors name `file`.
+    """The checked config of a model from plain values; errors name `file`, and `section` in it.
 
     Raises InputError for an unknown model, and one for all unknown keys and wrong values.
     """
     start = _model(name).config_type()
     # Null leaves a part out where a model knows that, so elsewhere it must not mean the default.
-    return from_mapping(start, {} if values is None else values, file, empty_sections=False)
+    return from_mapping(start, {} if values is None else values, file, section=section, empty_sections=False)
+
+
+def boundary_sigma(name: str, values: Mapping[str, Any]) -> float | None:
+    """The width of the boundary curve that a model learns from, of its section `boundary`; None if it has none."""
+    boundary = getattr(model_config(name, values), "boundary", None)
+    return boundary.sigma if isinstance(boundary, BoundaryConfig) else None
 
 
 def build_model(name: str, feature_size: int, classes: int, config: Any = None) -> Segmenter:

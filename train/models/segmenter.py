@@ -1,6 +1,6 @@
 """What the training loop, evaluation and prediction ask of a model, whatever its architecture.
 
-A model is one file that defines a frozen config dataclass and a `Segmenter`, and one line in
+A model is one file that defines its config, a `Settings`, and a `Segmenter`, and one line in
 `rhas.train.models.registry`.
 """
 

@@ -14,8 +14,8 @@ folder is left to `rhas.train.fitting.training`.
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import Vocabulary
-from rhas.train.config import TrainConfig, config_from_dict, differences, read_yaml, setting
+from rhas.train.config import TrainConfig, config_from_dict, differences, load_config, read_yaml, setting
 from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
-from rhas.train.models.registry import build_model
+from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
 from rhas.train.runs.checkpoint import Checkpoints, ModelSpec
 
@@ -99,20 +99,33 @@ def open_run(root: Path, device: str | None = None) -> Run:
     folder = RunFolder(root)
     if not folder.config.is_file() or not folder.data.is_file():
         raise InputError(Problem(root, "the folder of a run, as `rhas train` makes it"))
-    config = config_from_dict(read_yaml(folder.config), folder.config)
+    config = with_model_settings(config_from_dict(read_yaml(folder.config), folder.config), folder.config)
     if torch.device(device).type == "cpu":
-        config = dataclasses.replace(config, precision="float32")
+        config = config.replace(precision="float32")
     data = read_json(folder.data)
     model = build_for(config, data).to(device)
     record = Checkpoints(folder.checkpoints, spec_of(config, data)).load_best(model)
     return Run(folder, config, data, model, Validation(**record["validation"]))
 
 
+def with_model_settings(config: TrainConfig, file: str | Path = "training config") -> TrainConfig:
+    """With all settings of the model, checked. Raises InputError, naming `file` and `settings.…`."""
+    settings = model_config(config.model, config.settings, file, "settings")
+    return config.replace(settings=settings.to_dict())
+
+
+def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """As `load_config`, with all settings of the model. Raises InputError."""
+    return with_model_settings(
+        load_config(preset, overrides), f"{preset} with --set" if overrides else preset
+    )
+
+
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
     """The data that a run was trained on, split as it was. Raises InputError if it isn't that any more."""
     features = features or Path(run.data["features"])
-    data_config = dataclasses.replace(run.config.data, feature_size=run.data["feature_size"])
-    dataset = load_dataset(features, data_config, run.config.targets)
+    data_config = run.config.data.replace(feature_size=run.data["feature_size"])
+    dataset = load_dataset(features, data_config)
     check_data(run.folder, data_record(features, dataset), run.data)
     return dataset
 

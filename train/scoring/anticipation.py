@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.train.config import TrainConfig
-from rhas.train.data import Batch, SampleSet, TargetConfig, collate
+from rhas.train.data import Batch, SampleSet, collate
 from rhas.train.data.generators import Generators
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import cut
@@ -44,7 +44,7 @@ def anticipate_run(
     check_extraction(features, opened)
     windows, _ = cut(read_clips(opened, features), opened.config.data.window)
     last = {window.place[:2]: window for window in windows}  # sorted by start
-    samples = SampleSet([*last.values()], opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
+    samples = SampleSet([*last.values()], opened.vocabulary, OpenShards())
     segments: list[Segment] = []
     for index, window in enumerate(samples.windows):
         seen = len(window.time_s)

@@ -13,7 +13,7 @@ Shapes: T frames, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,14 +21,13 @@ import numpy as np
 import torch
 
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import Interval, load_labels
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import ABSENT
-from rhas.train.data import SampleSet, TargetConfig
+from rhas.train.data import SampleSet
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.runs.checkpoint import write_tensors
@@ -62,7 +61,7 @@ def predict_run(
     check_extraction(features, opened)
     windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
-    samples = SampleSet(windows, opened.vocabulary, TargetConfig(boundary_sigma=None), OpenShards())
+    samples = SampleSet(windows, opened.vocabulary, OpenShards())
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
     for done, series in enumerate(stitch(score(opened.model, samples, opened.config)), start=1):
@@ -122,12 +121,14 @@ def _windows(run: Run, features: Path, split: str | None) -> list[Window]:
 def read_clips(run: Run, features: Path) -> list[Clip]:
     """Everyone who is promised in some frame; with labels, if there are any, of actions that the run knows."""
     reader = FeaturesReader(features)
-    intervals = _intervals(run, reader.folder)
+    labels = reader.folder.labels
+    intervals = load_labels(labels, None, None).intervals if labels.is_file() else {}
     clips: list[Clip] = []
     problems: list[Problem] = []
     for movie_id in reader.movie_ids:
         with reader.shard(movie_id) as shard:
             for person_id in shard.person_ids:
+                own = _known(intervals.get((movie_id, person_id), ()), run)
                 series = shard.person(person_id)
                 size = series.holistic.shape[-1]
                 if size != run.data["feature_size"]:
@@ -142,7 +143,7 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
                         Clip(
                             movie_id=movie_id, person_id=person_id, reference=series.reference, split=series.split,
                             film=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
-                            status=series.status[first:stop], intervals=intervals.get((movie_id, person_id), ()),
+                            status=series.status[first:stop], intervals=own,
                         )
                     )  # fmt: skip
     if problems:
@@ -150,12 +151,7 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
     return clips
 
 
-def _intervals(run: Run, folder: FeaturesFolder) -> dict[tuple[str, str], tuple[Interval, ...]]:
-    """Labels, if the folder has any, of the actions that the run knows: they are only drawn."""
-    if not folder.labels.is_file():
-        return {}
-    known = {*run.vocabulary.actions, ABSENT}
-    return {
-        key: tuple(interval for interval in intervals if interval.action in known)
-        for key, intervals in load_labels(folder.labels, None, None).intervals.items()
-    }
+def _known(intervals: Sequence[Interval], run: Run) -> Sequence[Interval]:
+    """Those of the actions that the run knows: they are only drawn."""
+    known = tuple(i for i in intervals if i.action == ABSENT or i.action in run.vocabulary)
+    return intervals if len(known) == len(intervals) else known  # in columns, if they are

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_models import ScriptedDetector, ScriptedEncoder, box_of, count_of, film
+from scripted_models import ScriptedDetector, ScriptedEncoder, box_of, count_of, numbered_frames
 
 from rhas.extract.config import DetectorConfig, ExtractConfig
 from rhas.extract.decode.process import Frames
@@ -29,7 +29,7 @@ class Case:
 
     def __init__(self, length, seen, inside=None, ok=None, carry=2, joint=False, tokens=0):
         self.ok = np.ones(length, bool) if ok is None else np.asarray(ok, bool)
-        self.pixels = film([t + 1 if self.ok[t] else 0 for t in range(length)])
+        self.pixels = numbered_frames([t + 1 if self.ok[t] else 0 for t in range(length)])
         self.persons = [person(i) for i in range(len(seen))]
         self.seen = [set(times) for times in seen]
         self.inside = [np.ones(length, bool) if m is None else m for m in inside or [None] * len(seen)]

@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 
@@ -23,7 +21,7 @@ def reconfigured(detector):
     original = detector.config
 
     def change(**changes):
-        detector.config = dataclasses.replace(original, **changes)
+        detector.config = original.replace(**changes)
         return detector
 
     yield change

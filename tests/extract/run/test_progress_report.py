@@ -1,15 +1,15 @@
 from types import SimpleNamespace
 
 import pytest
-from fake_pool import make_film, make_movie
+from fake_pool import make_header, make_movie
 
 from rhas.extract.run.progress import Progress, Snapshot
 from rhas.extract.run.report import speed_report
 from rhas.extract.run.workers import ModelReport
 
 
-def film(movie_id="a", frames=10):
-    return make_film(make_movie(movie_id), frames, window_frames=4)
+def header(movie_id="a", frames=10):
+    return make_header(make_movie(movie_id), frames, window_frames=4)
 
 
 # --- progress
@@ -19,15 +19,15 @@ def test_counts_follow_the_events():
     told = []
     progress = Progress(on_film=told.append)
     progress.now.films = 3
-    progress.film_opened(film(), {0, 2})  # windows of 4 and 2 frames
-    progress.film_opened(film("b", 4), {0})
+    progress.film_opened(header(), {0, 2})  # windows of 4 and 2 frames
+    progress.film_opened(header("b", 4), {0})
     now = progress.now
     assert (now.films_opened, now.windows, now.frames, now.current) == (2, 3, 10, "b")
-    progress.window_done(film(), 0)
+    progress.window_done(header(), 0)
     assert (now.windows_done, now.frames_done, now.current) == (1, 4, "a")
-    progress.window_failed(film(), 2)
+    progress.window_failed(header(), 2)
     assert (now.windows_failed, now.frames) == (1, 8)
-    progress.film_done(film())
+    progress.film_done(header())
     progress.film_failed(make_movie("c"), "probe", "not a film")
     assert (now.films_done, now.films_failed) == (1, 1)
     assert told == ["a", "c"]

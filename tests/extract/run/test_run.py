@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -279,7 +278,7 @@ def test_real_clips_at_every_rate(
 
 def test_options_are_checked() -> None:
     with pytest.raises(InputError, match="gpus"):
-        replace(RunOptions(), gpus=-1)
+        RunOptions().replace(gpus=-1)
 
 
 def test_what_fails_for_good_in_a_workers_constructor_ends_the_run_at_once(

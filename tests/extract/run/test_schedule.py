@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from fake_pool import FRAME_BYTES, FakePool, make_film, make_movie
+from fake_pool import FRAME_BYTES, FakePool, make_header, make_movie
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,8 +31,8 @@ def run(pool, movies, *, finished=None, open_film=None, memory_bytes=1 << 40, **
     pool.memory_bytes = memory_bytes
 
     def opened(movie, probe, grid):
-        film = make_film(movie, probe.frames, WINDOW)
-        return film, set(film.planned()) - (finished or {}).get(movie.movie_id, set())
+        header = make_header(movie, probe.frames, WINDOW)
+        return header, set(header.planned()) - (finished or {}).get(movie.movie_id, set())
 
     scheduler = Scheduler(
         pool, config, RunOptions(memory_bytes=memory_bytes, **options), progress, open_film or opened
@@ -121,8 +121,8 @@ def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(cas
         if movie.movie_id in case["unopenable"]:
             pool.open -= 1
             raise FileNotFoundError(2, "No such file or directory")
-        film = make_film(movie, probe.frames, WINDOW)
-        return film, set(film.planned()) - case["finished"][movie.movie_id]
+        header = make_header(movie, probe.frames, WINDOW)
+        return header, set(header.planned()) - case["finished"][movie.movie_id]
 
     names = ("memory_bytes", "span_windows", "attempts")
     progress = run(pool, movies, open_film=open_film, **{name: case[name] for name in names})
@@ -144,7 +144,7 @@ def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(cas
                 assert reason == "FileNotFoundError: [Errno 2] No such file or directory"
                 assert movie_id in case["unopenable"]
             continue
-        todo = set(make_film(movie, case["films"][movie_id], WINDOW).planned()) - case["finished"][movie_id]
+        todo = set(make_header(movie, case["films"][movie_id], WINDOW).planned()) - case["finished"][movie_id]
         planned += len(todo)
         failed = pool.sealed[movie_id]
         written = {window for m, window in pool.written if m == movie_id}
@@ -195,18 +195,18 @@ def test_idle_decoders_share_the_last_span(seed):
 
 
 def test_spans_are_consecutive_unfinished_windows():
-    film = make_film(make_movie("a", [(0, 12), (8, 30)]), 30, WINDOW)
+    header = make_header(make_movie("a", [(0, 12), (8, 30)]), 30, WINDOW)
     config = ExtractConfig(detector=DetectorConfig(carry_frames=LEAD))
-    spans = spans_of(MovieJob(film, {0, 1, 2, 5, 6, 7}), config, 2)
+    spans = spans_of(MovieJob(header, {0, 1, 2, 5, 6, 7}), config, 2)
     assert [[job.task.index for job in span] for span in spans] == [[0, 1], [2], [5, 6], [7]]
     persons = [tuple(p.person_id for p in job.task.persons) for span in spans for job in span]
     assert persons == [("p0",), ("p0",), ("p0", "p1"), ("p1",), ("p1",), ("p1",)]
 
 
 def test_joint_windows_hold_all_persons():
-    film = make_film(make_movie("a", [(0, 4), (8, 30)]), 30, WINDOW)
+    header = make_header(make_movie("a", [(0, 4), (8, 30)]), 30, WINDOW)
     config = ExtractConfig(detector=DetectorConfig(joint=True, carry_frames=LEAD))
-    (span,) = spans_of(MovieJob(film, {0, 1}), config, 9)  # nobody is in window 1: asked for nonetheless
+    (span,) = spans_of(MovieJob(header, {0, 1}), config, 9)  # nobody is in window 1: asked for nonetheless
     assert [[p.person_id for p in job.task.persons] for job in span] == [["p0", "p1"]] * 2
     assert [mask.any() for mask in span[1].task.inside] == [True, False]  # the lead-in holds p0
 
@@ -269,8 +269,8 @@ def test_a_film_that_cant_be_probed_or_opened_does_not_stop_the_others():
     def open_film(movie, probe, grid):
         if movie.movie_id == "vanished":
             raise FileNotFoundError(2, "No such file or directory", "/films/vanished")
-        film = make_film(movie, probe.frames, WINDOW)
-        return film, set(film.planned())
+        header = make_header(movie, probe.frames, WINDOW)
+        return header, set(header.planned())
 
     pool = FakePool({"vanished": 8, "good": 8}, ["d0", "d1"])
     movies = [make_movie(name) for name in ("absent", "vanished", "good")]

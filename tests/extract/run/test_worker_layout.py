@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fake_pool import make_film, make_movie
-from scripted_models import ScriptedDetector, ScriptedEncoder, film
+from fake_pool import make_header, make_movie
+from scripted_models import ScriptedDetector, ScriptedEncoder, numbered_frames
 
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.decode.process import Frames
@@ -79,16 +79,16 @@ def test_too_few_gpus_and_cores_are_reported_together():
 
 def test_window_tasks():
     movie = make_movie("a", [(0, 5), (3, 100)])
-    a_film = make_film(movie, 10, window_frames=4)
-    first = window_task(a_film, 0, movie.persons, lead_frames=3, short_side=240)
+    header = make_header(movie, 10, window_frames=4)
+    first = window_task(header, 0, movie.persons, lead_frames=3, short_side=240)
     assert (first.start, first.stop, first.lead, first.size) == (0, 4, 0, (240, 320))
     assert first.source_frame.tolist() == [0, 1, 2, 3]
-    last = window_task(a_film, 2, movie.persons, lead_frames=3, short_side=480)
+    last = window_task(header, 2, movie.persons, lead_frames=3, short_side=480)
     assert (last.start, last.stop, last.lead) == (8, 10, 3)
     assert last.source_frame.tolist() == [5, 6, 7, 8, 9]
     assert last.frame_bytes == 5 * 480 * 640 * 3
-    assert last.window_id == a_film.window_id(2) and last.video == Path("/films/a")
-    second = window_task(a_film, 1, movie.persons, lead_frames=9, short_side=480)
+    assert last.window_id == header.window_id(2) and last.video == Path("/films/a")
+    second = window_task(header, 1, movie.persons, lead_frames=9, short_side=480)
     assert second.lead == 4  # no more than there is
     masks = [mask.astype(int).tolist() for mask in second.inside]
     assert masks == [[1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1, 1]]
@@ -107,8 +107,8 @@ def model_worker(movie, batch=2):
 
 
 def task_and_frames(movie, index, ok=None):
-    task = window_task(make_film(movie, 10, window_frames=8), index, movie.persons, 3, 480)
-    pixels = film([number + 1 for number in task.source_frame])
+    task = window_task(make_header(movie, 10, window_frames=8), index, movie.persons, 3, 480)
+    pixels = numbered_frames([number + 1 for number in task.source_frame])
     ok = np.ones(len(pixels), bool) if ok is None else ok
     return task, WindowFrames(Frames(pixels, ok, "frame 2: damaged", False, 5), task.lead)
 
@@ -206,14 +206,14 @@ def test_a_worker_whose_device_is_lost_ends(monkeypatch, message, raised):
 # --- the writer
 
 
-def window_of(a_film, index, status=FrameStatus.MISSING, reason=""):
-    start, stop = a_film.bounds()[index]
+def window_of(header, index, status=FrameStatus.MISSING, reason=""):
+    start, stop = header.bounds()[index]
     rows = {
-        p.person_id: empty_rows(a_film.inside(p, start, stop), a_film.feature_shape, status)
-        for p in a_film.persons
+        p.person_id: empty_rows(header.inside(p, start, stop), header.feature_shape, status)
+        for p in header.persons
     }
     stage = "decode" if reason else ""
-    return Window(a_film.movie_id, index, start, stop, a_film.window_id(index), rows, stage, reason)
+    return Window(header.movie_id, index, start, stop, header.window_id(index), rows, stage, reason)
 
 
 def shard_rows(folder):
@@ -223,12 +223,12 @@ def shard_rows(folder):
 
 
 def test_seal_joins_parts_and_failures(tmp_path):
-    folder, a_film = FeaturesFolder(tmp_path), make_film(make_movie("a"), 10, window_frames=4)
+    folder, header = FeaturesFolder(tmp_path), make_header(make_movie("a"), 10, window_frames=4)
     writer = WriteWorker(tmp_path)
     for index in (0, 2):
-        assert writer.write(window_of(a_film, index)) > 0
-    writer.write(window_of(a_film, 2))  # a repeated call leaves one
-    assert writer.seal(a_film, {1: ("model", "worker lost")}) > 0
+        assert writer.write(window_of(header, index)) > 0
+    writer.write(window_of(header, 2))  # a repeated call leaves one
+    assert writer.seal(header, {1: ("model", "worker lost")}) > 0
     rows, status = shard_rows(folder)
     assert rows == [(0, True, "", ""), (1, False, "model", "worker lost"), (2, True, "", "")]
     assert status == [FrameStatus.MISSING] * 4 + [FrameStatus.FAILED] * 4 + [FrameStatus.MISSING] * 2
@@ -236,25 +236,25 @@ def test_seal_joins_parts_and_failures(tmp_path):
 
 
 def test_a_retry_that_fails_keeps_what_was_there(tmp_path):
-    folder, a_film = FeaturesFolder(tmp_path), make_film(make_movie("a"), 8, window_frames=4)
+    folder, header = FeaturesFolder(tmp_path), make_header(make_movie("a"), 8, window_frames=4)
     writer = WriteWorker(tmp_path)
-    writer.write(window_of(a_film, 0))
-    writer.write(window_of(a_film, 1, FrameStatus.UNDECODABLE, "damaged"))
-    writer.seal(a_film, {})
-    writer.seal(a_film, {1: ("model", "worker lost")})
+    writer.write(window_of(header, 0))
+    writer.write(window_of(header, 1, FrameStatus.UNDECODABLE, "damaged"))
+    writer.seal(header, {})
+    writer.seal(header, {1: ("model", "worker lost")})
     rows, status = shard_rows(folder)
     assert rows == [(0, True, "", ""), (1, True, "decode", "damaged")]
     assert status == [FrameStatus.MISSING] * 4 + [FrameStatus.UNDECODABLE] * 4
 
 
 def test_a_window_that_is_nowhere_stops_the_seal(tmp_path):
-    a_film = make_film(make_movie("a"), 8, window_frames=4)
+    header = make_header(make_movie("a"), 8, window_frames=4)
     writer = WriteWorker(tmp_path)
-    writer.write(window_of(a_film, 0))
+    writer.write(window_of(header, 0))
     with pytest.raises(KeyError):
-        writer.seal(a_film, {})
+        writer.seal(header, {})
     assert not FeaturesFolder(tmp_path).shard("a").exists()
-    assert failed_window(a_film, 1, "model", "x").reason == "x"
+    assert failed_window(header, 1, "model", "x").reason == "x"
 
 
 # --- imports

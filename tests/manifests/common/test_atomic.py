@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.atomic import write_text_atomically, written_atomically
 
 
 def test_writes_exactly_the_text_and_replaces_the_old(tmp_path: Path) -> None:
@@ -28,6 +28,16 @@ def test_failure_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         write_text_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="half way"), written_atomically(path) as file:
+        file.write(b"ne")
+        raise ValueError("half way")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

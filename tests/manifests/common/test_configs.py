@@ -1,11 +1,12 @@
-"""Configs from plain values: types, names and what is refused, whatever the dataclass."""
+"""Configs from plain values: types, names and what is refused, whatever the settings."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-from dataclasses import dataclass, field
+import pickle
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,42 +14,51 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, ValidationError
 
-from rhas.manifests.common.configs import from_mapping, overridden, preset_names, preset_path, read_yaml
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.configs import (
+    Settings,
+    from_mapping,
+    overridden,
+    preset_names,
+    preset_path,
+    read_yaml,
+)
+from rhas.manifests.common.errors import InputError
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Settings):
     kind: Literal["mean", "max"] = "mean"
-    rate: float = 0.5
+    rate: float = Field(0.5, ge=0)
     limits: tuple[float, float] = (1.0, 2.0)
     kinds: tuple[Literal["a", "b"], ...] = ("a",)
 
-    def __post_init__(self) -> None:
-        checks = {"part.rate": self.rate >= 0, "part.kind": self.kind in ("mean", "max")}
-        problems = [Problem("part", "as it should be", None, c, "own") for c, ok in checks.items() if not ok]
-        if problems:
-            raise InputError(problems)
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.kind == "max" and self.rate > 1e9:
+            yield "rate", "at most 1e9 with kind max"
 
 
-@dataclass(frozen=True)
-class Inner:
-    part: Part = field(default_factory=Part)
+class Inner(Settings):
+    part: Part = Part()
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Settings, title="the whole"):
     name: str = "x"
     count: int = 1
     flag: bool = False
     most: int | None = None
-    part: Part = field(default_factory=lambda: Part(rate=0.25))
+    part: Part = Part(rate=0.25)
     extra: Part | None = None
-    inner: Inner = field(default_factory=Inner)
-    free: dict[str, Any] = field(default_factory=dict)
+    inner: Inner = Inner()
+    free: dict[str, Any] = Field({})
     anything: Any = None
-    option: Literal["one", "two"] = "one"  # checked by nobody but the reader
+    option: Literal["one", "two"] = "one"
+    even: int = Field(2, multiple_of=2, lt=2**64)
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.name == "narrow" and self.count > 5 < self.part.rate:
+            yield "count", "at most 5, or part.rate"
+            yield "part.rate", "at most 5, or count"
 
 
 def columns(values: Any, **options: Any) -> list[str | None]:
@@ -80,7 +90,7 @@ def test_a_section_starts_from_the_values_that_it_has() -> None:
 def test_null_is_a_value_where_the_type_says_so_and_else_an_empty_section() -> None:
     start = Whole(most=3, extra=Part(), part=Part(rate=4.0))
     config = from_mapping(start, {"most": None, "extra": None, "part": None}, "own.yaml")
-    assert config == dataclasses.replace(start, most=None, extra=None)
+    assert config == start.replace(most=None, extra=None)
     assert from_mapping(start, None, "own.yaml") == start
     assert columns({"part": None, "extra": None}, empty_sections=False) == ["part"]
     assert columns(None, empty_sections=False) == [None]
@@ -107,8 +117,8 @@ def test_exponents_are_numbers(text: str) -> None:
         ({"most": "x"}, "most", "a whole number", "x"),
         ({"flag": 1}, "flag", "true or false", 1),
         ({"free": [1]}, "free", "a mapping", [1]),
-        ({"option": "three"}, "option", "one of one, two", "three"),
-        ({"option": ["one"]}, "option", "one of one, two", ["one"]),
+        ({"option": "three"}, "option", "'one' or 'two'", "three"),
+        ({"option": ["one"]}, "option", "'one' or 'two'", ["one"]),
         ({"extra": 3}, "extra", "a mapping of kind", 3),
         ({"part": {"rate": "0.5"}}, "part.rate", "a finite number", "0.5"),
         ({"part": {"rate": "nan"}}, "part.rate", "a finite number", "nan"),
@@ -118,9 +128,25 @@ def test_exponents_are_numbers(text: str) -> None:
         ({"part": {"rate": True}}, "part.rate", "a finite number", True),
         ({"part": {"limits": 1.0}}, "part.limits", "a list", 1.0),
         ({"part": {"limits": [1.0]}}, "part.limits", "a list of 2", [1.0]),
-        ({"part": {"kinds": ["c"]}}, "part.kinds", "one of a, b", "c"),
-        ({"inner": {"part": {"rate": -1}}}, "inner.part.rate", "as it should be", "own"),
-        ({"extra": {"rate": -1}}, "extra.rate", "as it should be", "own"),
+        ({"part": {"limits": [1.0, 2.0, 3.0]}}, "part.limits", "a list of at most 2", [1.0, 2.0, 3.0]),
+        ({"part": {"limits": [[1.0], 2.0]}}, "part.limits", "a finite number", [1.0]),
+        ({"part": {"kinds": ["c"]}}, "part.kinds", "'a' or 'b'", "c"),
+        ({"part": {"kinds": "a"}}, "part.kinds", "a list", "a"),
+        ({"part": {"rate": ["1e-4"]}}, "part.rate", "a finite number", ["1e-4"]),
+        ({"part": {"rate": "-1e-4"}}, "part.rate", "a number of at least 0", -1e-4),
+        ({"name": 1e-4}, "name", "a text", 1e-4),
+        ({"even": 2**64}, "even", "a number below 18446744073709551616", 2**64),
+        ({"even": 3}, "even", "a multiple of 2", 3),
+        ({"inner": {"part": {"rate": -1}}}, "inner.part.rate", "a number of at least 0", -1),
+        ({"extra": {"rate": -1}}, "extra.rate", "a number of at least 0", -1),
+        ({"extra": {"kind": "max", "rate": 2e9}}, "extra.rate", "at most 1e9 with kind max", 2e9),
+        (
+            {"inner": {"part": {"knd": "max"}}},
+            "inner.part.knd",
+            "one of kind, rate, limits, kinds (did you mean kind?)",
+            "max",
+        ),
+        ({"free": {"a": 1, 2: 3}}, "free", "a text", 2),
     ],
 )
 def test_wrong_values_are_named(values: Any, column: str | None, expected: str, got: object) -> None:
@@ -132,10 +158,42 @@ def test_wrong_values_are_named(values: Any, column: str | None, expected: str, 
 
 
 def test_all_that_is_wrong_is_told_at_once_and_only_once() -> None:
-    assert columns({"part": {"kind": "sum", "rate": -1}}) == ["part.rate", "part.kind"]
-    # A dataclass whose values have other types is not asked for more.
-    assert columns({"part": {"kind": "sum", "limits": 3, "rate": -1}}) == ["part.kind", "part.limits"]
-    assert columns({"option": "x", "part": {"rate": "x"}, "y": 1}) == ["option", "part.rate", "y"]
+    assert columns({"part": {"kind": "sum", "rate": -1}}) == ["part.kind", "part.rate"]
+    assert columns({"part": {"kind": "sum", "limits": 3, "rate": -1}}) == [
+        "part.kind",
+        "part.rate",
+        "part.limits",
+    ]
+    assert columns({"option": "x", "part": {"rate": "x"}, "y": 1}) == ["part.rate", "option", "y"]
+    assert columns({"part": {"limits": []}}) == ["part.limits"]
+    # What settings have to do with each other is asked where they are right by themselves.
+    assert columns({"name": "narrow", "count": 6, "part": {"rate": 6}}) == ["count", "part.rate"]
+    assert columns({"part": {"kind": "max", "rate": 2e9}, "even": 3}) == ["part.rate", "even"]
+
+
+def test_construction_is_checked_as_reading_is() -> None:
+    for build in (lambda: Whole(count="3", even=3), lambda: Whole().replace(count="3", even=3)):
+        with pytest.raises(InputError) as caught:
+            build()
+        assert str(caught.value).splitlines() == [
+            "the whole, column count: got '3': expected a whole number (int)",
+            "the whole, column even: got 3: expected a multiple of 2",
+        ]
+    with pytest.raises(InputError, match="Part, column rate: got -1: expected a number of at least 0"):
+        Part(rate=-1)
+    with pytest.raises(InputError, match=r"the whole, column part\.rate: got -1"):
+        Whole(part={"rate": -1})  # type: ignore[arg-type]
+
+
+def test_configs_are_frozen_values_that_cross_processes() -> None:
+    part = Part(rate=3, kinds=("b",))
+    assert pickle.loads(pickle.dumps(part)) == part and hash(part) == hash(Part(rate=3.0, kinds=("b",)))
+    assert part != part.replace(rate=4) and part.replace(rate=4).kinds == ("b",)
+    with pytest.raises(ValidationError, match="frozen"):
+        part.rate = 4.0  # type: ignore[misc]
+    odd = Whole(free={"a": math.inf, "b": [date(2020, 1, 2)]}, anything=(1, (2,))).to_dict()
+    assert odd["free"] == {"a": math.inf, "b": [date(2020, 1, 2)]} and odd["anything"] == [1, [2]]
+    assert Whole().to_dict()["part"] == {"kind": "mean", "rate": 0.25, "limits": [1.0, 2.0], "kinds": ["a"]}
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -151,7 +209,7 @@ wholes = st.builds(
 
 @given(wholes)
 def test_a_saved_config_is_read_back_as_it_was(config: Whole) -> None:
-    text = json.dumps(dataclasses.asdict(config))
+    text = json.dumps(config.to_dict())
     assert from_mapping(Whole(), json.loads(text), "own.yaml") == config
 
 

@@ -66,7 +66,7 @@ def test_training_reads_the_folder(tmp_path: Path) -> None:
     features = write_mstcn(tmp_path / "in", VIDEOS, FOLDS)
     imported(tmp_path / "in", tmp_path / "out")
     dataset = load_dataset(tmp_path / "out", DataConfig(split="fold", fold=1, window=100_000))
-    assert (dataset.feature_size, dataset.vocabulary.actions, dataset.text_size) == (6, CLASSES, None)
+    assert (dataset.feature_size, dataset.vocabulary.actions) == (6, CLASSES)
     seen = set()
     for side, own in dataset.splits.items():
         for i in range(len(own)):

@@ -90,7 +90,7 @@ def test_training_reads_the_folder(tmp_path: Path) -> None:
     features = make(tmp_path / "in")
     imported(tmp_path / "in", tmp_path / "out")
     dataset = load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
-    assert {side: [sample.split("/")[0] for sample in (s.name for s in own.spans)]
+    assert {side: [sample.split("/")[0] for sample in (s.name for s in own.windows)]
             for side, own in dataset.splits.items()} == {
         "train": ["train_0", "train_1", "train_2"], "val": ["val_0"], "test": ["test_0", "test_1"],
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,19 @@ def test_without_vocabulary_and_manifest_anyone_may_do_anything(file: Path) -> N
 def test_no_rows(file: Path) -> None:
     file.write_text(HEADER)
     assert [p.row for p in problems_of(file)] == [2]
+
+
+def test_intervals_in_columns_are_a_sequence_like_any_other(file: Path) -> None:
+    file.write_text(HEADER + "m1,p1,talking,3,8\nm1,p2,sitting,0,1\nm1,p1,walking,0,4.5\n")
+    labels = load_labels(file, None, None)
+    own = labels.intervals["m1", "p1"]
+    both = (Interval("walking", 0.0, 4.5), Interval("talking", 3.0, 8.0))
+    assert own == both and both == own and own == pickle.loads(pickle.dumps(own)) and own != both[:1]
+    assert (own[0], own[-1], own[:1], len(own)) == (both[0], both[1], both[:1], 2)
+    assert both[1] in own and [type(i.start_s) for i in own] == [float, float]
+    assert labels.count == 3 and not labels.intervals.get(("m1", "p3"), ())
+    with pytest.raises(IndexError):
+        own[2]
 
 
 @st.composite

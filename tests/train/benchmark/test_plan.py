@@ -29,7 +29,10 @@ def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
 def test_systems_share_the_link_and_keep_their_own_losses(tmp_path: Path) -> None:
     (other,) = trials(systems_of(["ltcontext"]), load_config("actdiff-gtea"), [], 1, tmp_path)
     assert other.config.settings["link"] == "softmax" and other.config.settings["losses"]["smoothing"] == 0.17
-    assert other.config.targets.soft_sigma == 1.4
+    assert other.config.data.soft_sigma == 1.4
+    (other,) = trials(systems_of(["hopadiff"]), load_config("actdiff-50salads"), [], 1, tmp_path)
+    assert other.config.settings["link"] == "softmax"
+    assert other.config.settings["boundary"] == {"sigma": 20.0, "weight": 1.0, "kept_below": 0.3}
 
 
 def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:

@@ -18,15 +18,7 @@ from rhas.manifests.shards.format import write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
-from rhas.train.data import (
-    BatchLoader,
-    BatchSampler,
-    DataConfig,
-    SampleSet,
-    TargetConfig,
-    load_dataset,
-    rasterise,
-)
+from rhas.train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, load_dataset, rasterise
 from rhas.train.data.samples import OpenShards
 
 FILMS = ("m0", "m1", "m2")
@@ -37,12 +29,19 @@ def folder(tmp_path: Path) -> FeaturesFolder:
     return write_training_folder(tmp_path / "features", [labelled_film(name) for name in FILMS])
 
 
-def _all_samples(folder: FeaturesFolder, targets: TargetConfig | None = None, most: int = 16) -> SampleSet:
-    splits = load_dataset(folder.root, DataConfig(window=16, split="random"), targets).splits
+def _all_samples(
+    folder: FeaturesFolder,
+    boundary_sigma: float | None = None,
+    soft_sigma: float | None = None,
+    most: int = 16,
+) -> SampleSet:
+    config = DataConfig(window=16, split="random", soft_sigma=soft_sigma)
+    splits = load_dataset(folder.root, config, boundary_sigma).splits
+    assert {(s.boundary_sigma, s.soft_sigma) for s in splits.values()} == {(boundary_sigma, soft_sigma)}
     windows = sorted(
         (window for split in splits.values() for window in split.windows), key=lambda window: window.place
     )
-    return SampleSet(windows, VOCABULARY, targets or TargetConfig(), OpenShards(most))
+    return SampleSet(windows, VOCABULARY, OpenShards(most), boundary_sigma, soft_sigma)
 
 
 def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
@@ -87,13 +86,13 @@ def test_tokens_are_averaged(tmp_path: Path) -> None:
 
 
 def test_targets_are_made_when_asked_for(folder: FeaturesFolder) -> None:
-    plain = _all_samples(folder, TargetConfig(boundary_sigma=None))[0]
+    plain = _all_samples(folder)[0]
     assert plain.boundary is None and plain.soft_labels is None
-    both = _all_samples(folder, TargetConfig(boundary_sigma=2.0, soft_sigma=1.4))[0]
+    both = _all_samples(folder, boundary_sigma=2.0, soft_sigma=1.4)[0]
     assert both.boundary is not None and both.boundary.max() == 1
     assert both.soft_labels is not None and both.soft_labels.shape == both.labels.shape
     with pytest.raises(InputError, match="column soft_sigma: got 0"):
-        TargetConfig(soft_sigma=0)
+        DataConfig(soft_sigma=0)
 
 
 @pytest.mark.parametrize("stream", ["holistic", "partial"])
@@ -111,7 +110,7 @@ def test_nan_where_the_status_promises_a_feature_is_named(tmp_path: Path, stream
     with pytest.raises(InputError, match=expected):
         samples[index]
     # The same error, whole, out of a worker.
-    alone = SampleSet(samples.windows[index : index + 1], VOCABULARY, TargetConfig(), OpenShards())
+    alone = SampleSet(samples.windows[index : index + 1], VOCABULARY, OpenShards())
     loader = BatchLoader(alone, BatchSampler(1, 1, seed=0), workers=1)
     with pytest.raises(InputError, match=expected):
         list(loader)

@@ -22,7 +22,7 @@ ACTIONS = tuple(f"action {c:02d}" for c in range(12))
 # it wants neighbours at a change to have nothing in common, which actions that go on over it can't fulfil.
 SETTINGS = (
     "data.split=manifest", "epochs=400", "validate_every=50", "settings.decoder.width=48",
-    "settings.losses.boundary=0.02", "settings.decoder.dropout=0", "settings.encoder.dropout=0",
+    "settings.boundary.weight=0.02", "settings.decoder.dropout=0", "settings.encoder.dropout=0",
     "settings.encoder.channel_dropout=0", "settings.encoder.temporal_dropout=0",
 )  # fmt: skip
 

@@ -95,14 +95,16 @@ class Threads(Ranks):
 
 
 SMALL_HOPADIFF = HopaDIFFConfig(
-    EncoderConfig(3, 8, condition_layers=(0, 2)), DecoderConfig(2, 8, time_width=8), hp_xlstm=HPxLSTMConfig(2)
+    encoder=EncoderConfig(layers=3, width=8, condition_layers=(0, 2)),
+    decoder=DecoderConfig(layers=2, width=8, time_width=8),
+    hp_xlstm=HPxLSTMConfig(heads=2),
 )
 
 
 @pytest.mark.parametrize("model", [Toy(6, 2, ToyConfig(noise=0.3)), HopaDIFF(6, 2, SMALL_HOPADIFF)])
 def test_two_ranks_are_one_with_the_doubled_batch(features: Path, model: Segmenter) -> None:
     config = toy_config()
-    samples = load_dataset(features, config.data).splits["train"]
+    samples = load_dataset(features, config.data, boundary_sigma=1.0).splits["train"]
     # The second step leaves rank 1 without samples.
     parts = [[collate([samples[i] for i in own]) for own in step] for step in ([[0, 1], [2]], [[3, 4]])]
     whole = [collate([samples[i] for i in own]) for own in ([0, 1, 2], [3, 4])]

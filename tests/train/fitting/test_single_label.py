@@ -25,7 +25,8 @@ from rhas.train.scoring.prediction import predict_run
 SETTINGS = {
     "encoder": {"layers": 2, "width": 8, "condition_layers": [0, 1]},
     "decoder": {"layers": 2, "width": 8, "time_width": 8},
-    "diffusion": {"link": "softmax", "sampling_steps": 2},
+    "link": "softmax",
+    "diffusion": {"sampling_steps": 2},
 }
 
 

@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +212,7 @@ def test_bad_data_is_named(tmp_path: Path) -> None:
         train(features, tmp_path / "run", toy_config("data.window=1000", "data.split=cross-movie",
                                                      "data.min_frames=48"), "cpu")  # fmt: skip
     config = toy_config()
-    sized = replace(config, data=replace(config.data, feature_size=7))
+    sized = config.replace(data=config.data.replace(feature_size=7))
     with pytest.raises(InputError, match="features of size 7"):
         train(features, tmp_path / "run", sized, "cpu")
     with pytest.raises(InputError, match="takes no weights of classes"):

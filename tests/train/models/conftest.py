@@ -38,9 +38,9 @@ def golden() -> Callable[[str], tuple[dict[str, Tensor], dict[str, Any]]]:
 def small() -> ActDiff:
     """An ActDiff for 6 features and 4 classes, several per frame."""
     config = ActDiffConfig(
-        EncoderConfig(layers=4, width=8, condition_layers=(1, 3)),
-        DecoderConfig(layers=3, width=6, time_width=16),
-        DiffusionConfig(sampling_steps=4),
+        encoder=EncoderConfig(layers=4, width=8, condition_layers=(1, 3)),
+        decoder=DecoderConfig(layers=3, width=6, time_width=16),
+        diffusion=DiffusionConfig(sampling_steps=4),
     )
     torch.manual_seed(0)
     return ActDiff(6, 4, config)

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from rhas.train.models.losses import (
-    LossConfig,
     actdiff_losses,
     boundary_loss,
     class_weights,
@@ -97,12 +96,15 @@ def test_infinite_terms_outside_the_mask_don_t_matter() -> None:
 
 
 def test_losses_are_weighed_by_name() -> None:
-    losses = {"encoder_ce": torch.tensor([1.0, 3.0]), "decoder_boundary": torch.tensor([10.0, 10.0])}
-    found = weighted(losses, LossConfig(ce=0.5, boundary=0.1))
+    losses = {
+        "encoder_cross_entropy": torch.tensor([1.0, 3.0]),
+        "decoder_boundary": torch.tensor([10.0, 10.0]),
+    }
+    found = weighted(losses, {"cross_entropy": 0.5, "smoothing": 0.2, "boundary": 0.1})
     assert {name: loss.item() for name, loss in found.items()} == pytest.approx(
-        {"encoder_ce": 1.0, "decoder_boundary": 1.0}
+        {"encoder_cross_entropy": 1.0, "decoder_boundary": 1.0}
     )
-    assert list(weighted(losses, LossConfig(boundary=0))) == ["encoder_ce"]
+    assert list(weighted(losses, {"cross_entropy": 0.5, "boundary": 0})) == ["encoder_cross_entropy"]
 
 
 def test_class_weights() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
+from rhas.manifests.common.configs import Settings
 from rhas.manifests.common.errors import InputError
 from rhas.train.models import registry
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
-from rhas.train.models.registry import build_model, model_config, model_names, register
+from rhas.train.models.registry import boundary_sigma, build_model, model_config, model_names, register
 from rhas.train.models.segmenter import Segmenter
 
 SMALL = {
@@ -31,19 +30,28 @@ def test_models_are_built_by_name() -> None:
 
 def test_defaults_stay_the_models_own() -> None:
     assert model_config("hopadiff") == model_config("hopadiff", {}) == HopaDIFFConfig()
-    values = {"losses": {"ce": 2}, "hp_xlstm": {"cross_gates": False}, "fourier": {"band_limits": [32, 4.5]}}
+    values = {
+        "losses": {"cross_entropy": 2},
+        "hp_xlstm": {"cross_gates": False},
+        "fourier": {"band_limits": [32, 4.5]},
+    }
     config = model_config("hopadiff", values)
-    assert config.losses == dataclasses.replace(HopaDIFFConfig().losses, ce=2.0)
-    assert type(config.losses.ce) is float and config.losses.smoothing == 0
+    assert config.losses == HopaDIFFConfig().losses.replace(cross_entropy=2.0)
+    assert type(config.losses.cross_entropy) is float and config.losses.smoothing == 0
     assert not config.hp_xlstm.cross_gates and config.fourier.band_limits == (32.0, 4.5)
     assert model_config("actdiff", {"losses": {"smoothing": 4}}).losses.smoothing == 4.0
 
 
+def test_the_boundary_curve_is_the_section_s() -> None:
+    assert boundary_sigma("hopadiff", {}) == 1 and boundary_sigma("ltcontext", {}) is None
+    assert boundary_sigma("actfusion", {"boundary": {"sigma": 20}}) == 20
+
+
 def test_a_resolved_config_reads_back_as_itself() -> None:
-    values = {"hp_xlstm": None, "losses": {"boundary": 2}}
+    values = {"hp_xlstm": None, "boundary": {"weight": 2}}
     for config in (model_config("hopadiff"), model_config("hopadiff", values), model_config("actdiff")):
         name = "actdiff" if isinstance(config, ActDiffSegmenterConfig) else "hopadiff"
-        assert model_config(name, dataclasses.asdict(config)) == config
+        assert model_config(name, config.to_dict()) == config
 
 
 def test_an_unknown_model_is_told_the_known_ones() -> None:
@@ -56,7 +64,7 @@ def test_an_unknown_model_is_told_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("values", "column", "expected"),
     [
-        ({"encoders": {}}, "encoders", "one of encoder, decoder"),
+        ({"encoders": {}}, "encoders", "(did you mean encoder?)"),
         ({"encoder": {"depth": 3}}, "encoder.depth", "one of layers, width"),
         ({"encoder": 3}, "encoder", "a mapping of layers"),
         ({"encoder": {"layers": 3.0}}, "encoder.layers", "a whole number"),
@@ -66,13 +74,19 @@ def test_an_unknown_model_is_told_the_known_ones() -> None:
         ({"encoder": {"condition_layers": 7}}, "encoder.condition_layers", "a list"),
         ({"encoder": {"condition_layers": [7, "8"]}}, "encoder.condition_layers", "a whole number"),
         ({"encoder": {"condition_layers": [40]}}, "encoder.condition_layers", "layers 0 to 11"),
-        ({"condition_masks": {"kinds": ["fill"]}}, "condition_masks.kinds", "one of full, zero"),
-        ({"diffusion": {"link": []}}, "diffusion.link", "one of softmax, sigmoid"),
-        ({"fourier": {"variant": "dct"}}, "fourier.variant", "one of dft, bands, none"),
+        (
+            {"condition_masks": {"kinds": ["fill"]}},
+            "condition_masks.kinds",
+            "'full', 'zero', 'boundary' or 'segment'",
+        ),
+        ({"link": []}, "link", "'softmax' or 'sigmoid'"),
+        ({"fourier": {"variant": "dct"}}, "fourier.variant", "'dft', 'bands' or 'none'"),
+        ({"diffusion": {"link": "softmax"}}, "diffusion.link", "one of steps, scale"),
+        ({"losses": {"ce": 1}}, "losses.ce", "one of cross_entropy, smoothing"),
         ({"hp_xlstm": True}, "hp_xlstm", "a mapping of heads"),
         ({"fourier": None}, "fourier", "a mapping of variant"),
         ({"partial_branch": 0}, "partial_branch", "true or false"),
-        ([], None, "a mapping of encoder"),
+        ([], None, "a mapping of link, encoder"),
     ],
 )
 def test_wrong_values_are_refused(values: object, column: str | None, expected: str) -> None:
@@ -85,12 +99,16 @@ def test_wrong_values_are_refused(values: object, column: str | None, expected: 
 def test_all_wrong_values_are_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
         model_config("actdiff", {"stream": "left", "encoder": {"layers": "x", "width": 0, "colour": 1}})
-    assert [p.column for p in caught.value.problems] == ["stream", "encoder.layers", "encoder.colour"]
+    assert [p.column for p in caught.value.problems] == [
+        "encoder.layers",
+        "encoder.width",
+        "encoder.colour",
+        "stream",
+    ]
 
 
 def test_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Config:
+    class Config(Settings):
         size: int = 3
 
     def build(feature_size: int, classes: int, config: Config) -> Segmenter:

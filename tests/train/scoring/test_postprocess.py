@@ -53,5 +53,5 @@ def test_purged_segments_go_to_the_nearest_that_stay(classes: list[int], frames:
 
 @pytest.mark.parametrize("name", ["median", "purge"])
 def test_lengths_are_checked(name: str) -> None:
-    with pytest.raises(InputError, match=rf"postprocess\.{name}: got 0: expected at least 1 frame"):
+    with pytest.raises(InputError, match=f"{name}: got 0: expected a number of at least 1"):
         PostprocessConfig(**{name: 0})

@@ -9,63 +9,53 @@ Shapes: B batch, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from rhas.manifests.common.checks import require
+from rhas.manifests.common.configs import Settings
 from rhas.train.data.generators import Generators, permuted
 
 Kind = Literal["full", "zero", "boundary", "segment"]
 
 
-@dataclass(frozen=True)
-class ConditionMaskConfig:
+class ConditionMaskConfig(Settings):
     """Which masks there are. One is drawn for each video at each step; listed twice, it is drawn twice as often."""
 
-    kinds: tuple[Kind, ...] = ("full", "zero", "boundary", "segment", "segment")
-    boundary_below: float = 0.3  # `boundary` keeps the frames whose boundary curve is below this
-    actions: int = 1  # how many actions `segment` blanks
-
-    def __post_init__(self) -> None:
-        known = get_args(Kind)
-        require(
-            (
-                bool(self.kinds) and set(self.kinds) <= set(known), "condition_masks.kinds", self.kinds,
-                f"one or more of {', '.join(known)}",
-            ),
-            (
-                0 < self.boundary_below <= 1, "condition_masks.boundary_below", self.boundary_below,
-                "a number above 0, up to 1",
-            ),
-            (self.actions >= 1, "condition_masks.actions", self.actions, "at least 1"),
-        )  # fmt: skip
+    kinds: tuple[Kind, ...] = Field(("full", "zero", "boundary", "segment", "segment"), min_length=1)
+    actions: int = Field(1, ge=1)
+    """How many actions `segment` blanks."""
 
 
 def draw_condition_mask(
-    config: ConditionMaskConfig, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
+    config: ConditionMaskConfig,
+    kept_below: float,
+    y_BCT: Tensor,
+    boundary_B1T: Tensor,
+    generators: Generators,
 ) -> Tensor:
-    """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video."""
-    kept = [
-        _kept(config, config.kinds[permuted(len(config.kinds), 1, generator)[0]], y_CT, curve_1T, generator)
-        for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, generators.each, strict=True)
-    ]
+    """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video.
+
+    `kept_below` is `BoundaryConfig`'s.
+    """
+    kept = []
+    for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, generators.each, strict=True):
+        kind = config.kinds[permuted(len(config.kinds), 1, generator)[0]]
+        kept.append(_kept(kind, config.actions, curve_1T < kept_below, y_CT, generator))
     return torch.stack(kept)
 
 
-def _kept(
-    config: ConditionMaskConfig, kind: Kind, y_CT: Tensor, curve_1T: Tensor, generator: torch.Generator
-) -> Tensor:
-    """The frames [1, T] that a mask of this kind keeps."""
-    everything = torch.ones_like(curve_1T, dtype=torch.bool)
+def _kept(kind: Kind, actions: int, far_1T: Tensor, y_CT: Tensor, generator: torch.Generator) -> Tensor:
+    """The frames [1, T] that a mask of this kind keeps; `far_1T` are those far from a change of labels."""
+    everything = torch.ones_like(far_1T)
     if kind == "full":
         return everything
     if kind == "zero":
         return ~everything
     if kind == "boundary":
-        return curve_1T < config.boundary_below
+        return far_1T
     present = y_CT.bool().any(1).nonzero()[:, 0]
-    drawn = present[permuted(len(present), config.actions, generator)]
+    drawn = present[permuted(len(present), actions, generator)]
     return ~y_CT[drawn].bool().any(0, keepdim=True)

@@ -25,7 +25,7 @@ class ActDiff(nn.Module):
     def __init__(self, feature_size: int, classes: int, config: ActDiffConfig):
         super().__init__()
         self.config, self.classes = config, classes
-        self.diffusion = LabelDiffusion(config.diffusion)
+        self.diffusion = LabelDiffusion(config.diffusion, config.link)
         self.encoder = Encoder(feature_size, classes, config.encoder)
         self.decoder = Decoder(classes, config.encoder.condition_channels, config.decoder)
 
@@ -39,7 +39,9 @@ class ActDiff(nn.Module):
         all of it: dropout, time steps, noise, and which frames of the condition are blanked.
         """
         encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT, generators)
-        kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generators)
+        kept_B1T = draw_condition_mask(
+            self.config.condition_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
+        )
         noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
         projected = self.decoder.project(condition_BNT * kept_B1T)
         return encoder_BCT, self.decoder(noisy_BCT, t_B, projected, mask_BT, generators)

@@ -8,18 +8,14 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from rhas.manifests.common.checks import one_of, require
-from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.model import ActDiff
-from rhas.train.models.diffusion.labels import Link
-from rhas.train.models.losses import LossConfig, actdiff_losses, weighted
+from rhas.train.models.losses import actdiff_losses, weighted
 from rhas.train.models.segmenter import SupervisedSegmenter
 from rhas.train.models.streams import Stream, StreamName
 
@@ -28,32 +24,22 @@ if TYPE_CHECKING:
     from rhas.train.data.generators import Generators
 
 
-@dataclass(frozen=True)
 class ActDiffSegmenterConfig(ActDiffConfig):
-    """An ActDiff, the stream that it sees and the losses that train it."""
+    """An ActDiff and the stream that it sees."""
 
     stream: StreamName = "holistic"
-    losses: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        require(one_of(self, "stream"))
 
 
 class DiffusionSegmenter(SupervisedSegmenter):
     """Labels and losses of a segmenter that denoises labels."""
 
-    def __init__(self, classes: int, link: Link, loss_config: LossConfig):
-        super().__init__(classes, link)
-        self.loss_config = loss_config
+    def __init__(self, classes: int, config: ActDiffConfig):
+        super().__init__(classes, config.link)
+        self.loss_weights = {**dict(config.losses), "boundary": config.boundary.weight}
 
     def targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The labels that are noised [B, C, T], 0 where invalid, and their boundary curve [B, 1, T].
-
-        Raises InputError if the batch has no boundary curve.
-        """
-        if batch.boundary_B1T is None:
-            expected = "a width in frames: a diffusion model needs the boundary curve"
-            raise InputError(Problem("target config", expected, column="boundary_sigma", value="null"))
+        """The labels that are noised [B, C, T], 0 where invalid, and their boundary curve [B, 1, T]."""
+        assert batch.boundary_B1T is not None, "got a batch without the curve that `boundary.sigma` asks for"
         return batch.labels_BCT * batch.valid_BT[:, None], batch.boundary_B1T
 
     def supervise(self, encoder_BCT: Tensor, decoder_BCT: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -63,19 +49,19 @@ class DiffusionSegmenter(SupervisedSegmenter):
         losses = actdiff_losses(
             encoder_BCT, decoder_BCT, soft_BCT, boundary_B1T, batch.valid_BT, self.link, self.class_weight_C
         )
-        return weighted(losses, self.loss_config)
+        return weighted(losses, self.loss_weights)
 
 
 class ActDiffSegmenter(DiffusionSegmenter):
     """ActDiff on one of the two streams."""
 
     def __init__(self, feature_size: int, classes: int, config: ActDiffSegmenterConfig):
-        super().__init__(classes, config.diffusion.link, config.losses)
+        super().__init__(classes, config)
         self.features = Stream(config.stream, feature_size)
         self.actdiff = ActDiff(feature_size, classes, config)
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
-        """Losses of encoder and decoder: `encoder_ce`, `decoder_boundary` and so on."""
+        """Losses of encoder and decoder: `encoder_cross_entropy`, `decoder_boundary` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
         encoder_BCT, decoder_BCT = self.actdiff(
             self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, generators

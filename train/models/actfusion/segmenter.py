@@ -6,20 +6,18 @@ Shapes: B batch, F feature size, C classes, T frames, U frames with those that l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import one_of, require
 from rhas.train.models.actdiff.config import ActDiffConfig, DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.masks import ConditionMaskConfig
 from rhas.train.models.actdiff.segmenter import DiffusionSegmenter
 from rhas.train.models.actfusion.masks import InputMaskConfig, draw_input_mask
 from rhas.train.models.actfusion.model import ActFusion
-from rhas.train.models.losses import LossConfig
+from rhas.train.models.losses import BoundaryConfig
 from rhas.train.models.segmenter import Anticipator
 from rhas.train.models.streams import Stream, StreamName
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from rhas.train.data.generators import Generators
 
 
-@dataclass(frozen=True)
 class ActFusionConfig(ActDiffConfig):
     """An ActFusion. Sizes are HopaDIFF's of ActDiff; the paper's for its data sets (Table S5) are presets.
 
@@ -36,29 +33,28 @@ class ActFusionConfig(ActDiffConfig):
     """
 
     stream: StreamName = "holistic"
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(position_bias=True))
-    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(position_bias=True))
-    condition_masks: ConditionMaskConfig = field(default_factory=lambda: ConditionMaskConfig(("full",)))
-    input_masks: InputMaskConfig = field(default_factory=InputMaskConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        require(one_of(self, "stream"))
+    encoder: EncoderConfig = EncoderConfig(position_bias=True)
+    decoder: DecoderConfig = DecoderConfig(position_bias=True)
+    condition_masks: ConditionMaskConfig = ConditionMaskConfig(kinds=("full",))
+    input_masks: InputMaskConfig = InputMaskConfig()
+    boundary: BoundaryConfig = BoundaryConfig(kept_below=0.5)
 
 
 class ActFusionSegmenter(DiffusionSegmenter, Anticipator):
     """ActFusion on one of the two streams."""
 
     def __init__(self, feature_size: int, classes: int, config: ActFusionConfig):
-        super().__init__(classes, config.diffusion.link, config.losses)
-        self.input_masks = config.input_masks
+        super().__init__(classes, config)
+        self.config = config
         self.features = Stream(config.stream, feature_size)
         self.actfusion = ActFusion(feature_size, classes, config)
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
-        """Losses of encoder and decoder, on masked frames as on the others: `encoder_ce` and so on."""
+        """Losses of encoder and decoder, on masked frames as on the others: `encoder_cross_entropy` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
-        kept_B1T = draw_input_mask(self.input_masks, y_BCT, boundary_B1T, generators)
+        kept_B1T = draw_input_mask(
+            self.config.input_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
+        )
         features_BFT = self.actfusion.masked(self.features(batch), kept_B1T)
         encoder_BCT, decoder_BCT = self.actfusion(
             features_BFT, y_BCT, boundary_B1T, batch.mask_BT, generators

@@ -41,7 +41,7 @@ def ddim_sample(
     for t, following in zip(visited, [*visited[1:], None], strict=True):
         t_B = torch.full((len(mask_BT),), t, device=mask_BT.device)
         logits_BCT = decode(diffusion.to_labels(x_BCT), t_B)
-        x0_BCT = diffusion.to_signal(probabilities(logits_BCT, config.link))
+        x0_BCT = diffusion.to_signal(probabilities(logits_BCT, diffusion.link))
         if following is None:
             x_BCT = x0_BCT
             break

@@ -9,13 +9,14 @@ Shapes: B batch, C classes, T frames. y is in [0,1], t_B holds time steps 0 … 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import at_least, one_of, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.data.generators import Generators
 from rhas.train.models.diffusion.schedule import CosineSchedule
 
@@ -32,34 +33,25 @@ def log_probabilities(logits_BCT: Tensor, link: Link) -> Tensor:
     return logits_BCT.log_softmax(1) if link == "softmax" else F.logsigmoid(logits_BCT)
 
 
-@dataclass(frozen=True)
-class DiffusionConfig:
+class DiffusionConfig(Settings):
     """How labels are noised in training and sampled in inference."""
 
-    link: Link = "sigmoid"
-    steps: int = 1000
-    scale: float = 0.5
-    sampling_steps: int = 25
-    eta: float = 1.0  # of DDIM: 0 is deterministic, 1 has the noise of DDPM
+    steps: int = Field(1000, ge=1)
+    scale: float = Field(0.5, gt=0)
+    sampling_steps: int = Field(25, ge=1)
+    eta: float = Field(1.0, ge=0, le=1)
+    """Of DDIM: 0 is deterministic, 1 has the noise of DDPM."""
 
-    def __post_init__(self) -> None:
-        require(
-            one_of(self, "diffusion.link"),
-            *at_least(self, 1, "diffusion.steps"),
-            (self.scale > 0, "diffusion.scale", self.scale, "a number above 0"),
-            (0 <= self.eta <= 1, "diffusion.eta", self.eta, "a number from 0 to 1"),
-            (
-                1 <= self.sampling_steps <= self.steps, "diffusion.sampling_steps", self.sampling_steps,
-                f"1 to {self.steps}, the number of steps",
-            ),
-        )  # fmt: skip
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.sampling_steps > self.steps:
+            yield "sampling_steps", f"at most steps, which is {self.steps}"
 
 
 class LabelDiffusion:
     """The forward process and its maps. `rhas.train.models.diffusion.ddim` is the way back."""
 
-    def __init__(self, config: DiffusionConfig):
-        self.config = config
+    def __init__(self, config: DiffusionConfig, link: Link):
+        self.config, self.link = config, link
         self.schedule = CosineSchedule(config.steps)
 
     def to_signal(self, y_BCT: Tensor) -> Tensor:

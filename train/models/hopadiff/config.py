@@ -15,23 +15,28 @@ what is left is ActDiff on holistic features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.hopadiff.fourier import FourierConfig
 from rhas.train.models.hopadiff.hp_xlstm import HPxLSTMConfig
-from rhas.train.models.losses import LossConfig
+from rhas.train.models.losses import BoundaryConfig, LossConfig
 
 
-@dataclass(frozen=True)
 class HopaDIFFConfig(ActDiffConfig):
     """A HopaDIFF but for the sizes that the data decides. Encoder and decoder are those of each branch."""
 
     partial_branch: bool = True
-    hp_xlstm: HPxLSTMConfig | None = field(default_factory=HPxLSTMConfig)
-    fourier: FourierConfig = field(default_factory=FourierConfig)
-    # Each decoder is conditioned on what both branches see, not on its own branch only: in the paper, the other one is
-    # felt through the gates of HP-xLSTM alone, and the mean of a good and a poor branch is worse than the good one.
+    hp_xlstm: HPxLSTMConfig | None = HPxLSTMConfig()
+    fourier: FourierConfig = FourierConfig()
     shared_condition: bool = False
+    """Each decoder is conditioned on what both branches see, not on its own branch only: in the paper, the other one
+    is felt through the gates of HP-xLSTM alone, and the mean of a good and a poor branch is worse than the good one."""
     # Binary cross entropy and boundary loss "equally weighted"; of a smoothing loss the paper says nothing.
-    losses: LossConfig = field(default_factory=lambda: LossConfig(ce=1.0, smoothing=0.0, boundary=1.0))
+    losses: LossConfig = LossConfig(cross_entropy=1.0, smoothing=0.0)
+    boundary: BoundaryConfig = BoundaryConfig(weight=1.0)
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        width = self.encoder.condition_channels
+        if self.hp_xlstm is not None and width % self.hp_xlstm.heads:
+            yield "hp_xlstm.heads", f"a divisor of {width}, the channels of the encoder's condition"

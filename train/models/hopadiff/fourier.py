@@ -14,35 +14,31 @@ Shapes: B batch, D channels, T frames, L real frames of one video.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import one_of, require
+from rhas.manifests.common.configs import Settings
 
 
-@dataclass(frozen=True)
-class FourierConfig:
+class FourierConfig(Settings):
     """Which frequency condition the decoders get."""
 
     variant: Literal["dft", "bands", "none"] = "dft"
-    # Where `bands` cuts, in frames per cycle, slowest first: slower than 64 frames, 64 to 8, faster than 8.
-    band_limits: tuple[float, ...] = (64.0, 8.0)
+    band_limits: tuple[Annotated[float, Field(gt=2)], ...] = Field((64.0, 8.0), min_length=1)
+    """Where `bands` cuts, in frames per cycle, slowest first: slower than 64 frames, 64 to 8, faster than 8. Two
+    frames per cycle is the fastest that frames can show."""
 
-    def __post_init__(self) -> None:
-        limits = self.band_limits
-        falling = all(a > b for a, b in pairwise(limits))
-        require(
-            one_of(self, "fourier.variant"),
-            (
-                bool(limits) and falling and limits[-1] > 2, "fourier.band_limits", limits,
-                "falling numbers above 2 frames per cycle, the fastest that frames can show",
-            ),
-        )  # fmt: skip
+    @field_validator("band_limits")
+    @classmethod
+    def _falling(cls, limits: tuple[float, ...]) -> tuple[float, ...]:
+        if any(a <= b for a, b in pairwise(limits)):
+            raise ValueError("falling numbers")
+        return limits
 
 
 class FourierCondition(nn.Module):

@@ -12,13 +12,12 @@ Shapes: B batch, D channels, T frames, H heads, E = D / H channels of a head. h 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import at_least, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.models.hopadiff.input_gates import INPUT_GATE_BIAS_STD, CrossInputGates, SeparateInputGates
 from rhas.train.models.hopadiff.mlstm import CHUNK, mlstm_chunkwise
 from rhas.train.models.layers.masking import factor
@@ -26,17 +25,15 @@ from rhas.train.models.layers.masking import factor
 FORGET_GATE_BIAS = (3.0, 6.0)  # spread over the heads: memories of about 20 to 400 frames to begin with
 
 
-@dataclass(frozen=True)
-class HPxLSTMConfig:
+class HPxLSTMConfig(Settings):
     """How HP-xLSTM is built. Its width is that of the features it gets."""
 
-    heads: int = 4
-    cross_gates: bool = True  # BCA; without it each branch's input gates see that branch only
-    gate_width: int = 64
-    chunk: int = CHUNK  # frames; changes time and memory, not the result
-
-    def __post_init__(self) -> None:
-        require(*at_least(self, 1, "hp_xlstm.heads", "hp_xlstm.gate_width", "hp_xlstm.chunk"))
+    heads: int = Field(4, ge=1)
+    cross_gates: bool = True
+    """BCA; without it each branch's input gates see that branch only."""
+    gate_width: int = Field(64, ge=1)
+    chunk: int = Field(CHUNK, ge=1)
+    """Frames; changes time and memory, not the result."""
 
 
 class HPxLSTM(nn.Module):
@@ -44,9 +41,7 @@ class HPxLSTM(nn.Module):
 
     def __init__(self, width: int, config: HPxLSTMConfig):
         super().__init__()
-        require(
-            (width % config.heads == 0, "hp_xlstm.heads", config.heads, f"a divisor of the width {width}"),
-        )
+        assert width % config.heads == 0, f"got {width = } and {config.heads = }"
         self.norm_holistic, self.norm_partial = nn.LayerNorm(width), nn.LayerNorm(width)
         self.input_gates: CrossInputGates | SeparateInputGates
         if config.cross_gates:
@@ -73,7 +68,7 @@ class LoneXLSTM(nn.Module):
     def __init__(self, width: int, config: HPxLSTMConfig):
         super().__init__()
         heads = config.heads
-        require((width % heads == 0, "hp_xlstm.heads", heads, f"a divisor of the width {width}"))
+        assert width % heads == 0, f"got {width = } and {heads = }"
         self.norm = nn.LayerNorm(width)
         self.input_gate = nn.Linear(width, heads)
         nn.init.normal_(self.input_gate.bias, std=INPUT_GATE_BIAS_STD)

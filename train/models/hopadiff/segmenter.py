@@ -43,9 +43,9 @@ class HopaDIFF(DiffusionSegmenter):
     """Both feature streams to labels."""
 
     def __init__(self, feature_size: int, classes: int, config: HopaDIFFConfig):
-        super().__init__(classes, config.diffusion.link, config.losses)
+        super().__init__(classes, config)
         self.config = config
-        self.diffusion = LabelDiffusion(config.diffusion)
+        self.diffusion = LabelDiffusion(config.diffusion, config.link)
         self.holistic = Branch("holistic", feature_size, classes, config)
         self.partial = Branch("partial", feature_size, classes, config) if config.partial_branch else None
         self.hp_xlstm: HPxLSTM | LoneXLSTM | None = None
@@ -59,12 +59,14 @@ class HopaDIFF(DiffusionSegmenter):
         return {name: branch for name, branch in both.items() if branch is not None}
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
-        """Losses of every encoder and decoder: `holistic_encoder_ce`, `partial_decoder_boundary` and so on."""
+        """Losses of each encoder and decoder: `holistic_encoder_cross_entropy`, `partial_decoder_boundary` …"""
         y_BCT, boundary_B1T = self.targets(batch)
         logits, features = self._encode(batch, generators)
         losses: dict[str, Tensor] = {}
         for index, (name, branch) in enumerate(self.branches().items()):
-            kept_B1T = draw_condition_mask(self.config.condition_masks, y_BCT, boundary_B1T, generators)
+            kept_B1T = draw_condition_mask(
+                self.config.condition_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
+            )
             noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
             condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.mask_BT)
             decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.mask_BT, generators)

@@ -11,44 +11,35 @@ long-term attention. mask_BT True = real frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rhas.manifests.common.checks import at_least, dropout_rates, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.data.generators import Generators
+from rhas.train.models.actdiff.config import DropoutRate, Kernel
 from rhas.train.models.diffusion.labels import Link, probabilities
 from rhas.train.models.layers.dilated_conv import DilatedConv
 from rhas.train.models.layers.masking import drop, drop_channels, factor
 from rhas.train.models.layers.pointwise import Pointwise
 
 
-@dataclass(frozen=True)
-class LTContextNetworkConfig:
+class LTContextNetworkConfig(Settings):
     """The network but for the sizes that the data decides. Defaults: the paper's."""
 
-    stages: int = 4
-    layers: int = 9  # of each stage; the i-th has dilation 2^i
-    width: int = 64  # of the first stage, half of it in the others
-    kernel: int = 3
-    window: int = 64  # frames whose queries share a window; its keys are twice as many
-    long_term_step: int = 8
-    dropout: float = 0.2
-    attention_dropout: float = 0.2
-    channel_dropout: float = 0.3  # of the features
-
-    def __post_init__(self) -> None:
-        require(
-            *at_least(self, 1, "network.stages", "network.layers", "network.long_term_step"),
-            (
-                self.kernel >= 1 and self.kernel % 2 == 1, "network.kernel", self.kernel,
-                "an odd number, so that a frame is in the middle",
-            ),
-            (self.width >= 4 and self.width % 4 == 0, "network.width", self.width, "a multiple of 4"),
-            (self.window >= 2 and self.window % 2 == 0, "network.window", self.window, "an even number from 2"),
-            *dropout_rates(self, "network.dropout", "network.attention_dropout", "network.channel_dropout"),
-        )  # fmt: skip
+    stages: int = Field(4, ge=1)
+    layers: int = Field(9, ge=1)
+    """Of each stage; the i-th has dilation 2^i."""
+    width: int = Field(64, ge=4, multiple_of=4)
+    """Of the first stage, half of it in the others."""
+    kernel: Kernel = 3
+    window: int = Field(64, ge=2, multiple_of=2)
+    """Frames whose queries share a window; its keys are twice as many."""
+    long_term_step: int = Field(8, ge=1)
+    dropout: DropoutRate = 0.2
+    attention_dropout: DropoutRate = 0.2
+    channel_dropout: DropoutRate = 0.3
+    """Of the features."""
 
 
 class LTContext(nn.Module):

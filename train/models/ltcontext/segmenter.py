@@ -5,13 +5,12 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from rhas.manifests.common.checks import one_of, require
+from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, probabilities
 from rhas.train.models.losses import LossConfig, label_loss, smoothing_loss, weighted
 from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig
@@ -23,22 +22,14 @@ if TYPE_CHECKING:
     from rhas.train.data.generators import Generators
 
 
-@dataclass(frozen=True)
-class LTContextConfig:
+class LTContextConfig(Settings):
     """An LTContext, the streams that it sees and the losses that train it: of each stage, as in the paper."""
 
-    network: LTContextNetworkConfig = field(default_factory=LTContextNetworkConfig)
-    stream: Literal["holistic", "partial", "both"] = "holistic"  # both: one above the other
+    network: LTContextNetworkConfig = LTContextNetworkConfig()
+    stream: Literal["holistic", "partial", "both"] = "holistic"
+    """both: one above the other."""
     link: Link = "sigmoid"
-    losses: LossConfig = field(default_factory=lambda: LossConfig(ce=1.0, smoothing=0.17, boundary=0.0))
-
-    def __post_init__(self) -> None:
-        boundary = self.losses.boundary
-        require(
-            one_of(self, "stream"),
-            one_of(self, "link"),
-            (boundary == 0, "losses.boundary", boundary, "0: LTContext has no such loss"),
-        )
+    losses: LossConfig = LossConfig(cross_entropy=1.0, smoothing=0.17)
 
 
 class LTContextSegmenter(SupervisedSegmenter):
@@ -46,21 +37,22 @@ class LTContextSegmenter(SupervisedSegmenter):
 
     def __init__(self, feature_size: int, classes: int, config: LTContextConfig):
         super().__init__(classes, config.link)
-        self.loss_config = config.losses
+        self.loss_weights = dict(config.losses)
         names: tuple[StreamName, ...] = ("holistic", "partial")
         names = names if config.stream == "both" else (config.stream,)
         self.streams = nn.ModuleList(Stream(name, feature_size) for name in names)
         self.ltcontext = LTContext(feature_size * len(names), classes, config.network)
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
-        """Losses of each stage: `stage1_ce`, `stage1_smoothing` and so on."""
+        """Losses of each stage: `stage1_cross_entropy`, `stage1_smoothing` and so on."""
         y_BCT = batch.labels_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
         losses = {}
         for number, logits_BCT in enumerate(self._logits(batch, generators), start=1):
-            ce_B = label_loss(logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C)
-            losses[f"stage{number}_ce"] = ce_B
+            losses[f"stage{number}_cross_entropy"] = label_loss(
+                logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C
+            )
             losses[f"stage{number}_smoothing"] = smoothing_loss(logits_BCT, batch.valid_BT, self.link)
-        return weighted(losses, self.loss_config)
+        return weighted(losses, self.loss_weights)
 
     @torch.no_grad()
     def predict(self, batch: Batch, generators: Generators) -> Tensor:

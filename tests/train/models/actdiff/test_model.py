@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from seeded_generators import draws_of, seeded
@@ -14,9 +12,10 @@ from rhas.train.data.targets import boundary_target
 from rhas.train.models.actdiff.config import ActDiffConfig, DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.masks import ConditionMaskConfig
 from rhas.train.models.actdiff.model import ActDiff
-from rhas.train.models.losses import LossConfig, actdiff_losses, weighted
+from rhas.train.models.losses import BoundaryConfig, actdiff_losses, weighted
 
 LENGTHS = (40, 17)
+WEIGHTS = {"cross_entropy": 0.5, "smoothing": 0.1, "boundary": 0.1}
 MASK = torch.arange(40) < torch.tensor(LENGTHS)[:, None]
 
 
@@ -56,7 +55,7 @@ def curve(y: Tensor) -> Tensor:
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
-    return torch.stack([*weighted(losses, LossConfig()).values()]).sum()
+    return torch.stack([*weighted(losses, WEIGHTS).values()]).sum()
 
 
 def losses(model: ActDiff, seed: int) -> dict[str, Tensor]:
@@ -76,13 +75,13 @@ def test_a_training_step_is_the_generators(small: ActDiff) -> None:
 
 def only(model: ActDiff, kind: str) -> ActDiff:
     masks = ConditionMaskConfig(kinds=(kind,))  # type: ignore[arg-type]
-    model.config = dataclasses.replace(model.config, condition_masks=masks)
+    model.config = model.config.replace(condition_masks=masks)
     return model
 
 
 def test_the_decoders_loss_trains_the_encoder_through_the_condition(small: ActDiff) -> None:
     only(small, "full").train()
-    losses(small, 1)["decoder_ce"].sum().backward()
+    losses(small, 1)["decoder_cross_entropy"].sum().backward()
     unused = {"encoder.conv_out.weight", "encoder.conv_out.bias"}  # the encoder's own logits
     for name, parameter in small.named_parameters():
         assert (parameter.grad is None or not parameter.grad.any()) == (name in unused), name
@@ -101,9 +100,23 @@ def test_it_learns_videos_by_heart() -> None:
     features, y = data()
     features[:, :4] += 4 * y  # the labels can be seen
     boundary = curve(y)
-    encoder_config = EncoderConfig(4, 16, 5, (1, 3), dropout=0, channel_dropout=0, temporal_dropout=0)
+    encoder_config = EncoderConfig(
+        layers=4,
+        width=16,
+        kernel=5,
+        condition_layers=(1, 3),
+        dropout=0,
+        channel_dropout=0,
+        temporal_dropout=0,
+    )
     torch.manual_seed(0)
-    model = ActDiff(6, 4, ActDiffConfig(encoder_config, DecoderConfig(4, 32, time_width=16, dropout=0)))
+    model = ActDiff(
+        6,
+        4,
+        ActDiffConfig(
+            encoder=encoder_config, decoder=DecoderConfig(layers=4, width=32, time_width=16, dropout=0)
+        ),
+    )
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
     generators = draws_of(MASK, 0)
     for _ in range(100):
@@ -128,10 +141,11 @@ def test_defaults_are_the_papers() -> None:
 
 def test_configs_are_checked() -> None:
     with pytest.raises(InputError) as caught:
-        EncoderConfig(layers=3, kernel=4, condition_layers=(3,), dropout=1.0)
-    names = ["encoder.kernel", "encoder.condition_layers", "encoder.dropout"]
-    assert [p.column for p in caught.value.problems] == names
-    with pytest.raises(InputError, match=r"decoder\.time_width: got 7"):
+        EncoderConfig(layers=3, kernel=4, condition_layers=(), dropout=1.0)
+    assert [p.column for p in caught.value.problems] == ["kernel", "condition_layers", "dropout"]
+    with pytest.raises(InputError, match=r"condition_layers: got \[3\]: expected layers 0 to 2"):
+        EncoderConfig(layers=3, condition_layers=(3,))
+    with pytest.raises(InputError, match="time_width: got 7: expected a multiple of 2"):
         DecoderConfig(time_width=7)
-    with pytest.raises(InputError, match=r"losses\.boundary"):
-        LossConfig(boundary=-1)
+    with pytest.raises(InputError, match="weight: got -1"):
+        BoundaryConfig(weight=-1)

@@ -31,10 +31,10 @@ def segmenter(kinds: tuple[str, ...] | None = None) -> ActFusionSegmenter:
     torch.manual_seed(0)
     masks = InputMaskConfig(clip=4, clips=2)
     config = ActFusionConfig(
-        encoder=EncoderConfig(4, 8, 5, (1, 3), position_bias=True),
-        decoder=DecoderConfig(3, 6, time_width=16, position_bias=True),
+        encoder=EncoderConfig(layers=4, width=8, kernel=5, condition_layers=(1, 3), position_bias=True),
+        decoder=DecoderConfig(layers=3, width=6, time_width=16, position_bias=True),
         diffusion=DiffusionConfig(sampling_steps=3),
-        input_masks=dataclasses.replace(masks, kinds=kinds) if kinds else masks,  # type: ignore[arg-type]
+        input_masks=masks.replace(kinds=kinds) if kinds else masks,  # type: ignore[arg-type]
     )
     model = ActFusionSegmenter(F, C, config)
     with torch.no_grad():
@@ -50,17 +50,18 @@ def released(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     tensors, meta = golden("actfusion_eval.safetensors")
     encoder, decoder, diffusion = meta["encoder"], meta["decoder"], meta["diffusion"]
     config = ActDiffConfig(
-        EncoderConfig(
-            encoder["num_layers"], encoder["num_f_maps"], encoder["kernel_size"],
-            tuple(encoder["feature_layer_indices"]), position_bias=True,
+        encoder=EncoderConfig(
+            layers=encoder["num_layers"], width=encoder["num_f_maps"], kernel=encoder["kernel_size"],
+            condition_layers=tuple(encoder["feature_layer_indices"]), position_bias=True,
         ),
-        DecoderConfig(
-            decoder["num_layers"], decoder["num_f_maps"], decoder["kernel_size"],
+        decoder=DecoderConfig(
+            layers=decoder["num_layers"], width=decoder["num_f_maps"], kernel=decoder["kernel_size"],
             time_width=decoder["time_emb_dim"], position_bias=True,
         ),
-        DiffusionConfig(
-            "softmax", diffusion["timesteps"], diffusion["snr_scale"], diffusion["sampling_timesteps"],
-            diffusion["ddim_sampling_eta"],
+        link="softmax",
+        diffusion=DiffusionConfig(
+            steps=diffusion["timesteps"], scale=diffusion["snr_scale"],
+            sampling_steps=diffusion["sampling_timesteps"], eta=diffusion["ddim_sampling_eta"],
         ),
     )  # fmt: skip
     state = {k.removeprefix("param/"): x for k, x in tensors.items() if k.startswith("param/")}
@@ -164,7 +165,7 @@ WHOLE = torch.ones(1, 60, dtype=torch.bool)
 
 def kept(kind: str, seed: int = 0, **more: Any) -> Tensor:
     config = InputMaskConfig(kinds=(kind,), **more)  # type: ignore[arg-type]
-    return draw_input_mask(config, Y, CURVE, draws_of(WHOLE, seed))[0, 0]
+    return draw_input_mask(config, 0.5, Y, CURVE, draws_of(WHOLE, seed))[0, 0]
 
 
 def test_masks_are_the_papers() -> None:
@@ -177,7 +178,7 @@ def test_masks_are_the_papers() -> None:
     assert not kept("random", clips=99).any()
     masked = {tuple((~kept("relation", seed)).nonzero()[:, 0].tolist()) for seed in range(40)}
     assert masked == {tuple(Y[0, c].nonzero()[:, 0].tolist()) for c in (0, 1, 3)}
-    assert draw_input_mask(InputMaskConfig(kinds=("relation",)), 0 * Y, CURVE, draws_of(WHOLE, 0)).all()
+    assert draw_input_mask(InputMaskConfig(kinds=("relation",)), 0.5, 0 * Y, CURVE, draws_of(WHOLE, 0)).all()
 
 
 @torch.no_grad()
@@ -197,5 +198,4 @@ def test_configs_are_checked_and_defaults_have_the_bias() -> None:
     assert config.condition_masks.kinds == ("full",) and len(config.input_masks.kinds) == 5
     with pytest.raises(InputError) as caught:
         InputMaskConfig(kinds=("none", "half"), observed=(1.0,), clip=0)  # type: ignore[arg-type]
-    names = ["input_masks.kinds", "input_masks.observed", "input_masks.clip"]
-    assert [p.column for p in caught.value.problems] == names
+    assert [p.column for p in caught.value.problems] == ["kinds", "observed", "clip"]

@@ -25,7 +25,7 @@ def echo(noisy: Tensor, t: Tensor) -> Tensor:
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_a_decoder_that_knows_the_labels_gives_them(steps: int, eta: float) -> None:
     y = (torch.rand(2, 4, 30, generator=seeded(5)) < 0.3).float()
-    diffusion = LabelDiffusion(DiffusionConfig(link="sigmoid"))
+    diffusion = LabelDiffusion(DiffusionConfig(), "sigmoid")
     seen = []
 
     def decode(noisy: Tensor, t: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def test_a_decoder_that_knows_the_labels_gives_them(steps: int, eta: float) -> N
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
 def test_the_generators_decide_and_each_video_has_its_own(eta: float, link: str) -> None:
-    diffusion = LabelDiffusion(DiffusionConfig(link=link, eta=eta, sampling_steps=5))
+    diffusion = LabelDiffusion(DiffusionConfig(eta=eta, sampling_steps=5), link)
     once, again = (ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, 3, 4)) for _ in range(2))
     assert torch.equal(once, again)
     assert not torch.equal(once, ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, 5, 6)))
@@ -51,21 +51,21 @@ def test_the_generators_decide_and_each_video_has_its_own(eta: float, link: str)
 
 
 def test_global_randomness_is_left_alone() -> None:
-    diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=5))
+    diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=5), "sigmoid")
     before = torch.get_rng_state()
     ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, 3, 4))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_start_replaces_the_noise() -> None:
-    diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=5, eta=0.0))
+    diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=5, eta=0.0), "sigmoid")
     start = torch.randn(2, 4, 30, generator=seeded(0))
     first, second = (ddim_sample(echo, diffusion, MASK, 4, draws_of(MASK, a, a), start) for a in (1, 2))
     assert torch.equal(first, second)
 
 
 def test_noise_estimate_comes_from_the_sample_before_clamping() -> None:
-    diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=2, eta=0.0, scale=0.5))
+    diffusion = LabelDiffusion(DiffusionConfig(sampling_steps=2, eta=0.0, scale=0.5), "sigmoid")
     seen = []
 
     def decode(noisy: Tensor, t: Tensor) -> Tensor:

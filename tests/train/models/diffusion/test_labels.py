@@ -20,14 +20,14 @@ def labels() -> torch.Tensor:
 
 
 def test_signal_and_back() -> None:
-    diffusion, y = LabelDiffusion(DiffusionConfig(scale=0.5)), labels()
+    diffusion, y = LabelDiffusion(DiffusionConfig(scale=0.5), "sigmoid"), labels()
     assert diffusion.to_signal(y).unique().tolist() == [-0.5, 0.5]
     assert torch.equal(diffusion.to_labels(diffusion.to_signal(y)), y)
     assert diffusion.to_labels(torch.tensor([-9.0, 0.0, 9.0])).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_q_sample_has_the_schedules_mean_and_variance() -> None:
-    diffusion, y = LabelDiffusion(DiffusionConfig(scale=1.0)), torch.ones(2, 50, 400)
+    diffusion, y = LabelDiffusion(DiffusionConfig(scale=1.0), "sigmoid"), torch.ones(2, 50, 400)
     t = torch.tensor([10, 600])
     noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     x = diffusion.q_sample(y, t, noise)
@@ -37,7 +37,7 @@ def test_q_sample_has_the_schedules_mean_and_variance() -> None:
 
 
 def test_draw_is_the_generators() -> None:
-    diffusion, y = LabelDiffusion(DiffusionConfig()), labels()
+    diffusion, y = LabelDiffusion(DiffusionConfig(), "sigmoid"), labels()
     (once, t), (again, _), (other, _) = (
         diffusion.draw(y, draws_of(torch.ones_like(y[:, 0]).bool(), seed)) for seed in (1, 1, 4)
     )
@@ -55,6 +55,7 @@ def test_links() -> None:
 
 def test_config_is_checked() -> None:
     with pytest.raises(InputError) as caught:
-        DiffusionConfig(link="relu", scale=0, sampling_steps=2000, eta=-1)
-    names = ["diffusion.link", "diffusion.scale", "diffusion.eta", "diffusion.sampling_steps"]
-    assert [p.column for p in caught.value.problems] == names
+        DiffusionConfig(steps=0, scale=0, sampling_steps=0, eta=-1)
+    assert [p.column for p in caught.value.problems] == ["steps", "scale", "sampling_steps", "eta"]
+    with pytest.raises(InputError, match="sampling_steps: got 2000: expected at most steps, which is 1000"):
+        DiffusionConfig(sampling_steps=2000)

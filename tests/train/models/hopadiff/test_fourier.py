@@ -61,4 +61,4 @@ def test_gradient(variant: str) -> None:
 def test_config_is_checked() -> None:
     with pytest.raises(InputError) as caught:
         FourierConfig(variant="dct", band_limits=(8.0, 64.0))
-    assert [p.column for p in caught.value.problems] == ["fourier.variant", "fourier.band_limits"]
+    assert [p.column for p in caught.value.problems] == ["variant", "band_limits"]

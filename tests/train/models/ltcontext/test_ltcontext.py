@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,17 +19,17 @@ from rhas.train.models.losses import LossConfig
 from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig, Stage
 from rhas.train.models.ltcontext.released import load_released
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
-from rhas.train.models.registry import build_model
+from rhas.train.models.registry import build_model, model_config
 
 Golden = Callable[[str], tuple[dict[str, Tensor], dict[str, Any]]]
 SMALL = LTContextNetworkConfig(stages=3, layers=2, width=8, window=8, long_term_step=4)
-STILL = dataclasses.replace(SMALL, dropout=0, attention_dropout=0, channel_dropout=0)
+STILL = SMALL.replace(dropout=0, attention_dropout=0, channel_dropout=0)
 LINKS = pytest.mark.parametrize("link", ["softmax", "sigmoid"])
 
 
 def segmenter(network: LTContextNetworkConfig = SMALL, **changes: Any) -> LTContextSegmenter:
     torch.manual_seed(0)
-    return LTContextSegmenter(F, C, LTContextConfig(network, **{"stream": "both", **changes}))
+    return LTContextSegmenter(F, C, LTContextConfig(network=network, **{"stream": "both", **changes}))
 
 
 def unmasked(
@@ -50,7 +49,7 @@ def test_parity_with_the_released_code(
     tensors, meta = golden("ltcontext_eval.safetensors")
     given = meta["ltc"]
     config = LTContextNetworkConfig(
-        given["NUM_STAGES"], given["NUM_LAYERS"], given["MODEL_DIM"],
+        stages=given["NUM_STAGES"], layers=given["NUM_LAYERS"], width=given["MODEL_DIM"],
         window=given["WINDOWED_ATTN_W"], long_term_step=given["LONG_TERM_ATTN_G"],
     )  # fmt: skip
     assert given["USE_INSTANCE_NORM"]  # which in the released code leaves norms out
@@ -114,7 +113,7 @@ def test_gradients_reach_every_parameter(link: str) -> None:
 
 def test_windows_and_steps_see_what_they_name() -> None:
     """One layer without convolution over time: which frames a frame's output depends on."""
-    config = LTContextNetworkConfig(1, 1, 8, kernel=1, window=4, long_term_step=5)
+    config = LTContextNetworkConfig(stages=1, layers=1, width=8, kernel=1, window=4, long_term_step=5)
     model = LTContext(F, C, config).eval()
     features = torch.randn(1, F, 23, requires_grad=True)
     logits = model(features, torch.ones(1, 23, dtype=torch.bool))[0]
@@ -145,9 +144,20 @@ print((peak_bytes() - before) >> 20)
 def test_it_learns_videos_by_heart() -> None:
     torch.manual_seed(0)
     network = LTContextNetworkConfig(
-        3, 3, 32, window=8, long_term_step=4, dropout=0, attention_dropout=0, channel_dropout=0
+        stages=3,
+        layers=3,
+        width=32,
+        window=8,
+        long_term_step=4,
+        dropout=0,
+        attention_dropout=0,
+        channel_dropout=0,
     )
-    model = LTContextSegmenter(F, C, LTContextConfig(network, "both", losses=LossConfig(1, 0, 0))).train()
+    model = LTContextSegmenter(
+        F,
+        C,
+        LTContextConfig(network=network, stream="both", losses=LossConfig(cross_entropy=1, smoothing=0)),
+    ).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
     for _ in range(150):
         loss = torch.stack([*model.losses(BATCH, draws_of(BATCH.mask_BT, 0)).values()]).sum()
@@ -161,13 +171,11 @@ def test_it_learns_videos_by_heart() -> None:
 
 def test_defaults_are_the_papers_and_configs_are_checked() -> None:
     config = LTContextConfig()
-    assert (config.losses.ce, config.losses.smoothing, config.network.stages) == (1, 0.17, 4)
+    assert (config.losses.cross_entropy, config.losses.smoothing, config.network.stages) == (1, 0.17, 4)
     with pytest.raises(InputError) as caught:
         LTContextNetworkConfig(kernel=2, width=6, window=3, long_term_step=0)
-    assert [p.column for p in caught.value.problems] == [
-        "network.long_term_step", "network.kernel", "network.width", "network.window",
-    ]  # fmt: skip
-    with pytest.raises(InputError, match=r"losses\.boundary: got 0\.1"):
-        LTContextConfig(losses=LossConfig(boundary=0.1))
+    assert [p.column for p in caught.value.problems] == ["width", "kernel", "window", "long_term_step"]
+    with pytest.raises(InputError, match=r"column boundary: got .*: expected one of network, stream"):
+        model_config("ltcontext", {"boundary": {"weight": 0.1}})  # it has no such loss
     model = build_model("ltcontext", F, C, {"network": {"stages": 2}, "stream": "partial"})
     assert isinstance(model, LTContextSegmenter) and len(model.ltcontext.later) == 1
