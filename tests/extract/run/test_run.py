@@ -292,6 +292,8 @@ def test_what_fails_for_good_in_a_workers_constructor_ends_the_run_at_once(
     began = time.monotonic()
     with pytest.raises(WorkerUnfit) as caught:
         run(films / "manifest.csv", tmp_path / "out")
+    told = tmp_path / "out" / "worker-error.txt"
     reason = "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"
-    assert str(caught.value) == f"a worker can't be started: {reason}"
+    assert str(caught.value) == f"a worker can't begin: {reason} (its traceback is in {told})"
+    assert "import a_package_that_is_not_there" in told.read_text()
     assert time.monotonic() - began < 60, "it was asked again"
