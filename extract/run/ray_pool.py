@@ -185,7 +185,7 @@ class RayPool:
             if isinstance(error.cause, RayActorError | ObjectLostError):
                 raise WorkerLost("worker lost with the frames it had read") from error
             cause = error.cause if isinstance(error.cause, Exception) else error
-            cause.add_note(str(error))
+            cause.add_note(str(error))  # the traceback there
             raise cause from None
 
     def close(self) -> None:

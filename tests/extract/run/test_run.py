@@ -21,6 +21,7 @@ from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY
 from rhas.extract.run.pool import WorkerUnfit
 from rhas.extract.run.run import extract
 from rhas.extract.run.workers import ModelWorker
+from rhas.extract.weights.shipped_weights import FOLDER
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.failures import read_failures
 from rhas.manifests.shards.reader import FeaturesReader
@@ -281,19 +282,39 @@ def test_options_are_checked() -> None:
         RunOptions().replace(gpus=-1)
 
 
-def test_what_fails_for_good_in_a_workers_constructor_ends_the_run_at_once(
-    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["__init__", "describe"])
+def test_what_fails_for_good_before_a_workers_first_work_ends_the_run_at_once(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     class Broken(ModelWorker):
-        def __init__(self, *_: object) -> None:
-            import a_package_that_is_not_there  # type: ignore[import-not-found]  # noqa: F401
+        pass
 
+    def fail(*_: object) -> None:
+        import a_package_that_is_not_there  # type: ignore[import-not-found]  # noqa: F401
+
+    setattr(Broken, when, fail)
     monkeypatch.setattr(ray_pool, "ModelWorker", Broken)
     began = time.monotonic()
     with pytest.raises(WorkerUnfit) as caught:
         run(films / "manifest.csv", tmp_path / "out")
-    told = tmp_path / "out" / "worker-error.txt"
+    traceback = tmp_path / "out" / "worker-error.txt"
     reason = "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"
-    assert str(caught.value) == f"a worker can't begin: {reason} (its traceback is in {told})"
-    assert "import a_package_that_is_not_there" in told.read_text()
+    assert str(caught.value) == f"a worker can't begin: {reason} (its traceback is in {traceback})"
+    assert "in fail" in traceback.read_text() and "\x1b" not in traceback.read_text()
+    assert time.monotonic() - began < 60, "it was asked again"
+
+
+@pytest.mark.parametrize("content", [None, b"broken"])
+def test_weights_that_can_not_be_read_end_the_run_at_once(
+    films: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    weights = tmp_path / "detector"
+    shutil.copytree(FOLDER / "mini" / "detector", weights)
+    (weights / "model.safetensors").unlink()
+    if content is not None:
+        (weights / "model.safetensors").write_bytes(content)
+    mini = load_config("mini", [f"detector.weights={weights}"])
+    began = time.monotonic()
+    with pytest.raises(InputError, match=f"detector.weights: got '{weights}': expected .*model.safetensors"):
+        extract(load_inputs(films / "manifest.csv"), tmp_path / "out", mini, RunOptions())
     assert time.monotonic() - began < 60, "it was asked again"
