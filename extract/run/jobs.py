@@ -22,7 +22,7 @@ HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a 
 class MovieJob:
     """A film being worked on. `todo` windows are not yet written or failed."""
 
-    film: MovieHeader
+    header: MovieHeader
     todo: set[int]
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
     fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
@@ -51,13 +51,13 @@ Span: TypeAlias = deque[Job]
 
 def spans_of(opened: MovieJob, config: ExtractConfig, span_windows: int) -> list[Span]:
     """The film's unfinished windows as runs of at most `span_windows` consecutive ones."""
-    planned = opened.film.planned()
+    planned = opened.header.planned()
     spans: list[Span] = []
     for index in sorted(opened.todo):
         # One caption for everyone must hold everyone, also in windows without some of them.
-        persons = opened.film.persons if config.detector.joint else planned[index]
+        persons = opened.header.persons if config.detector.joint else planned[index]
         task = window_task(
-            opened.film, index, persons, config.detector.carry_frames, config.decode.short_side
+            opened.header, index, persons, config.detector.carry_frames, config.decode.short_side
         )
         follows = spans and spans[-1][-1].task.index == index - 1
         if not follows or len(spans[-1]) == span_windows:

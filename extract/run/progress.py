@@ -84,28 +84,28 @@ class Progress:
         self.model_frames += report.frames
         self.model_busy_s += report.busy_s
 
-    def film_opened(self, film: MovieHeader, todo: set[int]) -> None:
-        bounds = film.bounds()
+    def film_opened(self, header: MovieHeader, todo: set[int]) -> None:
+        bounds = header.bounds()
         self.now.films_opened += 1
         self.now.windows += len(todo)
         self.now.frames += sum(bounds[i][1] - bounds[i][0] for i in todo)
-        self.now.current = film.movie_id
+        self.now.current = header.movie_id
 
-    def window_done(self, film: MovieHeader, index: int) -> None:
-        start, stop = film.bounds()[index]
+    def window_done(self, header: MovieHeader, index: int) -> None:
+        start, stop = header.bounds()[index]
         self.now.windows_done += 1
         self.now.frames_done += stop - start
-        self.now.current = film.movie_id
+        self.now.current = header.movie_id
 
-    def window_failed(self, film: MovieHeader, index: int) -> None:
-        start, stop = film.bounds()[index]
+    def window_failed(self, header: MovieHeader, index: int) -> None:
+        start, stop = header.bounds()[index]
         self.now.windows_failed += 1
         self.now.frames -= stop - start
 
-    def film_done(self, film: MovieHeader) -> None:
+    def film_done(self, header: MovieHeader) -> None:
         self.now.films_done += 1
         if self.on_film:
-            self.on_film(film.movie_id)
+            self.on_film(header.movie_id)
 
     def film_failed(self, movie: Movie, stage: str, reason: str) -> None:
         self.now.films_failed += 1

@@ -311,7 +311,7 @@ class Scheduler:
         def done(seconds: float) -> None:
             self.unwritten -= 1
             self.progress.stage("write", seconds)
-            self.progress.window_done(job.film.film, job.task.index)
+            self.progress.window_done(job.movie.header, job.task.index)
             self._finish(job)
 
         def lost(reason: str) -> None:
@@ -327,14 +327,14 @@ class Scheduler:
         def done(seconds: float) -> None:
             self.progress.stage("write", seconds)
             self.open_films -= 1
-            self.progress.film_done(opened.film)
+            self.progress.film_done(opened.header)
 
         def lost(reason: str) -> None:
             if attempts + 1 >= self.options.attempts:
                 raise WriteFailed(f"{reason} ({attempts + 1} attempts)")
             self._seal(opened, attempts + 1)
 
-        ticket = self.pool.call(self.pool.writer, "seal", opened.film, opened.failed)
+        ticket = self.pool.call(self.pool.writer, "seal", opened.header, opened.failed)
         self.pending[ticket] = Pending(done, lost, _stop)
 
     # --- outcomes
@@ -356,7 +356,7 @@ class Scheduler:
     def _fail(self, job: Job, stage: str, reason: str) -> None:
         self._release(job)
         job.film.failed[job.task.index] = (stage, reason)
-        self.progress.window_failed(job.film.film, job.task.index)
+        self.progress.window_failed(job.movie.header, job.task.index)
         self._finish(job)
 
     def _fail_film(self, movie: Movie, reason: str) -> None:

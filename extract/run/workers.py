@@ -235,7 +235,7 @@ class WriteWorker:
         write_part(self.folder, window)
         return time.perf_counter() - clock
 
-    def seal(self, film: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> float:
+    def seal(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> float:
         """Builds the film's shard from its parts and from what an earlier shard holds; removes the parts.
 
         `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
@@ -243,15 +243,15 @@ class WriteWorker:
         """
         clock = time.perf_counter()
         self._check_root()
-        kept = FinishedWindows(self.folder, film)
+        kept = FinishedWindows(self.folder, header)
         finished = kept.indices()
 
         def load(index: int) -> Window:
             if index in finished:
                 return kept.load(index)
-            return failed_window(film, index, *failed[index])
+            return failed_window(header, index, *failed[index])
 
-        write_shard(self.folder, film, load)
+        write_shard(self.folder, header, load)
         kept.remove_parts()
         return time.perf_counter() - clock
 
@@ -262,22 +262,22 @@ class WriteWorker:
 
 
 def window_task(
-    film: MovieHeader, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
+    header: MovieHeader, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
 ) -> WindowTask:
     """The task for one window of a film: which frames to read, who is in it."""
-    start, stop = film.bounds()[index]
+    start, stop = header.bounds()[index]
     lead = min(lead_frames, start)
     return WindowTask(
-        movie_id=film.movie_id,
-        video=Path(film.video),
+        movie_id=header.movie_id,
+        video=Path(header.video),
         index=index,
         start=start,
         stop=stop,
         lead=lead,
-        window_id=film.window_id(index),
-        size=fit_short_side(film.source["height"], film.source["width"], short_side),
-        source_frame=film.source_frame[start - lead : stop],
-        time_s=film.time_s[start - lead : stop],
+        window_id=header.window_id(index),
+        size=fit_short_side(header.source["height"], header.source["width"], short_side),
+        source_frame=header.source_frame[start - lead : stop],
+        time_s=header.time_s[start - lead : stop],
         persons=tuple(persons),
-        inside=tuple(film.inside(p, start - lead, stop) for p in persons),
+        inside=tuple(header.inside(p, start - lead, stop) for p in persons),
     )

@@ -45,10 +45,10 @@ class ImportedMovie:
 
 def write_film(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedMovie) -> bool:
     """Whether the film's shard had to be written."""
-    film = _film(record, fps, imported)
-    if _whole(folder, film):
+    header = _film(record, fps, imported)
+    if _whole(folder, header):
         return False
-    write_shard(folder, film, lambda index: _window(film, imported, index))
+    write_shard(folder, header, lambda index: _window(header, imported, index))
     return True
 
 
@@ -87,32 +87,32 @@ def _film(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieH
     )  # fmt: skip
 
 
-def _whole(folder: FeaturesFolder, film: MovieHeader) -> bool:
+def _whole(folder: FeaturesFolder, header: MovieHeader) -> bool:
     """Whether the film's shard is there, from the same files, says the same and has every window undamaged."""
-    path = folder.shard(film.movie_id)
+    path = folder.shard(header.movie_id)
     if not path.exists():
         return False
     try:
         with Shard(path) as shard, reading(path, "a feature shard"):
-            person = shard.person(film.persons[0].person_id)
+            person = shard.person(header.persons[0].person_id)
             same = (
-                shard.json("identity") == film.identity
-                and shard.json("source") == film.source
+                shard.json("identity") == header.identity
+                and shard.json("source") == header.source
                 and (str(shard.video), shard.fps, person.split)
-                == (film.video, film.fps, film.persons[0].split)
-                and np.array_equal(person.time_s, film.time_s)
-                and np.array_equal(person.source_frame, film.source_frame)
+                == (header.video, header.fps, header.persons[0].split)
+                and np.array_equal(person.time_s, header.time_s)
+                and np.array_equal(person.source_frame, header.source_frame)
             )
     except InputError:  # damaged: written again
         return False
-    return same and FinishedWindows(folder, film).indices() == set(film.planned())
+    return same and FinishedWindows(folder, header).indices() == set(header.planned())
 
 
-def _window(film: MovieHeader, imported: ImportedMovie, index: int) -> Window:
+def _window(header: MovieHeader, imported: ImportedMovie, index: int) -> Window:
     """Raises InputError, naming the file, for numbers that are not finite or too large."""
-    start, stop = film.bound(index)
-    (person,) = film.persons
-    rows = empty_rows(film.inside(person, start, stop), film.feature_shape, FrameStatus.MISSING)
+    start, stop = header.bound(index)
+    (person,) = header.persons
+    rows = empty_rows(header.inside(person, start, stop), header.feature_shape, FrameStatus.MISSING)
     holistic = _halves(imported.holistic, start, stop)
     _refuse_unusable(imported.holistic.path, holistic, start)
     status, partial = rows.status, rows.partial
@@ -124,7 +124,7 @@ def _window(film: MovieHeader, imported: ImportedMovie, index: int) -> Window:
         _refuse_unusable(imported.partial.path, partial, start, missing)
         status = np.where(missing, status, FrameStatus.IMPORTED).astype(np.uint8)
     own = PersonRows(holistic, partial, rows.box, rows.score, rows.candidates, status)
-    return Window(film.movie_id, index, start, stop, film.window_id(index), {person.person_id: own})
+    return Window(header.movie_id, index, start, stop, header.window_id(index), {person.person_id: own})
 
 
 def _halves(file: FeatureFile, start: int, stop: int) -> NDArray[np.float16]:

@@ -177,21 +177,21 @@ def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status
     )
 
 
-def failed_window(film: MovieHeader, index: int, stage: str, reason: str) -> Window:
+def failed_window(header: MovieHeader, index: int, stage: str, reason: str) -> Window:
     """A window of which nothing could be computed."""
-    start, stop = film.bound(index)
+    start, stop = header.bound(index)
     rows = {
-        p.person_id: empty_rows(film.inside(p, start, stop), film.feature_shape, FrameStatus.FAILED)
-        for p in film.promised(start, stop)
+        p.person_id: empty_rows(header.inside(p, start, stop), header.feature_shape, FrameStatus.FAILED)
+        for p in header.promised(start, stop)
     }
-    return Window(film.movie_id, index, start, stop, film.window_id(index), rows, stage, reason)
+    return Window(header.movie_id, index, start, stop, header.window_id(index), rows, stage, reason)
 
 
-def check_window(film: MovieHeader, window: Window) -> None:
+def check_window(header: MovieHeader, window: Window) -> None:
     """Raises ValueError unless `window` is one of the film's, with rows of those promised in it and no others."""
-    got, expected = _outline(window), _outline(failed_window(film, window.index, "", ""))
+    got, expected = _outline(window), _outline(failed_window(header, window.index, "", ""))
     if got != expected:
-        raise ValueError(f"window {window.index} of film {film.movie_id}: {got = }, {expected = }")
+        raise ValueError(f"window {window.index} of film {header.movie_id}: {got = }, {expected = }")
 
 
 def _outline(window: Window) -> tuple[Any, ...]:
@@ -265,23 +265,23 @@ def write_part(folder: FeaturesFolder, window: Window) -> None:
                 group.create_dataset(name, data=getattr(rows, name), fletcher32=True)
 
 
-def write_shard(folder: FeaturesFolder, film: MovieHeader, load: Callable[[int], Window]) -> None:
+def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int], Window]) -> None:
     """Builds a film's shard, asking `load` for every planned window in turn: memory stays that of one window.
 
     `load` returns `failed_window(…)` where nothing could be computed. A window of another film is a ValueError.
     """
-    with _written_atomically(folder.shard(film.movie_id)) as (file, disk):
-        _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=film.movie_id)
-        _describe(file, video=film.video, fps=film.fps or 0.0)
-        _describe(file, **{name: json.dumps(getattr(film, name)) for name in STRUCTURED})
-        file.create_dataset("time_s", data=film.time_s, fletcher32=True)
-        file.create_dataset("source_frame", data=film.source_frame, fletcher32=True)
+    with _written_atomically(folder.shard(header.movie_id)) as (file, disk):
+        _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=header.movie_id)
+        _describe(file, video=header.video, fps=header.fps or 0.0)
+        _describe(file, **{name: json.dumps(getattr(header, name)) for name in STRUCTURED})
+        file.create_dataset("time_s", data=header.time_s, fletcher32=True)
+        file.create_dataset("source_frame", data=header.source_frame, fletcher32=True)
         persons = file.create_group("persons")
-        for person in film.persons:
-            _create_person(persons.create_group(person.person_id), film, person)
+        for person in header.persons:
+            _create_person(persons.create_group(person.person_id), header, person)
         table = []
-        for window in map(load, film.planned()):
-            check_window(film, window)
+        for window in map(load, header.planned()):
+            check_window(header, window)
             for person_id, rows in window.persons.items():
                 for name in SERIES:
                     series, values = persons[person_id][name], getattr(rows, name)
@@ -293,13 +293,13 @@ def write_shard(folder: FeaturesFolder, film: MovieHeader, load: Callable[[int],
         _create_table(file.create_group("windows"), table)
 
 
-def _create_person(group: h5py.Group, film: MovieHeader, person: Person) -> None:
+def _create_person(group: h5py.Group, header: MovieHeader, person: Person) -> None:
     end_s = person.end_s if np.isfinite(person.end_s) else None
     _describe(group, reference=person.reference, start_s=person.start_s, end_s=end_s, split=person.split)
-    if (embedding := film.text_embeddings.get(person.person_id)) is not None:
+    if (embedding := header.text_embeddings.get(person.person_id)) is not None:
         group.create_dataset("text_embedding", data=embedding.astype(np.float32), fletcher32=True)
-    samples = len(film.time_s)
-    for name, fill in vars(empty_rows(np.zeros(1, bool), film.feature_shape, FrameStatus.OUTSIDE)).items():
+    samples = len(header.time_s)
+    for name, fill in vars(empty_rows(np.zeros(1, bool), header.feature_shape, FrameStatus.OUTSIDE)).items():
         chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // fill.nbytes, samples))
         group.create_dataset(
             name, (samples, *fill.shape[1:]), fill.dtype, fillvalue=fill.flat[0], fletcher32=True,

@@ -18,18 +18,18 @@ from rhas.manifests.shards.reader import Shard, read_part
 
 
 class FinishedWindows:
-    """The finished windows of `film`. With `retry_failed`, windows with lost frames don't count.
+    """The finished windows of a movie. With `retry_failed`, windows with lost frames don't count.
 
     Every window is read once to see that it can be, so that sealing the film later doesn't fail.
     """
 
-    def __init__(self, folder: FeaturesFolder, film: MovieHeader, retry_failed: bool = False):
+    def __init__(self, folder: FeaturesFolder, header: MovieHeader, retry_failed: bool = False):
         self.folder = folder
-        self.film = film
+        self.header = header
         self.retry_failed = retry_failed
-        planned = film.planned()
+        planned = header.planned()
         self._rows: dict[int, dict[str, Any]] = {}  # of the existing shard's window table
-        with suppress(InputError), Shard(folder.shard(film.movie_id)) as shard:  # none yet, or not readable
+        with suppress(InputError), Shard(folder.shard(header.movie_id)) as shard:  # none yet, or not readable
             for row in shard.windows():
                 if row["index"] in planned and self._kept(shard, row):
                     self._rows[row["index"]] = row
@@ -43,12 +43,12 @@ class FinishedWindows:
         if index in self._parts:
             return read_part(self._part(index))
         row = self._rows[index]
-        with Shard(self.folder.shard(self.film.movie_id)) as shard:
+        with Shard(self.folder.shard(self.header.movie_id)) as shard:
             return shard.window(row)
 
     def remove_parts(self) -> None:
         """Removes all parts of the film, also those of other settings."""
-        parts = self.folder.parts(self.film.movie_id)
+        parts = self.folder.parts(self.header.movie_id)
         for path in parts.glob("*"):
             path.unlink()
         for emptied in (parts, parts.parent):
@@ -56,11 +56,11 @@ class FinishedWindows:
                 emptied.rmdir()
 
     def _part(self, index: int) -> Path:
-        return self.folder.part(self.film.movie_id, index, self.film.window_id(index))
+        return self.folder.part(self.header.movie_id, index, self.header.window_id(index))
 
     def _kept(self, shard: Shard, row: dict[str, Any]) -> bool:
         """Whether a window of the existing shard needs no work."""
-        if row["id"] != self.film.window_id(row["index"]):
+        if row["id"] != self.header.window_id(row["index"]):
             return False
         try:
             return self._counts(row["index"], shard.window(row))
@@ -81,5 +81,5 @@ class FinishedWindows:
         """Raises ValueError for a window that is not this one of this film's."""
         if window.index != index:  # a part under the name of another
             raise ValueError(f"window {window.index} in place of {index}")
-        check_window(self.film, window)
+        check_window(self.header, window)
         return window.done and not (self.retry_failed and window.reason)

@@ -81,10 +81,10 @@ def _answer(method: str, args: tuple[Any, ...]) -> Any:
 
 
 def _open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
-    film = MovieHeader(
+    header = MovieHeader(
         movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
         versions={}, source={"frames": probe.frames, "height": probe.height, "width": probe.width}, fps=15.0,
         window_frames=WINDOW, time_s=grid.time_s, source_frame=grid.source_frame, persons=movie.persons,
         feature_shape=(768,),
     )  # fmt: skip
-    return film, set(film.planned())
+    return header, set(header.planned())

@@ -42,13 +42,13 @@ def nearly_full(folder: Path, free_kib: int) -> Iterator[None]:
 
 def stores(folder: Path, free_kib: int) -> None:
     """Parts, shards, tensors and texts: each write fails by name and leaves nothing, or all of it."""
-    film = make_film(samples=400, window_frames=200, feature_shape=(64,))
-    windows, features = make_windows(film), FeaturesFolder(folder / "features")
+    header = make_film(samples=400, window_frames=200, feature_shape=(64,))
+    windows, features = make_windows(header), FeaturesFolder(folder / "features")
     tensors = {"weight": torch.arange(40_000.0)}
     part = features.part("m1", 0, windows[0].window_id)
     writes = {
         part: lambda: write_part(features, windows[0]),
-        features.shard("m1"): lambda: write_shard(features, film, windows.__getitem__),
+        features.shard("m1"): lambda: write_shard(features, header, windows.__getitem__),
         folder / "tensors": lambda: write_tensors(folder / "tensors", tensors, {}),
         folder / "text": lambda: write_text_atomically(folder / "text", "x" * 100_000),
     }

@@ -107,27 +107,27 @@ def make_rows(
     return rows
 
 
-def make_window(film: MovieHeader, index: int, seed: int = 0, lossy: bool = False) -> Window:
-    start, stop = film.bound(index)
-    rng = np.random.default_rng([seed, index, zlib.crc32(str(film.identity.get("video")).encode())])
+def make_window(header: MovieHeader, index: int, seed: int = 0, lossy: bool = False) -> Window:
+    start, stop = header.bound(index)
+    rng = np.random.default_rng([seed, index, zlib.crc32(str(header.identity.get("video")).encode())])
     rows = {
-        p.person_id: make_rows(film.inside(p, start, stop), film.feature_shape, rng, lossy)
-        for p in film.promised(start, stop)
+        p.person_id: make_rows(header.inside(p, start, stop), header.feature_shape, rng, lossy)
+        for p in header.promised(start, stop)
     }
     lost = any(np.isin(r.status, LOST).any() for r in rows.values())
     return Window(
-        film.movie_id, index, start, stop, film.window_id(index), rows,
+        header.movie_id, index, start, stop, header.window_id(index), rows,
         "decode" if lost else "", f"frame {start}: damaged, or “so”" if lost else "", seed,
     )  # fmt: skip
 
 
-def make_windows(film: MovieHeader, seed: int = 0, lossy: bool = False) -> dict[int, Window]:
-    return {index: make_window(film, index, seed, lossy) for index in film.planned()}
+def make_windows(header: MovieHeader, seed: int = 0, lossy: bool = False) -> dict[int, Window]:
+    return {index: make_window(header, index, seed, lossy) for index in header.planned()}
 
 
-def expected_series(film: MovieHeader, windows: Mapping[int, Window], person: Person) -> PersonRows:
+def expected_series(header: MovieHeader, windows: Mapping[int, Window], person: Person) -> PersonRows:
     """What a reader has to give for a whole film [T, ...]."""
-    whole = empty_rows(np.zeros(len(film.time_s), bool), film.feature_shape, FrameStatus.OUTSIDE)
+    whole = empty_rows(np.zeros(len(header.time_s), bool), header.feature_shape, FrameStatus.OUTSIDE)
     for window in windows.values():
         if person.person_id in window.persons:
             for name in SERIES:

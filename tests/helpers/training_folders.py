@@ -38,9 +38,9 @@ def labelled_film(
     )
 
 
-def intervals_of(film: MovieHeader, seed: int = 0) -> tuple[Interval, ...]:
+def intervals_of(header: MovieHeader, seed: int = 0) -> tuple[Interval, ...]:
     """Overlapping actions with a gap marked N/A."""
-    rng = np.random.default_rng([seed, len(film.time_s)])
+    rng = np.random.default_rng([seed, len(header.time_s)])
     gap = float(rng.integers(5, 15)) / FPS
     return (
         Interval("running", 0.0, gap),

@@ -29,10 +29,10 @@ HEADER = ",".join(COLUMNS) + "\n"
 
 
 def test_of_a_shard(tmp_path: Path) -> None:
-    film = make_film(samples=20, window_frames=8)
-    windows = make_windows(film) | {1: failed_window(film, 1, "model", "out of\nmemory")}
+    header = make_film(samples=20, window_frames=8)
+    windows = make_windows(header) | {1: failed_window(header, 1, "model", "out of\nmemory")}
     folder = FeaturesFolder(tmp_path)
-    write_shard(folder, film, windows.__getitem__)
+    write_shard(folder, header, windows.__getitem__)
     with Shard(folder.shard("m1")) as shard:
         outside = "the interval of person late holds no frame; the film has 20 frames"
         assert shard_failures(shard) == [
@@ -42,10 +42,10 @@ def test_of_a_shard(tmp_path: Path) -> None:
 
 
 def test_counts_lost_frames_of_all_persons(tmp_path: Path) -> None:
-    film = make_film(samples=30, persons=(Person("m1", "p", "x"), Person("m1", "q", "y", 1.0)))
-    windows = make_windows(film, lossy=True)
+    header = make_film(samples=30, persons=(Person("m1", "p", "x"), Person("m1", "q", "y", 1.0)))
+    windows = make_windows(header, lossy=True)
     folder = FeaturesFolder(tmp_path)
-    write_shard(folder, film, windows.__getitem__)
+    write_shard(folder, header, windows.__getitem__)
     with Shard(folder.shard("m1")) as shard:
         found = shard_failures(shard)
     lost = {

@@ -16,24 +16,24 @@ from rhas.manifests.shards.status import FrameStatus
 
 
 def test_bounds_cover_the_film_and_windows_hold_who_is_promised() -> None:
-    film = make_film(samples=20, window_frames=8)  # p2 in [0.8, 1.4) s: samples 8 to 13
-    assert film.bounds() == [(0, 8), (8, 16), (16, 20)]
-    who = {index: [p.person_id for p in persons] for index, persons in film.planned().items()}
+    header = make_film(samples=20, window_frames=8)  # p2 in [0.8, 1.4) s: samples 8 to 13
+    assert header.bounds() == [(0, 8), (8, 16), (16, 20)]
+    who = {index: [p.person_id for p in persons] for index, persons in header.planned().items()}
     assert who == {0: ["p1"], 1: ["p1", "p2"], 2: ["p1"]}
-    assert film.inside(film.persons[1]).nonzero()[0].tolist() == [8, 9, 10, 11, 12, 13]
-    assert len({film.window_id(index) for index in range(3)}) == 3
+    assert header.inside(header.persons[1]).nonzero()[0].tolist() == [8, 9, 10, 11, 12, 13]
+    assert len({header.window_id(index) for index in range(3)}) == 3
 
 
 def test_a_failed_window_says_so_where_somebody_was_promised() -> None:
-    film = make_film(samples=20, window_frames=8)
-    window = failed_window(film, 1, "decode", "gone")
+    header = make_film(samples=20, window_frames=8)
+    window = failed_window(header, 1, "decode", "gone")
     assert (window.start, window.stop, window.stage, window.reason) == (8, 16, "decode", "gone")
     assert not window.done
     failed, outside = FrameStatus.FAILED, FrameStatus.OUTSIDE
     assert window.persons["p1"].status.tolist() == [failed] * 8
     assert window.persons["p2"].status.tolist() == [failed] * 6 + [outside] * 2
     assert np.isnan(window.persons["p2"].holistic).all()
-    assert make_window(film, 1).done
+    assert make_window(header, 1).done
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_reasons_are_kept_as_one_line(given_text: str, kept: str) -> None:
 
 
 def test_digest_changes_with_every_part_of_a_window() -> None:
-    film = make_film()
-    window = make_window(film, 2)
+    header = make_film()
+    window = make_window(header, 2)
     person_id, rows = next(iter(window.persons.items()))
     others = [
         replace(window, window_id="x"),
@@ -60,7 +60,7 @@ def test_digest_changes_with_every_part_of_a_window() -> None:
         array.view(np.uint8).flat[-1] ^= 1
         others.append(replace(window, persons={**window.persons, person_id: replace(rows, **{name: array})}))
     assert len({w.digest() for w in (window, *others)}) == 1 + len(others)
-    assert make_window(film, 2).digest() == window.digest()
+    assert make_window(header, 2).digest() == window.digest()
 
 
 @given(st.lists(st.lists(st.sampled_from(list(FrameStatus)), max_size=30), max_size=5))

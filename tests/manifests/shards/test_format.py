@@ -54,8 +54,8 @@ def files(folder: FeaturesFolder) -> list[str]:
 
 @pytest.mark.parametrize("feature_shape", [(6,), (32, 3)])
 def test_a_part_holds_its_window(folder: FeaturesFolder, feature_shape: tuple[int, ...]) -> None:
-    film = make_film(feature_shape=feature_shape)
-    for window in make_windows(film, seed=3, lossy=True).values():
+    header = make_film(feature_shape=feature_shape)
+    for window in make_windows(header, seed=3, lossy=True).values():
         write_part(folder, window)
         path = folder.part("m1", window.index, window.window_id)
         assert path.name == f"{window.index:06d}-{window.window_id}.h5"
@@ -63,19 +63,19 @@ def test_a_part_holds_its_window(folder: FeaturesFolder, feature_shape: tuple[in
 
 
 def test_writing_twice_leaves_one(folder: FeaturesFolder) -> None:
-    film = make_film()
-    write_part(folder, make_window(film, 1, seed=1))
-    write_part(folder, make_window(film, 1, seed=2))
-    path = folder.part("m1", 1, film.window_id(1))
+    header = make_film()
+    write_part(folder, make_window(header, 1, seed=1))
+    write_part(folder, make_window(header, 1, seed=2))
+    path = folder.part("m1", 1, header.window_id(1))
     assert files(folder) == [str(path.relative_to(folder.root))]
-    assert same_window(read_part(path), make_window(film, 1, seed=2))
+    assert same_window(read_part(path), make_window(header, 1, seed=2))
 
 
 def test_a_failing_disk_leaves_no_part_and_keeps_the_old(
     folder: FeaturesFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = make_film()
-    write_part(folder, make_window(film, 0))
+    header = make_film()
+    write_part(folder, make_window(header, 0))
     before = files(folder)
 
     def full(_: int) -> None:
@@ -89,9 +89,9 @@ def test_a_failing_disk_leaves_no_part_and_keeps_the_old(
                 patch.setattr(Path, "replace", lambda self, target: full(0))
             for index in (0, 1):
                 with pytest.raises(OSError, match="No space left"):
-                    write_part(folder, make_window(film, index, seed=9))
+                    write_part(folder, make_window(header, index, seed=9))
     assert files(folder) == before
-    assert same_window(read_part(folder.part("m1", 0, film.window_id(0))), make_window(film, 0))
+    assert same_window(read_part(folder.part("m1", 0, header.window_id(0))), make_window(header, 0))
 
 
 def test_a_failing_dataset_leaves_no_part(folder: FeaturesFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,9 +112,9 @@ def test_a_failing_dataset_leaves_no_part(folder: FeaturesFolder, monkeypatch: p
 
 
 def test_windows_of_other_films_or_forms_are_refused(folder: FeaturesFolder) -> None:
-    film = make_film(samples=16, window_frames=8)
-    window = make_window(film, 0)
-    check_window(film, window)
+    header = make_film(samples=16, window_frames=8)
+    window = make_window(header, 0)
+    check_window(header, window)
     rows = window.persons["p1"]
     wrong = [
         replace(window, window_id=make_film(video_id="w").window_id(0)),
@@ -126,24 +126,24 @@ def test_windows_of_other_films_or_forms_are_refused(folder: FeaturesFolder) -> 
     ]
     for other in wrong:
         with pytest.raises(ValueError, match="window 0 of film m1"):
-            write_shard(folder, film, lambda index, other=other: other)
+            write_shard(folder, header, lambda index, other=other: other)
     assert files(folder) == []
 
 
 def test_a_failing_load_leaves_the_old_shard(folder: FeaturesFolder) -> None:
-    film = make_film()
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = make_film()
+    write_shard(folder, header, make_windows(header).__getitem__)
     old = folder.shard("m1").read_bytes()
-    windows = make_windows(film, seed=5)
+    windows = make_windows(header, seed=5)
     del windows[3]
     with pytest.raises(KeyError):
-        write_shard(folder, film, windows.__getitem__)
+        write_shard(folder, header, windows.__getitem__)
     assert files(folder) == ["shards/m1.h5"] and folder.shard("m1").read_bytes() == old
 
 
 def test_features_that_are_not_there_take_no_room(folder: FeaturesFolder) -> None:
-    film = make_film(samples=4000, window_frames=256, feature_shape=(768,))
-    whole = make_windows(film)
+    header = make_film(samples=4000, window_frames=256, feature_shape=(768,))
+    whole = make_windows(header)
     blank = {
         index: replace(
             window,
@@ -156,7 +156,7 @@ def test_features_that_are_not_there_take_no_room(folder: FeaturesFolder) -> Non
     }
     sizes = []
     for windows in (whole, blank):
-        write_shard(folder, film, windows.__getitem__)
+        write_shard(folder, header, windows.__getitem__)
         sizes.append(folder.shard("m1").stat().st_size)
     assert sizes[1] < 0.6 * sizes[0]
     with Shard(folder.shard("m1")) as shard:
@@ -164,25 +164,25 @@ def test_features_that_are_not_there_take_no_room(folder: FeaturesFolder) -> Non
 
 
 def test_load_is_asked_for_planned_windows_in_turn(folder: FeaturesFolder) -> None:
-    film = make_film(samples=40, persons=(Person("m1", "p", "x", 1.0, 2.4), Person("m1", "q", "y", 3.9)))
+    header = make_film(samples=40, persons=(Person("m1", "p", "x", 1.0, 2.4), Person("m1", "q", "y", 3.9)))
     asked: list[int] = []
 
     def load(index: int) -> Window:
         asked.append(index)
-        return make_window(film, index)
+        return make_window(header, index)
 
-    write_shard(folder, film, load)
+    write_shard(folder, header, load)
     assert asked == [1, 2, 4]
 
 
 def test_what_a_shard_says(folder: FeaturesFolder) -> None:
-    film = make_film(samples=20)
-    windows = make_windows(film) | {2: failed_window(film, 2, "model", "a\nb")}
-    write_shard(folder, film, windows.__getitem__)
+    header = make_film(samples=20)
+    windows = make_windows(header) | {2: failed_window(header, 2, "model", "a\nb")}
+    write_shard(folder, header, windows.__getitem__)
     with Shard(folder.shard("m1")) as shard:
         assert (shard.movie_id, shard.fps, shard.person_ids) == ("m1", 10.0, ["late", "p1", "p2"])
         for name in ("identity", "config", "models", "versions", "source"):
-            assert shard.json(name) == getattr(film, name)
+            assert shard.json(name) == getattr(header, name)
         table = shard.windows()
         assert table == [windows[index].row() for index in (0, 1, 2)]
         assert [row["done"] for row in table] == [True, True, False]
@@ -201,8 +201,8 @@ def test_what_a_shard_says(folder: FeaturesFolder) -> None:
 
 
 def test_native_frame_rate_is_none(folder: FeaturesFolder) -> None:
-    film = make_film(fps=None)
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = make_film(fps=None)
+    write_shard(folder, header, make_windows(header).__getitem__)
     with Shard(folder.shard("m1")) as shard:
         assert shard.fps is None
 
@@ -214,9 +214,9 @@ def test_native_frame_rate_is_none(folder: FeaturesFolder) -> None:
 def test_chunks_and_checksums(
     folder: FeaturesFolder, samples: int, feature_shape: tuple[int, ...], rows: int
 ) -> None:
-    film = make_film(samples=samples, window_frames=8, feature_shape=feature_shape, persons=())
-    film = replace(film, persons=(Person("m1", "late", "x", 1e6),))
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = make_film(samples=samples, window_frames=8, feature_shape=feature_shape, persons=())
+    header = replace(header, persons=(Person("m1", "late", "x", 1e6),))
+    write_shard(folder, header, make_windows(header).__getitem__)
     small = min(256, samples)
     with h5py.File(folder.shard("m1")) as file:
         own = file["persons/late"]
@@ -235,8 +235,8 @@ def test_chunks_and_checksums(
 
 def test_unwritten_chunks_take_no_room(folder: FeaturesFolder) -> None:
     persons = (Person("m1", "first", "x", 0.0, 25.6), Person("m1", "late", "y", 1e6))
-    film = make_film(samples=1024, window_frames=64, feature_shape=(768,), persons=persons)
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = make_film(samples=1024, window_frames=64, feature_shape=(768,), persons=persons)
+    write_shard(folder, header, make_windows(header).__getitem__)
     with h5py.File(folder.shard("m1")) as file:
         stored = {p: file[f"persons/{p}/holistic"].id.get_num_chunks() for p in ("first", "late")}
         assert stored == {"first": 1, "late": 0}
@@ -247,33 +247,33 @@ def test_unwritten_chunks_take_no_room(folder: FeaturesFolder) -> None:
 
 def test_nothing_is_kept_where_hdf5_has_no_checksums(folder: FeaturesFolder) -> None:
     """Texts of varying length would lie in its global heap: flips there go unnoticed, or make HDF5 loop."""
-    film = make_film()
-    windows = make_windows(film, lossy=True)
+    header = make_film()
+    windows = make_windows(header, lossy=True)
     write_parts(folder, windows)
-    write_shard(folder, film, windows.__getitem__)
+    write_shard(folder, header, windows.__getitem__)
     for path in folder.root.rglob("*.h5"):
         data = path.read_bytes()
         assert b"GCOL" not in data and data[8] >= 2  # superblock versions 0 and 1 have no checksum
 
 
 def test_a_film_without_samples(folder: FeaturesFolder) -> None:
-    film = make_film(samples=0)
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = make_film(samples=0)
+    write_shard(folder, header, make_windows(header).__getitem__)
     with Shard(folder.shard("m1")) as shard:
         assert shard.windows() == [] and len(shard.person("p1")) == 0
 
 
 def test_identity_larger_than_an_object_header(folder: FeaturesFolder) -> None:
-    film = make_film(persons=tuple(Person("m1", f"p{i}", "ö" * 2000) for i in range(40)))
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = make_film(persons=tuple(Person("m1", f"p{i}", "ö" * 2000) for i in range(40)))
+    write_shard(folder, header, make_windows(header).__getitem__)
     with Shard(folder.shard("m1")) as shard:
-        assert shard.json("identity") == film.identity and shard.person("p39").reference == "ö" * 2000
+        assert shard.json("identity") == header.identity and shard.person("p39").reference == "ö" * 2000
 
 
 @st.composite
 def films(draw: st.DrawFn) -> MovieHeader:
     samples = draw(st.integers(1, 60))
-    film = make_film(
+    header = make_film(
         samples=samples,
         window_frames=draw(st.integers(1, 70)),
         feature_shape=draw(st.sampled_from([(1,), (5,), (32, 2)])),
@@ -284,29 +284,29 @@ def films(draw: st.DrawFn) -> MovieHeader:
         start_s = draw(st.floats(0, 8))
         end_s = draw(st.just(np.inf) | st.floats(start_s, 9, exclude_min=True))
         persons.append(Person("m1", f"p{number}", "x", start_s, end_s))
-    return replace(film, persons=tuple(persons), identity={"film": samples})
+    return replace(header, persons=tuple(persons), identity={"film": samples})
 
 
 @settings(deadline=None, max_examples=40)
 @given(film=films(), seed=st.integers(0, 99), lossy=st.booleans())
 def test_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, film: MovieHeader, seed: int, lossy: bool
+    tmp_path_factory: pytest.TempPathFactory, header: MovieHeader, seed: int, lossy: bool
 ) -> None:
     """What the windows held is what the reader gives; rows outside the interval are OUTSIDE and NaN."""
     folder = FeaturesFolder(tmp_path_factory.getbasetemp() / "round_trip")
     folder.root.mkdir(exist_ok=True)
     folder.config.write_text("{}")
-    windows = make_windows(film, seed, lossy)
-    write_shard(folder, film, windows.__getitem__)
-    for person in film.persons:
+    windows = make_windows(header, seed, lossy)
+    write_shard(folder, header, windows.__getitem__)
+    for person in header.persons:
         series = FeaturesReader(folder.root).person("m1", person.person_id)
         whole = PersonRows(**{name: getattr(series, name)[...] for name in SERIES})
-        assert same_rows(whole, expected_series(film, windows, person))
-        assert series.time_s.tolist() == film.time_s.tolist()
-        assert series.source_frame.tolist() == film.source_frame.tolist()
-        outside = ~film.inside(person)
+        assert same_rows(whole, expected_series(header, windows, person))
+        assert series.time_s.tolist() == header.time_s.tolist()
+        assert series.source_frame.tolist() == header.source_frame.tolist()
+        outside = ~header.inside(person)
         assert ((series.status == FrameStatus.OUTSIDE) == outside).all()
-        nothing = empty_rows(np.zeros(outside.sum(), bool), film.feature_shape, FrameStatus.FAILED)
+        nothing = empty_rows(np.zeros(outside.sum(), bool), header.feature_shape, FrameStatus.FAILED)
         assert same_rows(PersonRows(**{name: getattr(whole, name)[outside] for name in SERIES}), nothing)
         tally = Tally.of(series.status)
-        assert tally.promised == tally.written + tally.missing + tally.lost == film.inside(person).sum()
+        assert tally.promised == tally.written + tally.missing + tally.lost == header.inside(person).sum()

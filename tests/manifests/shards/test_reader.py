@@ -55,10 +55,10 @@ def test_a_series_keeps_its_file_open_and_no_longer(folder: FeaturesFolder) -> N
 
 
 def test_text_embeddings(folder: FeaturesFolder) -> None:
-    film = make_film("m2")
+    header = make_film("m2")
     reader = FeaturesReader(folder.root)
     embedding = reader.person("m2", "p1").text_embedding
-    assert embedding is not None and embedding.tolist() == film.text_embeddings["p1"].tolist()
+    assert embedding is not None and embedding.tolist() == header.text_embeddings["p1"].tolist()
     assert reader.person("m2", "p2").text_embedding is None
     assert reader.person("m2", "p2").reference == "the wömán"
 
@@ -189,8 +189,8 @@ def test_links_are_never_followed(folder: FeaturesFolder) -> None:
     for name in ("time_s", "persons", "windows", STATUS):
         if path.exists():
             path.unlink()
-        film = make_film("m2")
-        write_shard(folder, film, make_windows(film).__getitem__)
+        header = make_film("m2")
+        write_shard(folder, header, make_windows(header).__getitem__)
         instead(name, lambda f, p: h5py.ExternalLink("pipe", "/x"))(path)
         with pytest.raises(InputError, match="link"):
             Shard(path)
@@ -222,9 +222,9 @@ def test_flipped_bytes_of_a_series_are_noticed(folder: FeaturesFolder, name: str
     ],
 )
 def test_damaged_parts(folder: FeaturesFolder, damage: Callable[[Path], None], message: str) -> None:
-    film = make_film("m2")
-    write_part(folder, make_window(film, 0))
-    path = folder.part("m2", 0, film.window_id(0))
+    header = make_film("m2")
+    write_part(folder, make_window(header, 0))
+    path = folder.part("m2", 0, header.window_id(0))
     damage(path)
     with pytest.raises(InputError, match=message) as caught:
         read_part(path)
@@ -232,10 +232,10 @@ def test_damaged_parts(folder: FeaturesFolder, damage: Callable[[Path], None], m
 
 
 def test_a_part_that_only_its_checksum_gives_away(folder: FeaturesFolder) -> None:
-    film = make_film("m2")
-    path = folder.part("m2", 0, film.window_id(0))
+    header = make_film("m2")
+    path = folder.part("m2", 0, header.window_id(0))
     for change in ("score", "reason"):
-        write_part(folder, make_window(film, 0))
+        write_part(folder, make_window(header, 0))
         with h5py.File(path, "r+") as file:
             if change == "score":
                 file["persons/p1/score"][0] = 0.5
@@ -246,9 +246,9 @@ def test_a_part_that_only_its_checksum_gives_away(folder: FeaturesFolder) -> Non
 
 
 def test_a_part_with_links(folder: FeaturesFolder) -> None:
-    film = make_film("m2")
-    write_part(folder, make_window(film, 0))
-    path = folder.part("m2", 0, film.window_id(0))
+    header = make_film("m2")
+    write_part(folder, make_window(header, 0))
+    path = folder.part("m2", 0, header.window_id(0))
     instead(STATUS, lambda f, p: h5py.ExternalLink("other.h5", "/status"))(path)
     with pytest.raises(InputError, match=f"got 'link /{STATUS}'"):
         read_part(path)

@@ -139,9 +139,9 @@ def without_status(path: Path) -> None:
 
 def of_other_settings(path: Path) -> None:
     folder = FeaturesFolder(path.parents[2])
-    film = make_film(video_id="w")
-    write_part(folder, make_window(film, 1))
-    folder.part("m1", 1, film.window_id(1)).replace(path)
+    header = make_film(video_id="w")
+    write_part(folder, make_window(header, 1))
+    folder.part("m1", 1, header.window_id(1)).replace(path)
 
 
 @pytest.mark.parametrize("damage", [empty, half, flipped, rewritten, without_status, of_other_settings])

@@ -312,8 +312,8 @@ def test_splits_may_change(folder: FeaturesFolder) -> None:
 
 
 def test_a_folder_of_one_film_without_windows(tmp_path: Path) -> None:
-    film = make_film("m1", persons=(Person("m1", "late", "x", 1e6),))
-    folder = write_folder(tmp_path, [film])
+    header = make_film("m1", persons=(Person("m1", "late", "x", 1e6),))
+    folder = write_folder(tmp_path, [header])
     (check,) = verify(tmp_path)
     assert check.problems == [] and check.tally == Tally() and check.tally.promised == 0
     assert [f.stage for f in read_failures(folder.failures)] == ["interval"]

@@ -187,10 +187,10 @@ def test_a_damaged_shard_is_named_beside_other_problems(root: Path) -> None:
 
 
 def test_times_that_do_not_rise_are_named(root: Path) -> None:
-    film = labelled_film("m0")
-    folder = write_training_folder(root, [film])
-    film.time_s[5] = 4 / FPS
-    write_shard(folder, film, make_windows(film).__getitem__)
+    header = labelled_film("m0")
+    folder = write_training_folder(root, [header])
+    header.time_s[5] = 4 / FPS
+    write_shard(folder, header, make_windows(header).__getitem__)
     assert "expected times that rise from sample to sample" in _message(root)
 
 

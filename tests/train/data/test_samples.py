@@ -131,8 +131,8 @@ def test_a_damaged_chunk_is_named(folder: FeaturesFolder) -> None:
 
 def test_features_that_changed_meanwhile_are_refused(folder: FeaturesFolder) -> None:
     samples = _all_samples(folder)
-    film = labelled_film("m0")
-    write_shard(folder, film, make_windows(film, seed=9).__getitem__)
+    header = labelled_film("m0")
+    write_shard(folder, header, make_windows(header, seed=9).__getitem__)
     with pytest.raises(InputError, match="person a as when training began"):
         samples[0]
 
