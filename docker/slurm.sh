@@ -1,7 +1,7 @@
 #!/bin/bash
 # A pipeline on Slurm: Ray on all nodes of the allocation, the pipeline on the first of them, and its end with it.
 #   sbatch --nodes=2 --gpus-per-node=8 docker/slurm.sh pipeline.yaml
-# Films, outputs and the environment (RHAS, by default .venv of the folder it is submitted from) lie on a path that all
+# Movies, outputs and the environment (RHAS, by default .venv of the folder it is submitted from) lie on a path that all
 # nodes share. A node that fails is done without; a job that is requeued goes on where it was.
 #SBATCH --job-name=rhas
 #SBATCH --nodes=1

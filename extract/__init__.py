@@ -1,1 +1,1 @@
-"""Stage 1: films and sentences to feature shards. Start reading at `rhas.extract.run.run`."""
+"""Stage 1: movies and sentences to feature shards. Start reading at `rhas.extract.run.run`."""

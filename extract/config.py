@@ -17,8 +17,8 @@ from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
 
 PRESETS = Path(__file__).parent / "presets"
-DECODERS_PER_GPU = 3  # 200 frames/s of 1080p film per GPU, at about 86 frames/s a core
-# Decoded frames in flight. A window of 1080p film takes 0.3 GB; a GPU that never waits has two at work, and for each
+DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
+# Decoded frames in flight. A window of 1080p movie takes 0.3 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
 MEMORY_BYTES, MEMORY_BYTES_PER_GPU = 4 << 30, 2 << 30
 
@@ -27,10 +27,10 @@ Fps = Annotated[float, Field(gt=0, le=1000)]
 
 
 class DecodeConfig(Settings):
-    """How films become frames."""
+    """How movies become frames."""
 
     fps: Fps | None = 15.0
-    """Frames per second of film time; null, or `native`, keeps every frame at its own time stamp."""
+    """Frames per second of movie time; null, or `native`, keeps every frame at its own time stamp."""
     short_side: int = Field(480, ge=16, le=8192)
     """Frames are shrunk in the decoder to this shorter side, in pixels, never enlarged."""
     window_frames: int = Field(256, ge=1, le=65536)
@@ -62,7 +62,7 @@ class DetectorConfig(Settings):
     carry_frames: int = Field(15, ge=0, le=4096)
     """A lost person keeps the last box for so many frames, then counts as missing."""
     joint: bool = False
-    """One caption for all persons of a film instead of one each. Cheaper, but a box then depends on who else is
+    """One caption for all persons of a movie instead of one each. Cheaper, but a box then depends on who else is
     referred to."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
@@ -120,7 +120,7 @@ class RunOptions(Settings, title="run options"):
     memory_bytes: int = Field(MEMORY_BYTES, ge=1 << 20)
     """Decoded frames in flight, over all workers."""
     span_windows: int = Field(32, ge=1)
-    """Consecutive windows of a film that one decoder reads in a row."""
+    """Consecutive windows of a movie that one decoder reads in a row."""
     deadline_s: float = Field(60.0, gt=0)
     """A decoder without progress for so long is killed."""
     attempts: int = Field(3, ge=1)
@@ -130,9 +130,9 @@ class RunOptions(Settings, title="run options"):
     patience_s: float = Field(1800.0, gt=0)
     """How long to wait while no worker is there, before giving up."""
     max_failure_rate: float = Field(0.5, ge=0, le=1)
-    """Of promised frames and of films; more ends with exit code 4."""
+    """Of promised frames and of movies; more ends with exit code 4."""
     update: bool = False
-    """Redo films whose sentences or file changed, instead of refusing."""
+    """Redo movies whose sentences or file changed, instead of refusing."""
     retry_failed: bool = False
     """Redo windows that were written with undecodable frames."""
 

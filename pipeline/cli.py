@@ -1,6 +1,6 @@
 """The command `rhas`.
 
-Exit codes: 0 all done, 1 failed or (verify) inconsistent, 2 unusable input, 3 some films or windows failed,
+Exit codes: 0 all done, 1 failed or (verify) inconsistent, 2 unusable input, 3 some movies or windows failed,
 4 too many failed, 130 interrupted. A second interrupt ends the process where it is, with 130 (SIGINT) or 143 (SIGTERM).
 """
 
@@ -34,10 +34,10 @@ app.add_typer(world_app, name="world")
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for films, features, run and report")] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer films and less training")] = False,
+    out: Annotated[Path, typer.Argument(help="Folder for movies, features, run and report")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer movies and less training")] = False,
 ) -> None:
-    """Make films, take them through both stages with small models, and leave a page that shows it."""
+    """Make movies, take them through both stages with small models, and leave a page that shows it."""
     with interruptible_work("the same command goes on from there"):
         from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
 

@@ -65,7 +65,7 @@ def ray_here() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def clips() -> Path:
-    """Real films from outside the repository. Tests of them skip where the folder isn't there."""
+    """Real movies from outside the repository. Tests of them skip where the folder isn't there."""
     folder = Path(__file__).parents[2] / "shared" / "clips"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from feature_folders import make_film, write_folder
+from feature_folders import make_movie, write_folder
 
 import rhas
 
@@ -48,5 +48,5 @@ def test_nobody_imports_them_from_the_root() -> None:
 
 
 def test_features_are_read_through_it(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, [make_film("m0")])
+    folder = write_folder(tmp_path, [make_movie("m0")])
     assert rhas.read_features(str(folder.root)).movie_ids == ["m0"]

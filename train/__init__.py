@@ -1,4 +1,4 @@
-"""Stage 2: feature shards to a segmenter. Knows films only through the shards that `manifests` describes."""
+"""Stage 2: feature shards to a segmenter. Knows movies only through the shards that `manifests` describes."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ def _reason(error: Exception) -> str:
 
 
 class OpenMovie:
-    """An open film. `size` (height, width) resizes in the decoder; None keeps the film's own.
+    """An open movie. `size` (height, width) resizes in the decoder; None keeps the movie's own.
 
     decord reads what it can be trusted with; what it doesn't open, and all else, is read packet by packet.
     """
@@ -52,8 +52,8 @@ class OpenMovie:
             except Exception:  # noqa: BLE001  decord raises several unrelated classes
                 self.reader = None
         if self.reader is None:
-            self.packets = film = packets.PacketReader(path)
-            self.start_s, self.end_s, self.shape = film.start_s, film.end_s, size or film.shape
+            self.packets = movie = packets.PacketReader(path)
+            self.start_s, self.end_s, self.shape = movie.start_s, movie.end_s, size or movie.shape
 
     def _open_with_decord(self) -> None:
         """Start times [N], 0 at the first frame; end; shape as displayed (rotation applied)."""
@@ -100,7 +100,7 @@ def _send(events: Connection, message: dict[str, Any]) -> None:
 
 def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
     """Answers `probe` and `read` requests until the pipe closes."""
-    film: OpenMovie | None = None
+    movie: OpenMovie | None = None
     while True:
         try:
             request = json.loads(requests.recv_bytes())
@@ -108,25 +108,25 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
             return
         try:
             size = tuple(request["size"]) if request["size"] else None
-            if film is None or (film.path, film.size) != (request["path"], size):
-                film = None  # closes the old film before the new one takes memory
-                film = OpenMovie(request["path"], size)
+            if movie is None or (movie.path, movie.size) != (request["path"], size):
+                movie = None  # closes the old movie before the new one takes memory
+                movie = OpenMovie(request["path"], size)
             if request["op"] == "probe":
-                _send(events, {"probed": film.info()})
-                events.send_bytes(film.start_s.tobytes())
+                _send(events, {"probed": movie.info()})
+                events.send_bytes(movie.start_s.tobytes())
                 continue
-            _read(film, request["indices"], buffer_fd, events)
+            _read(movie, request["indices"], buffer_fd, events)
             _send(events, {"end": True})
         except Exception as error:  # noqa: BLE001  everything goes to the parent, which decides
             _send(events, {"error": _reason(error)})
 
 
-def _read(film: OpenMovie, indices: list[int], buffer_fd: int, events: Connection) -> None:
-    assert film.size is not None
-    shape = (len(indices), *film.size, 3)
+def _read(movie: OpenMovie, indices: list[int], buffer_fd: int, events: Connection) -> None:
+    assert movie.size is not None
+    shape = (len(indices), *movie.size, 3)
     # The map closes with the last array that shows it: closed by hand after an error it would hide that error.
     shared = mmap.mmap(buffer_fd, int(np.prod(shape)))
-    film.read(indices, np.frombuffer(shared, dtype=np.uint8).reshape(shape), events)
+    movie.read(indices, np.frombuffer(shared, dtype=np.uint8).reshape(shape), events)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Reads a film packet by packet, with PyAV: for films that decord refuses, damages or misplaces.
+"""Reads a movie packet by packet, with PyAV: for movies that decord refuses, damages or misplaces.
 
-decord refuses a film that ends too early, and it decodes ahead in a thread: where a packet is damaged it fails
+decord refuses a movie that ends too early, and it decodes ahead in a thread: where a packet is damaged it fails
 a varying number of frames too early, and each further try starts over at the last key frame. After a seek it
 hands out other frames than were asked for, unless the container says exactly where its frames are (`EXACT`).
 Here packets are decoded one after another, once. After a damaged packet, and after a seek, nothing counts
@@ -19,7 +19,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
+from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
 
 # FFmpeg's warnings to stderr, where they are counted: damage that decodes anyway leaves only this trace.
 av.logging.restore_default_callback()
@@ -31,14 +31,14 @@ UNSEEKABLE = ("mpeg", "mpegvideo")  # few frames have a time stamp: after a seek
 FORWARD_S = 20.0  # a jump that is decoded through rather than sought
 TOLERANCE_S = 2e-3  # decord's time stamps are float32
 LARGEST_JUMP_S = 60.0  # a single time stamp that differs more from those around it is damaged
-TRIED = 16  # frames decoded to see the film's shape, and whether its time stamps are those of its frames
+TRIED = 16  # frames decoded to see the movie's shape, and whether its time stamps are those of its frames
 
 Stamp: TypeAlias = tuple[int, int, int, bool]  # of a packet: pts, dts, duration, whether it is a key frame
-DAMAGED, ENDED = "damaged film data", "the film ends before this frame"
+DAMAGED, ENDED = "damaged movie data", "the movie ends before this frame"
 
 
 class PacketReader:
-    """The frames of a film, found by their time stamps. Raises FFmpegError or ValueError for what is no film.
+    """The frames of a movie, found by their time stamps. Raises FFmpegError or ValueError for what is no movie.
 
     `start_s` [N] float64: their times, ascending, 0 at the first frame; `end_s`: end of the last one;
     `shape`: height and width as displayed (rotation applied). Frames that the container promises beyond what
@@ -49,7 +49,7 @@ class PacketReader:
         self.path = path
         with av.open(path) as container:
             stream = _video(container)
-            # Time stamps only: packets hold their data, and all of them would hold the film in memory.
+            # Time stamps only: packets hold their data, and all of them would hold the movie in memory.
             stamps = [
                 (p.pts, p.pts if p.dts is None else p.dts, p.duration or 0, p.is_keyframe)
                 for p in _packets(container, stream)
@@ -61,13 +61,13 @@ class PacketReader:
             claimed_s = (stream.duration or 0) * base
         stamps = sorted(_without_outliers(stamps, LARGEST_JUMP_S / base))
         if not stamps:
-            raise ValueError("the film has no video frames with time stamps")
+            raise ValueError("the movie has no video frames with time stamps")
         self.origin_s = stamps[0][0] * base
         start_s = np.array([pts for pts, *_ in stamps]) * base - self.origin_s
         last_s = stamps[-1][2] * base or 1 / rate
         # By time, not by count: where frames are stored out of order, the cut leaves gaps before its end.
         missing = max(0, round((claimed_s - start_s[-1] - last_s) * rate))
-        if claimed_s > MAX_FILM_S or missing > MAX_FRAMES:
+        if claimed_s > MAX_MOVIE_S or missing > MAX_FRAMES:
             missing = min(missing, 1)
         self.start_s = np.concatenate([start_s, start_s[-1] + last_s + np.arange(missing) / rate])
         self.end_s = float(self.start_s[-1] + last_s)
@@ -145,11 +145,11 @@ class PacketReader:
             yield self.key_dts[key]
             key -= step
             step *= 2
-        yield None  # the beginning of the film, without a seek
+        yield None  # the beginning of the movie, without a seek
 
 
 def exact(path: str) -> bool:
-    """Whether decord can be trusted with the film. Raises FFmpegError or ValueError for what is no film."""
+    """Whether decord can be trusted with the movie. Raises FFmpegError or ValueError for what is no movie."""
     containers, codecs = EXACT
     with av.open(path) as container:
         stream = _video(container)
@@ -159,7 +159,7 @@ def exact(path: str) -> bool:
         return (
             container.format.name.startswith(containers)
             and stream.codec.canonical_name in codecs
-            and claimed_s <= MAX_FILM_S
+            and claimed_s <= MAX_MOVIE_S
             and claims <= MAX_FRAMES
         )
 
@@ -176,10 +176,10 @@ def _tried(path: str) -> tuple[int, int]:
     with av.open(path) as container:
         frames = list(islice((f for f in _decoded(container) if f is not None), TRIED))
     if not frames:
-        raise ValueError("no frame of the film can be decoded")
+        raise ValueError("no frame of the movie can be decoded")
     times_s = [frame.time for frame in frames if frame.time is not None]
     if sum(after <= before for before, after in pairwise(times_s)) > 1:  # one alone is a damaged stamp
-        raise ValueError("the film's time stamps are not in the order in which its frames are shown")
+        raise ValueError("the movie's time stamps are not in the order in which its frames are shown")
     return (frames[0].height, frames[0].width)[:: -1 if _turns(frames[0]) % 2 else 1]
 
 
@@ -207,7 +207,7 @@ def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame |
 
 def _video(container: av.container.InputContainer) -> av.VideoStream:
     if not container.streams.video:
-        raise ValueError("the film has no video stream")
+        raise ValueError("the movie has no video stream")
     return container.streams.video[0]
 
 

@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES
+from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
 from rhas.manifests.common.processes import python_command
 
-CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a film that needs more fails alone
+CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a movie that needs more fails alone
 LONGEST_STRIP = 16  # longer side of a decoded frame over `short_side`
 POLL_S = 0.5
 
 
 class DecodeError(Exception):
-    """A film or a request that can't be decoded; the message says why, for `failures.csv`."""
+    """A movie or a request that can't be decoded; the message says why, for `failures.csv`."""
 
 
 class _ChildLost(Exception):
@@ -41,12 +41,12 @@ class _ChildLost(Exception):
 
 @dataclass(frozen=True)
 class Probe:
-    """What a film turned out to be. `start_s` [N] float64: start of each frame in film time."""
+    """What a movie turned out to be. `start_s` [N] float64: start of each frame in movie time."""
 
     frames: int
     height: int  # as displayed: rotation applied
     width: int
-    end_s: float  # end of the last frame in film time
+    end_s: float  # end of the last frame in movie time
     start_s: NDArray[np.float64]
 
 
@@ -194,7 +194,7 @@ class DecoderProcess:
         if self._child is None or self._child.poll() is not None:
             self._kill()
             self._child = self._start()
-        # Opening a film reads it once, without a report: bytes read count as progress, up to this many.
+        # Opening a movie reads it once, without a report: bytes read count as progress, up to this many.
         self._bytes_allowed = self._bytes_read() + 4 * video.stat().st_size + (64 << 20)
         try:
             self._requests.send_bytes(json.dumps(message).encode())
@@ -265,10 +265,10 @@ def _believable(probe: Probe) -> Probe:
     """Refuses time stamps from which no samples can be planned. Raises DecodeError."""
     start_s, end_s = probe.start_s, probe.end_s
     if not (np.isfinite(start_s).all() and (np.diff(start_s) >= 0).all() and start_s[-1] <= end_s < np.inf):
-        raise DecodeError("the film's time stamps do not ascend")
-    if end_s > MAX_FILM_S or len(start_s) > MAX_FRAMES:
+        raise DecodeError("the movie's time stamps do not ascend")
+    if end_s > MAX_MOVIE_S or len(start_s) > MAX_FRAMES:
         raise DecodeError(
-            f"the film claims {len(start_s)} frames in {end_s:.0f} s; "
-            f"at most {MAX_FRAMES} in {MAX_FILM_S:.0f} s are believed"
+            f"the movie claims {len(start_s)} frames in {end_s:.0f} s; "
+            f"at most {MAX_FRAMES} in {MAX_MOVIE_S:.0f} s are believed"
         )
     return probe

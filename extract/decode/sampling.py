@@ -1,6 +1,6 @@
-"""Which source frame stands for which moment of film time.
+"""Which source frame stands for which moment of movie time.
 
-Film time starts at the film's first video frame, whatever its time stamp. A film sampled at `fps` has samples
+Movie time starts at the movie's first video frame, whatever its time stamp. A movie sampled at `fps` has samples
 at 0, 1/fps, 2/fps … up to the end of its last frame; each shows the frame that a player would show at that
 moment: the last one whose time stamp is not later. That holds for variable frame rates too.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_FILM_S = 48 * 3600.0  # time stamps or claims beyond it are damaged: nothing is planned from them
-MAX_FRAMES = int(MAX_FILM_S) * 60
+MAX_MOVIE_S = 48 * 3600.0  # time stamps or claims beyond it are damaged: nothing is planned from them
+MAX_FRAMES = int(MAX_MOVIE_S) * 60
 # Containers such as Matroska round time stamps to a millisecond, and decord hands them out as float32.
 ROUNDING_S = 1e-3
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The samples of a film. `time_s` [T] float64 ascending, `source_frame` [T] int64 never descending."""
+    """The samples of a movie. `time_s` [T] float64 ascending, `source_frame` [T] int64 never descending."""
 
     time_s: NDArray[np.float64]
     source_frame: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Grid:
 
 
 def sample(start_s: NDArray[np.float64], end_s: float, fps: float | None) -> Grid:
-    """Samples a film whose frames start at `start_s` [N] (ascending) and whose last frame ends at `end_s`.
+    """Samples a movie whose frames start at `start_s` [N] (ascending) and whose last frame ends at `end_s`.
 
     `fps` None keeps every frame at its own time stamp.
     """

@@ -1,4 +1,4 @@
-"""Windows of a film: decoded in ascending order, each with the frames just before it.
+"""Windows of a movie: decoded in ascending order, each with the frames just before it.
 
 The frames before a window (its lead-in) let a box be carried into it, so that what a window holds does not
 depend on where windows begin. A window that follows the one read last takes them from memory.
@@ -19,7 +19,7 @@ from rhas.extract.decode.process import DecoderProcess, Frames
 class WindowFrames:
     """Frames of one window and its lead-in, all of one size.
 
-    `frames.pixels` [lead + n, H, W, 3]; the first `lead` rows come before the window. `time_s` [lead + n] is film
+    `frames.pixels` [lead + n, H, W, 3]; the first `lead` rows come before the window. `time_s` [lead + n] is movie
     time, for boxes that are looked up; it is added where the task is at hand.
     """
 
@@ -29,12 +29,12 @@ class WindowFrames:
 
 
 class WindowDecoder:
-    """Reads windows of films; fastest when asked for the windows of a film in ascending order."""
+    """Reads windows of movies; fastest when asked for the windows of a movie in ascending order."""
 
     def __init__(self, process: DecoderProcess, lead_frames: int):
         self.process = process
         self.lead_frames = lead_frames  # the longest lead-in that will be asked for
-        self._last: tuple[Path, tuple[int, int], int] | None = None  # film, size and next sample of the tail
+        self._last: tuple[Path, tuple[int, int], int] | None = None  # movie, size and next sample of the tail
         self._tail: Frames | None = None
 
     def read(
@@ -47,14 +47,14 @@ class WindowDecoder:
     ) -> WindowFrames:
         """Decodes the samples that begin at `start`; `source_frame` holds those of lead-in and window.
 
-        Raises DecodeError when the film can't be opened.
+        Raises DecodeError when the movie can't be opened.
         """
         continues = (
             self._last == (video, size, start) and self._tail is not None and len(self._tail.ok) >= lead
         )
         wanted = source_frame[lead:] if continues else source_frame
         self._last = None
-        # A film shown faster than it was shot repeats frames: decode each once.
+        # A movie shown faster than it was shot repeats frames: decode each once.
         unique, back = np.unique(wanted, return_inverse=True)
         read = self.process.read(video, unique, size)
         frames = (

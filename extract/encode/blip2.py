@@ -3,7 +3,7 @@
 As LAVIS' `extract_features(mode="multimodal")` of `blip2_feature_extractor`: the vision tower (ViT-g/14) sees
 the image; the Q-Former reads the sentence beside its query tokens and lets them look at the vision tower's
 output; the queries' last states are the features. The vision output does not depend on the sentence, so
-it is reused for every person of a film; that is exact.
+it is reused for every person of a movie; that is exact.
 
 In and out: see `rhas.extract.encode.encoder`. Li et al., "BLIP-2: Bootstrapping Language-Image Pre-training with
 Frozen Image Encoders and Large Language Models" (2023), section 3.2, image-text matching.

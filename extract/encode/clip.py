@@ -21,7 +21,7 @@ from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_
 class ClipEncoder(Encoder):
     """Features [N, D]; the vision tower is all there is to them."""
 
-    fit = "letterbox"  # CLIP's own centre crop would cut off the sides of a film frame
+    fit = "letterbox"  # CLIP's own centre crop would cut off the sides of a movie frame
 
     def __init__(
         self, name: str, model: Any, tokenizer: Any, mean: Sequence[float], std: Sequence[float]

@@ -33,7 +33,7 @@ def whole_frames(frames_BHWC: Tensor, size: int, fit: Fit, fill: Colour) -> Tens
     """
     _require_frames(frames_BHWC)
     canvas_BCSS = _canvas(len(frames_BHWC), size, fill, frames_BHWC.device)
-    # One frame at a time: as float32 a film frame takes four times its bytes, and a batch has many.
+    # One frame at a time: as float32 a movie frame takes four times its bytes, and a batch has many.
     for canvas_CSS, frame_HWC in zip(canvas_BCSS, frames_BHWC, strict=True):
         _paint(canvas_CSS, frame_HWC, fit)
     return canvas_BCSS

@@ -1,6 +1,6 @@
 """What the rest of extraction knows of a vision-language encoder.
 
-An encoder works in two steps, because a film has several persons: `see` runs the vision tower once per image;
+An encoder works in two steps, because a movie has several persons: `see` runs the vision tower once per image;
 `read` then runs the part that reads a person's sentence, once per person. So a whole frame is seen once and
 read once for each person.
 

@@ -1,4 +1,4 @@
 """`rhas plan`: what an extraction would find, without models.
 
-`plan` probes the films, `forecast` estimates the time.
+`plan` probes the movies, `forecast` estimates the time.
 """

@@ -58,19 +58,19 @@ def check(gpus: int, cores: int | None, tflops: float) -> None:
 
 
 def forecast(
-    films: Sequence[MoviePlan], gpus: int, cores: int | None, tflops: float, window_frames: int = 256
+    movies: Sequence[MoviePlan], gpus: int, cores: int | None, tflops: float, window_frames: int = 256
 ) -> Forecast:
     """`tflops`: TFLOP/s that a GPU sustains. Without `cores`, as many as an extraction takes by itself."""
     cores = cores or (1 + DECODERS_PER_GPU) * gpus
     decoders = max(1, min(cores - gpus, DECODERS_PER_GPU * gpus))
-    models_s = sum(film.tflop for film in films) / (gpus * tflops)
-    decoding_s = sum(film.decode_core_s for film in films) / decoders
-    driver_s = DRIVER_S * sum(math.ceil(film.frames / window_frames) for film in films)
+    models_s = sum(movie.tflop for movie in movies) / (gpus * tflops)
+    decoding_s = sum(movie.decode_core_s for movie in movies) / decoders
+    driver_s = DRIVER_S * sum(math.ceil(movie.frames / window_frames) for movie in movies)
     return Forecast(gpus, cores, decoders, models_s, decoding_s, driver_s)
 
 
-def cores_for(films: Sequence[MoviePlan], gpus: int, tflops: float) -> int:
+def cores_for(movies: Sequence[MoviePlan], gpus: int, tflops: float) -> int:
     """The fewest cores with which GPUs never wait: one for each model worker, and the decoders."""
-    models_s = sum(film.tflop for film in films) / (gpus * tflops)
-    decode_core_s = sum(film.decode_core_s for film in films)
+    models_s = sum(movie.tflop for movie in movies) / (gpus * tflops)
+    decode_core_s = sum(movie.decode_core_s for movie in movies)
     return gpus + max(1, math.ceil(decode_core_s / models_s)) if models_s else gpus + 1

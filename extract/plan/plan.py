@@ -1,7 +1,7 @@
-"""What an extraction will cost, before any model is loaded: every film is opened, nothing is decoded but its
+"""What an extraction will cost, before any model is loaded: every movie is opened, nothing is decoded but its
 first frame.
 
-Out: per film its frames, the promised person-frames, the bytes that its shard will take, or why it can't be
+Out: per movie its frames, the promised person-frames, the bytes that its shard will take, or why it can't be
 opened; and the hours, from the speed of an earlier run or from the models' arithmetic.
 """
 
@@ -36,7 +36,7 @@ ROW_BYTES = 16 + 4 + 2 + 1  # box, score, candidates, status
 
 @dataclass(frozen=True)
 class MoviePlan:
-    """A probed film. `reason` says why it can't be extracted; the numbers are then zero."""
+    """A probed movie. `reason` says why it can't be extracted; the numbers are then zero."""
 
     movie_id: str
     persons: int
@@ -51,8 +51,8 @@ class MoviePlan:
     reason: str = ""
 
 
-def plan_films(manifest: Manifest, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
-    """Probes all films, as many at a time as there are cores."""
+def plan_movies(manifest: Manifest, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
+    """Probes all movies, as many at a time as there are cores."""
     with ThreadPoolExecutor(cpus or os.cpu_count() or 1) as threads:
         return list(threads.map(lambda movie: _plan(movie, config), manifest.movies))
 
@@ -95,7 +95,7 @@ def _tflop(frames: int, person_frames: int, height: int, width: int, config: Ext
 
 
 def _detector_scale(height: int, width: int, detector: DetectorConfig) -> float:
-    """Pixels of the detector's input over pixels of the film's frame."""
+    """Pixels of the detector's input over pixels of the movie's frame."""
     scale = min(detector.short_side / min(height, width), detector.long_side / max(height, width))
     return scale**2
 

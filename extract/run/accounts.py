@@ -1,7 +1,7 @@
 """The accounts of an extraction: which frames of which status, what failed and why, and the exit code.
 
-Derived from the shards, so that accounts and shards can't disagree; only films that could not be opened have
-no shard to tell. `failures.csv` is kept true while films finish.
+Derived from the shards, so that accounts and shards can't disagree; only movies that could not be opened have
+no shard to tell. `failures.csv` is kept true while movies finish.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import WriteFailed
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.interruption import check
-from rhas.manifests.shards.failures import Failure, film_failure, shard_failures, write_failures
+from rhas.manifests.shards.failures import Failure, movie_failure, shard_failures, write_failures
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
@@ -26,9 +26,9 @@ EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED = 0, 3, 4
 class Summary:
     """What a features folder holds after a run, and how the run went."""
 
-    films: int
-    films_failed: int
-    films_skipped: int  # finished by earlier runs
+    movies: int
+    movies_failed: int
+    movies_skipped: int  # finished by earlier runs
     tally: Tally
     failures: list[Failure]
     report: dict[str, Any]
@@ -36,12 +36,12 @@ class Summary:
 
 
 class Accounts:
-    """Looks at every shard once when it begins, and again at the shard of each film that a run finishes."""
+    """Looks at every shard once when it begins, and again at the shard of each movie that a run finishes."""
 
     def __init__(self, folder: FeaturesFolder, manifest: Manifest):
         self.folder = folder
         self.manifest = manifest
-        self.unreadable: dict[str, tuple[str, str]] = {}  # films not even tried: stage and reason
+        self.unreadable: dict[str, tuple[str, str]] = {}  # movies not even tried: stage and reason
         self._tallies: dict[str, Tally] = {}
         self._failures: dict[str, list[Failure]] = {}
         for movie in manifest.movies:
@@ -62,18 +62,18 @@ class Accounts:
             pass  # none yet, or damaged
 
     def update(self, movie_id: str, progress: Progress) -> None:
-        """Takes note of a film that has just been sealed or given up. Raises WriteFailed."""
+        """Takes note of a movie that has just been sealed or given up. Raises WriteFailed."""
         before = self._failures.get(movie_id, [])
         self._look(movie_id)
-        if movie_id in progress.failed_films or self._failures.get(movie_id, []) != before:
+        if movie_id in progress.failed_movies or self._failures.get(movie_id, []) != before:
             self.write(progress)
 
     def failures(self, progress: Progress) -> list[Failure]:
-        """In the manifest's order. A film that can't be opened any more keeps what its old shard tells."""
+        """In the manifest's order. A movie that can't be opened any more keeps what its old shard tells."""
         found = []
         for movie in self.manifest.movies:
-            if movie.movie_id in progress.failed_films:
-                found.append(film_failure(movie.movie_id, *progress.failed_films[movie.movie_id]))
+            if movie.movie_id in progress.failed_movies:
+                found.append(movie_failure(movie.movie_id, *progress.failed_movies[movie.movie_id]))
             found += self._failures.get(movie.movie_id, [])
         return found
 
@@ -85,11 +85,11 @@ class Accounts:
             raise WriteFailed(f"{self.folder.failures}: {error.strerror}") from error
 
     def summary(self, progress: Progress, report: dict[str, Any], max_failure_rate: float) -> Summary:
-        """Sums up. The failure rate is that of films or that of frames, whichever is higher."""
+        """Sums up. The failure rate is that of movies or that of frames, whichever is higher."""
         tally = Tally.sum(self._tallies.values())
         failures = self.failures(progress)
-        films, failed = len(self.manifest.movies), len(progress.failed_films)
-        rate = max(failed / films, tally.lost / max(1, tally.promised))
+        movies, failed = len(self.manifest.movies), len(progress.failed_movies)
+        rate = max(failed / movies, tally.lost / max(1, tally.promised))
         too_many = EXIT_TOO_MANY_FAILED if rate > max_failure_rate else EXIT_SOME_FAILED
         code = too_many if failures else EXIT_DONE
-        return Summary(films, failed, progress.now.films_skipped, tally, failures, report, code)
+        return Summary(movies, failed, progress.now.movies_skipped, tally, failures, report, code)

@@ -1,6 +1,6 @@
-"""What the scheduler moves: films cut into spans of consecutive windows, a window's job, an error's one line.
+"""What the scheduler moves: movies cut into spans of consecutive windows, a window's job, an error's one line.
 
-In: a film and its unfinished windows. Out: spans, each for one decoder to read from front to back.
+In: a movie and its unfinished windows. Out: spans, each for one decoder to read from front to back.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a 
 
 @dataclass
 class MovieJob:
-    """A film being worked on. `todo` windows are not yet written or failed."""
+    """A movie being worked on. `todo` windows are not yet written or failed."""
 
     header: MovieHeader
     todo: set[int]
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
     fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
-    gave_up: str = ""  # why the rest of the film is not read
+    gave_up: str = ""  # why the rest of the movie is not read
 
     def note(self, read: ReadReport) -> None:
-        """Gives up a film whose windows do nothing but kill decoders, each after its deadline."""
+        """Gives up a movie whose windows do nothing but kill decoders, each after its deadline."""
         self.fruitless = self.fruitless + 1 if read.killed and not read.ok else 0
         if self.fruitless >= HOPELESS_AFTER:
             self.gave_up = f"gave up after {HOPELESS_AFTER} windows in a row without a frame: {read.reason}"
@@ -39,7 +39,7 @@ class MovieJob:
 class Job:
     """A window on its way, with what it holds."""
 
-    film: MovieJob
+    movie: MovieJob
     task: WindowTask
     attempts: int = 0
     read: ReadReport | None = None
@@ -50,7 +50,7 @@ Span: TypeAlias = deque[Job]
 
 
 def spans_of(opened: MovieJob, config: ExtractConfig, span_windows: int) -> list[Span]:
-    """The film's unfinished windows as runs of at most `span_windows` consecutive ones."""
+    """The movie's unfinished windows as runs of at most `span_windows` consecutive ones."""
     planned = opened.header.planned()
     spans: list[Span] = []
     for index in sorted(opened.todo):

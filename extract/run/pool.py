@@ -30,7 +30,7 @@ class WorkerUnfit(RhasError):
 
 
 def refuse(error: Exception) -> NoReturn:
-    """A worker that can't begin, such as one that lacks a GPU, is no film's fault. Raises InputError or WorkerUnfit."""
+    """A worker that can't begin, one without a GPU say, is no movie's fault. Raises InputError or WorkerUnfit."""
     if isinstance(error, RhasError):
         raise error
     raise WorkerUnfit(one_line(error), "\n".join(getattr(error, "__notes__", []))) from error

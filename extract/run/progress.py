@@ -18,14 +18,14 @@ TICK_S = 0.25
 
 @dataclass
 class Snapshot:
-    """The state of a run. Frames are samples of films, whoever is referred to in them."""
+    """The state of a run. Frames are samples of movies, whoever is referred to in them."""
 
-    films: int = 0
-    films_opened: int = 0  # by this run
-    films_done: int = 0  # sealed, by this run or an earlier one
-    films_skipped: int = 0  # finished by an earlier run
-    films_failed: int = 0
-    windows: int = 0  # known so far: films are opened as the run goes
+    movies: int = 0
+    movies_opened: int = 0  # by this run
+    movies_done: int = 0  # sealed, by this run or an earlier one
+    movies_skipped: int = 0  # finished by an earlier run
+    movies_failed: int = 0
+    windows: int = 0  # known so far: movies are opened as the run goes
     windows_done: int = 0
     windows_failed: int = 0
     frames: int = 0  # in the known windows that did not fail
@@ -39,11 +39,11 @@ class Snapshot:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left, taking films not opened yet to be like those that are. None before the first window."""
+        """Seconds left, taking movies not opened yet to be like those that are. None before the first window."""
         if not self.frames_done or self.elapsed_s <= 0:
             return None
-        films = self.films - self.films_skipped - self.films_failed
-        expected = self.frames * max(1.0, films / max(1, self.films_opened))
+        movies = self.movies - self.movies_skipped - self.movies_failed
+        expected = self.frames * max(1.0, movies / max(1, self.movies_opened))
         return (expected - self.frames_done) / self.frames_per_s
 
 
@@ -52,14 +52,14 @@ class Progress:
     """Collects events into a `Snapshot` and stage seconds."""
 
     callback: Callable[[Snapshot], None] | None = None
-    on_film: Callable[[str], None] | None = None  # called with each film that is done or failed
+    on_movie: Callable[[str], None] | None = None  # called with each movie that is done or failed
     now: Snapshot = field(default_factory=Snapshot)
     stages: dict[str, float] = field(
         default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0}
     )
     model_frames: int = 0
     model_busy_s: float = 0.0
-    failed_films: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason
+    failed_movies: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason
     _started: float = field(default_factory=time.monotonic)
     _ticked: float = -TICK_S
 
@@ -84,9 +84,9 @@ class Progress:
         self.model_frames += report.frames
         self.model_busy_s += report.busy_s
 
-    def film_opened(self, header: MovieHeader, todo: set[int]) -> None:
+    def movie_opened(self, header: MovieHeader, todo: set[int]) -> None:
         bounds = header.bounds()
-        self.now.films_opened += 1
+        self.now.movies_opened += 1
         self.now.windows += len(todo)
         self.now.frames += sum(bounds[i][1] - bounds[i][0] for i in todo)
         self.now.current = header.movie_id
@@ -102,13 +102,13 @@ class Progress:
         self.now.windows_failed += 1
         self.now.frames -= stop - start
 
-    def film_done(self, header: MovieHeader) -> None:
-        self.now.films_done += 1
-        if self.on_film:
-            self.on_film(header.movie_id)
+    def movie_done(self, header: MovieHeader) -> None:
+        self.now.movies_done += 1
+        if self.on_movie:
+            self.on_movie(header.movie_id)
 
-    def film_failed(self, movie: Movie, stage: str, reason: str) -> None:
-        self.now.films_failed += 1
-        self.failed_films[movie.movie_id] = (stage, reason)
-        if self.on_film:
-            self.on_film(movie.movie_id)
+    def movie_failed(self, movie: Movie, stage: str, reason: str) -> None:
+        self.now.movies_failed += 1
+        self.failed_movies[movie.movie_id] = (stage, reason)
+        if self.on_movie:
+            self.on_movie(movie.movie_id)

@@ -49,7 +49,7 @@ def extract(
     config = config.resolved(on_gpu=options.gpus > 0)
     with locked(folder.lock):
         _refuse_other_config(folder, config.to_dict())
-        _refuse_dropped_films(folder, inputs.manifest)
+        _refuse_dropped_movies(folder, inputs.manifest)
         _remove_leftovers(folder)
         check()
         with ray_pool(config, options, out.absolute()) as pool:
@@ -60,17 +60,17 @@ def extract(
             todo = _unfinished(folder, inputs.manifest, extraction, options, books)
             write_snapshot(folder, inputs)
 
-            def open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
-                header = _film(movie, probe, grid, config, extraction, embeddings)
+            def open_movie(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
+                header = _movie(movie, probe, grid, config, extraction, embeddings)
                 finished = FinishedWindows(folder, header, options.retry_failed)
                 return header, set(header.planned()) - finished.indices()
 
-            progress = Progress(callback=callback, on_film=lambda movie_id: books.update(movie_id, progress))
-            progress.now.films = len(inputs.manifest.movies)
-            progress.failed_films.update(books.unreadable)
-            progress.now.films_failed = len(books.unreadable)
-            progress.now.films_skipped = len(inputs.manifest.movies) - len(todo) - len(books.unreadable)
-            progress.now.films_done = progress.now.films_skipped
+            progress = Progress(callback=callback, on_movie=lambda movie_id: books.update(movie_id, progress))
+            progress.now.movies = len(inputs.manifest.movies)
+            progress.failed_movies.update(books.unreadable)
+            progress.now.movies_failed = len(books.unreadable)
+            progress.now.movies_skipped = len(inputs.manifest.movies) - len(todo) - len(books.unreadable)
+            progress.now.movies_done = progress.now.movies_skipped
             progress.start()
 
             def welcome(other: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ def extract(
                     "the same weights in all workers",
                 )
 
-            scheduler = Scheduler(pool, config, options, progress, open_film, welcome)
+            scheduler = Scheduler(pool, config, options, progress, open_movie, welcome)
             scheduler.run(iter(todo))
             progress.tick(force=True)
             check()
@@ -114,12 +114,12 @@ def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None
         _refuse(folder, differences, "the settings that the folder was begun with (or another --out)")
 
 
-def _refuse_dropped_films(folder: FeaturesFolder, manifest: Manifest) -> None:
+def _refuse_dropped_movies(folder: FeaturesFolder, manifest: Manifest) -> None:
     if folder.manifest.exists():
         now = {movie.movie_id for movie in manifest.movies}
         dropped = [m.movie_id for m in load_manifest(folder.manifest).movies if m.movie_id not in now]
-        has_shard = [f"film {m} is no longer in the manifest" for m in dropped if folder.shard(m).exists()]
-        _refuse(folder, has_shard, "a manifest with all films that were extracted here (or another --out)")
+        has_shard = [f"movie {m} is no longer in the manifest" for m in dropped if folder.shard(m).exists()]
+        _refuse(folder, has_shard, "a manifest with all movies that were extracted here (or another --out)")
 
 
 def _remove_leftovers(folder: FeaturesFolder) -> None:
@@ -168,7 +168,7 @@ def _prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str,
         problems = []
         for problem in error.problems:
             person = persons.get(str(problem.value))
-            where = f" (film {person.movie_id}, person {person.person_id})" if person else ""
+            where = f" (movie {person.movie_id}, person {person.person_id})" if person else ""
             problems.append(
                 replace(problem, file=manifest.path, column="reference", expected=problem.expected + where)
             )
@@ -182,7 +182,7 @@ def _unfinished(
     options: RunOptions,
     books: Accounts,
 ) -> list[Movie]:
-    """The films that need work. Raises InputError when some were extracted from other sentences or bytes.
+    """The movies that need work. Raises InputError when some were extracted from other sentences or bytes.
 
     Reads every shard from end to end: what is damaged somewhere is mended here, or never.
     """
@@ -212,17 +212,17 @@ def _unfinished(
                 todo.append(movie)
             continue
         todo.append(movie)
-        changed += [f"film {movie.movie_id}: {d}" for d in _differences(old, new)]
+        changed += [f"movie {movie.movie_id}: {d}" for d in _differences(old, new)]
     if not options.update:
         _refuse(
             folder,
             changed,
-            "the sentences, intervals and films extracted before (--update redoes these films)",
+            "the sentences, intervals and movies extracted before (--update redoes these movies)",
         )
     return todo
 
 
-def _film(
+def _movie(
     movie: Movie,
     probe: Probe,
     grid: Grid,

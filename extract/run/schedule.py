@@ -1,9 +1,9 @@
-"""The extraction's scheduler: films to spans, spans to windows, windows through decoders, models, writer.
+"""The extraction's scheduler: movies to spans, spans to windows, windows through decoders, models, writer.
 
 Everything is bounded. A decoder reads one window at a time and waits while enough of them wait for a model,
 or while decoded frames in flight would exceed the memory budget; a model worker has one window at work and
-one waiting, and gets none while the writer is behind; few films are open at once. A window that loses a
-worker is tried again, then recorded as failed; a bad film never stops the others. A worker gets work once it has
+one waiting, and gets none while the writer is behind; few movies are open at once. A window that loses a
+worker is tried again, then recorded as failed; a bad movie never stops the others. A worker gets work once it has
 said that it is there, and after a loss once it has said so again: on a node that is gone, that may be never, and the
 others go on without it. Left to others: workers (known only as a `Pool`), files.
 """
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 WINDOWS_PER_MODEL = 2  # one at work, one waiting: the model never waits for the transfer
 READ_AHEAD_PER_MODEL = 2  # decoded windows waiting: more would take memory and save no time
 UNWRITTEN_PER_MODEL = 2  # finished windows waiting for the writer, on average over the model workers
-FILMS_PER_DECODER = 2  # open at once
+MOVIES_PER_DECODER = 2  # open at once
 SHARED_FROM = 4  # windows left in a span of which an idle decoder may take half
 
 
@@ -54,7 +54,7 @@ class Pending:
 
 
 class Scheduler:
-    """Runs films through a pool. `open_film` turns a probed movie into a film and its unfinished windows.
+    """Runs movies through a pool. `open_movie` turns a probed movie into a header and its unfinished windows.
 
     `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising.
     """
@@ -65,14 +65,14 @@ class Scheduler:
         config: ExtractConfig,
         options: RunOptions,
         progress: Progress,
-        open_film: Callable[[Movie, Any, Any], tuple[MovieHeader, set[int]]],
+        open_movie: Callable[[Movie, Any, Any], tuple[MovieHeader, set[int]]],
         welcome: Callable[[Any], None] = lambda described: None,
     ):
         self.pool = pool
         self.config = config
         self.options = options
         self.progress = progress
-        self.open_film = open_film
+        self.open_movie = open_movie
         self.welcome = welcome
         self.movies: deque[tuple[Movie, int]] = deque()  # with the number of attempts
         self.spans: deque[Span] = deque()
@@ -86,7 +86,7 @@ class Scheduler:
         self.later: list[tuple[float, Callable[[], None]]] = []  # when workers that were lost are asked again
         self.span_of: dict[Any, Span] = {decoder: deque() for decoder in pool.decoders}
         self.load: dict[Any, int] = dict.fromkeys(pool.models, 0)
-        self.unwritten = self.bytes_in_flight = self.open_films = 0
+        self.unwritten = self.bytes_in_flight = self.open_movies = 0
 
     def run(self, movies: Iterator[Movie]) -> None:
         """Works until every movie is sealed or recorded as failed. Raises WriteFailed, NobodyThere, Interrupted."""
@@ -96,7 +96,7 @@ class Scheduler:
         for model in self.pool.models:
             self._await_model(model)
         worked = time.monotonic()
-        while self.movies or self.open_films:
+        while self.movies or self.open_movies:
             check()
             self._ask_again()
             self._feed_models()  # first: what they take lets decoders read ahead
@@ -192,9 +192,9 @@ class Scheduler:
         """The window at the front of the decoder's span, or of its next one."""
         while True:
             span = self.span_of[decoder]
-            while span and span[0].film.gave_up:
+            while span and span[0].movie.gave_up:
                 job = span.popleft()
-                self._fail(job, "decode", job.film.gave_up)
+                self._fail(job, "decode", job.movie.gave_up)
             if span:
                 return span[0]
             if self.again:
@@ -207,31 +207,31 @@ class Scheduler:
                 return None
 
     def _half_a_span(self) -> Span:
-        """The second half of the longest span at work: the last film should not keep one decoder only."""
+        """The second half of the longest span at work: the last movie should not keep one decoder only."""
         longest = max(self.span_of.values(), key=len)
         half = len(longest) // 2 if len(longest) >= SHARED_FROM else 0
         return deque(reversed([longest.pop() for _ in range(half)]))
 
     def _may_probe(self) -> bool:
-        """Whether a film is left, and so few are open that every decoder's next span is not yet certain."""
-        return bool(self.movies) and self.open_films < FILMS_PER_DECODER * len(self.pool.decoders)
+        """Whether a movie is left, and so few are open that every decoder's next span is not yet certain."""
+        return bool(self.movies) and self.open_movies < MOVIES_PER_DECODER * len(self.pool.decoders)
 
     def _probe_next(self, decoder: Any) -> bool:
         if not self._may_probe():
             return False
         movie, attempts = self.movies.popleft()
-        self.open_films += 1
+        self.open_movies += 1
 
         def done(result: tuple[Any, Any]) -> None:
             self.idle.append(decoder)
             try:
-                header, todo = self.open_film(movie, *result)
+                header, todo = self.open_movie(movie, *result)
                 opened = MovieJob(header, set(todo))
                 spans = spans_of(opened, self.config, self.options.span_windows)
-            except Exception as error:  # noqa: BLE001  as with workers: it concerns this film only
-                self._fail_film(movie, one_line(error))
+            except Exception as error:  # noqa: BLE001  as with workers: it concerns this movie only
+                self._fail_movie(movie, one_line(error))
                 return
-            self.progress.film_opened(header, opened.todo)
+            self.progress.movie_opened(header, opened.todo)
             self.spans.extend(spans)
             if not opened.todo:
                 self._seal(opened)
@@ -239,14 +239,14 @@ class Scheduler:
         def lost(reason: str) -> None:
             self._await_decoder(decoder)
             if attempts + 1 < self.options.attempts:
-                self.open_films -= 1
+                self.open_movies -= 1
                 self.movies.append((movie, attempts + 1))
             else:
-                self._fail_film(movie, f"{reason} ({attempts + 1} attempts)")
+                self._fail_movie(movie, f"{reason} ({attempts + 1} attempts)")
 
         def failed(error: Exception) -> None:
             self.idle.append(decoder)
-            self._fail_film(movie, one_line(error))
+            self._fail_movie(movie, one_line(error))
 
         self.pending[self.pool.call(decoder, "probe", movie.video)] = Pending(done, lost, failed)
         return True
@@ -259,7 +259,7 @@ class Scheduler:
             self.idle.append(decoder)
             job.read = result
             self.progress.stage("decode", result.seconds)
-            job.film.note(result)
+            job.movie.note(result)
             self.decoded.append(job)
 
         def lost(reason: str) -> None:
@@ -326,8 +326,8 @@ class Scheduler:
     def _seal(self, opened: MovieJob, attempts: int = 0) -> None:
         def done(seconds: float) -> None:
             self.progress.stage("write", seconds)
-            self.open_films -= 1
-            self.progress.film_done(opened.header)
+            self.open_movies -= 1
+            self.progress.movie_done(opened.header)
 
         def lost(reason: str) -> None:
             if attempts + 1 >= self.options.attempts:
@@ -355,18 +355,18 @@ class Scheduler:
 
     def _fail(self, job: Job, stage: str, reason: str) -> None:
         self._release(job)
-        job.film.failed[job.task.index] = (stage, reason)
+        job.movie.failed[job.task.index] = (stage, reason)
         self.progress.window_failed(job.movie.header, job.task.index)
         self._finish(job)
 
-    def _fail_film(self, movie: Movie, reason: str) -> None:
-        self.open_films -= 1
-        self.progress.film_failed(movie, "probe", reason)
+    def _fail_movie(self, movie: Movie, reason: str) -> None:
+        self.open_movies -= 1
+        self.progress.movie_failed(movie, "probe", reason)
 
     def _finish(self, job: Job) -> None:
-        job.film.todo.discard(job.task.index)
-        if not job.film.todo:
-            self._seal(job.film)
+        job.movie.todo.discard(job.task.index)
+        if not job.movie.todo:
+            self._seal(job.movie)
 
 
 def _stop(error: Exception) -> None:

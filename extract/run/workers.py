@@ -1,6 +1,6 @@
 """The three kinds of worker of an extraction, as plain classes; `ray_stage` makes actors of them.
 
-`DecodeWorker` runs on a CPU and turns films into frames, `ModelWorker` holds the models on a GPU (or CPUs)
+`DecodeWorker` runs on a CPU and turns movies into frames, `ModelWorker` holds the models on a GPU (or CPUs)
 and turns frames into features, `WriteWorker` is the only one that writes shards. They hold no state that a
 restart would lose.
 """
@@ -91,7 +91,7 @@ class Sample:
 
 
 class DecodeWorker:
-    """Probes films and reads their windows."""
+    """Probes movies and reads their windows."""
 
     def __init__(self, config: DecodeConfig, lead_frames: int, deadline_s: float):
         self.config = config
@@ -102,7 +102,7 @@ class DecodeWorker:
         """Answers once the worker is there."""
 
     def probe(self, video: Path) -> tuple[Probe, Grid]:
-        """Raises DecodeError for a film that can't be opened."""
+        """Raises DecodeError for a movie that can't be opened."""
         probe = self.process.probe(video)
         return probe, sample(probe.start_s, probe.end_s, self.config.fps)
 
@@ -236,7 +236,7 @@ class WriteWorker:
         return time.perf_counter() - clock
 
     def seal(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> float:
-        """Builds the film's shard from its parts and from what an earlier shard holds; removes the parts.
+        """Builds the movie's shard from its parts and from what an earlier shard holds; removes the parts.
 
         `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
         stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took.
@@ -264,7 +264,7 @@ class WriteWorker:
 def window_task(
     header: MovieHeader, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
 ) -> WindowTask:
-    """The task for one window of a film: which frames to read, who is in it."""
+    """The task for one window of a movie: which frames to read, who is in it."""
     start, stop = header.bounds()[index]
     lead = min(lead_frames, start)
     return WindowTask(

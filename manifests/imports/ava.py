@@ -2,15 +2,15 @@
 
 In: annotations `video_id,timestamp,x1,y1,x2,y2,action_id,person_id` without header, one box and action per
 row and key frame (one key frame a second, `action_id` counted from 1 in the vocabulary); references with the
-header `video_id,person_id,reference`; the folder of films, named `<video_id>.<ext>`. Out: an `AvaImport` with
-manifest and labels. Writing these, and opening films, is left to the caller.
+header `video_id,person_id,reference`; the folder of movies, named `<video_id>.<ext>`. Out: an `AvaImport` with
+manifest and labels. Writing these, and opening movies, is left to the caller.
 
 A key frame at second t stands for [t - 0.5, t + 0.5), cut off at 0. Key frames of one person and action that
 are at most a second apart make one interval. Where a person has no key frame between their first and their
-last one, they are labelled `N/A`. Timestamps of AVA (from 902 on) are film time already. Times are kept to
+last one, they are labelled `N/A`. Timestamps of AVA (from 902 on) are movie time already. Times are kept to
 the millisecond, in whole numbers, so that neighbouring intervals meet exactly. Boxes are checked, not used.
 
-AVA takes video ids from YouTube, where they may begin with '-', '_' or a dot; such a film gets the movie_id
+AVA takes video ids from YouTube, where they may begin with '-', '_' or a dot; such a movie gets the movie_id
 "v" + video_id.
 """
 
@@ -37,7 +37,7 @@ REFERENCE_COLUMNS = ("video_id", "person_id", "reference")
 VIDEO_SUFFIXES = frozenset(
     (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 )
-MAX_TIMESTAMP_S = 1_000_000  # eleven days; beyond it stands no film but a slip
+MAX_TIMESTAMP_S = 1_000_000  # eleven days; beyond it stands no movie but a slip
 HALF_MS = 500
 
 # Of one person: the key frames of each action, in milliseconds.
@@ -58,7 +58,7 @@ class AvaImport(NamedTuple):
 def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vocabulary) -> AvaImport:
     """Turn AVA-style files into a manifest and labels; raises `InputError` with the problems of all files.
 
-    A film that is not in the folder is entered as `<video_id>.mp4`. The manifest's `path` is that of the
+    A movie that is not in the folder is entered as `<video_id>.mp4`. The manifest's `path` is that of the
     references and the labels' `path` that of the annotations, until they are written somewhere.
     """
     annotated = read_headless_table(annotations, ANNOTATION_COLUMNS, numbers=ANNOTATION_COLUMNS[1:6])
@@ -71,7 +71,7 @@ def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vo
         _check_annotated(referred, tracklets, annotations)
     in_videos: list[Problem] = []
     ids = referred.texts["video_id"]
-    found = _find_films(videos, {ids[row] for row in np.flatnonzero(named).tolist()}, in_videos)
+    found = _find_movies(videos, {ids[row] for row in np.flatnonzero(named).tolist()}, in_videos)
     raise_problems(annotated.problems, referred.problems, in_videos)
 
     persons: dict[str, list[Person]] = {}
@@ -137,7 +137,7 @@ def _tracklets(table: Table, times_s: NDArray[np.float64], vocabulary: Vocabular
 
 
 def _check_references(table: Table) -> Bools:
-    """[N] rows whose ids are sound by themselves; rejects persons and films that can't be told apart, too."""
+    """[N] rows whose ids are sound by themselves; rejects persons and movies that can't be told apart, too."""
     table.check("video_id", _video_id_faults)
     cells.identifier(table, "person_id")
     check_reference(table)
@@ -165,24 +165,24 @@ def _check_annotated(table: Table, tracklets: dict[PersonKey, _Track], annotatio
     found = {video_id for video_id, _ in tracklets}
     keys = list(zip(table.texts["video_id"], table.texts["person_id"], strict=True))
     sound = table.sound("video_id", "person_id")
-    film_there = np.array([video_id in found for video_id, _ in keys], bool)
+    movie_there = np.array([video_id in found for video_id, _ in keys], bool)
     there = np.array([key in tracklets for key in keys], bool)
-    table.reject("video_id", sound & ~film_there, f"a film with annotations in {annotations}")
-    table.reject("person_id", sound & film_there & ~there, f"a person with annotations in {annotations}")
+    table.reject("video_id", sound & ~movie_there, f"a movie with annotations in {annotations}")
+    table.reject("person_id", sound & movie_there & ~there, f"a person with annotations in {annotations}")
 
 
-def _find_films(videos: Path, video_ids: set[str], problems: list[Problem]) -> dict[str, Path]:
+def _find_movies(videos: Path, video_ids: set[str], problems: list[Problem]) -> dict[str, Path]:
     found: dict[str, list[Path]] = {video_id: [] for video_id in video_ids}
     try:
         for file in sorted(videos.absolute().iterdir()):
             if file.stem in found and file.suffix.lower() in VIDEO_SUFFIXES:
                 found[file.stem].append(file)
     except (OSError, ValueError) as error:  # ValueError: the path itself holds a NUL
-        problems.append(Problem(videos, f"a folder of films ({getattr(error, 'strerror', None) or error})"))
+        problems.append(Problem(videos, f"a folder of movies ({getattr(error, 'strerror', None) or error})"))
     for video_id, files in sorted(found.items()):
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            problems.append(Problem(videos, f"one film for video_id {video_id!r}", value=names))
+            problems.append(Problem(videos, f"one movie for video_id {video_id!r}", value=names))
     default = videos.absolute()
     return {video_id: files[0] if files else default / f"{video_id}.mp4" for video_id, files in found.items()}
 

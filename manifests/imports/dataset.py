@@ -1,8 +1,8 @@
-"""A features folder made of features that others computed: written film by film, taken up where it stopped.
+"""A features folder made of features that others computed: written movie by movie, taken up where it stopped.
 
 In: an `ImportedSet`, whose files were found to be laid out as they should be. Out: what `rhas extract` would
 leave: config.json, manifest, labels, vocabulary, shards; folds too where there are any. A file whose numbers
-can't be used is a problem of its film; the other films are written all the same. Locking is left to the caller.
+can't be used is a problem of its movie; the other movies are written all the same. Locking is left to the caller.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.imports.film import WINDOW_FRAMES, ImportedMovie, write_film
+from rhas.manifests.imports.movie import WINDOW_FRAMES, ImportedMovie, write_movie
 from rhas.manifests.shards.failures import write_failures
 from rhas.manifests.shards.format import FORMAT_VERSION
 from rhas.manifests.shards.identity import content_id
@@ -31,51 +31,51 @@ from rhas.manifests.tables.labels import Labels
 from rhas.manifests.tables.manifest import Manifest
 from rhas.manifests.tables.vocabulary import Vocabulary
 
-Listener = Callable[[int, int], None]  # films done, of how many
+Listener = Callable[[int, int], None]  # movies done, of how many
 
 
 @dataclass(frozen=True)
 class ImportedSet:
-    """Films of one layout, with features of one shape."""
+    """Movies of one layout, with features of one shape."""
 
     layout: str  # mstcn, rhas133
     source: Path
     settings: dict[str, Any]  # of the import, as JSON holds them
     fps: float
-    films: tuple[ImportedMovie, ...]
+    movies: tuple[ImportedMovie, ...]
     vocabulary: Vocabulary
     folds: Mapping[int, Mapping[str, str]] | None = None
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        return self.films[0].holistic.shape
+        return self.movies[0].holistic.shape
 
 
 @dataclass(frozen=True)
 class Written:
     """What came of an import."""
 
-    films: int
+    movies: int
     skipped: int  # whole already
     intervals: int
-    cut: int  # films of which some file had more frames than others
+    cut: int  # movies of which some file had more frames than others
     without_partial: int
 
 
-def check_shapes(films: list[ImportedMovie]) -> Iterator[Problem]:
-    """Files whose frames are not of the shape of the first film's."""
-    for film in films:
-        for file in filter(None, (film.holistic, film.partial)):
-            first = films[0].holistic
+def check_shapes(movies: list[ImportedMovie]) -> Iterator[Problem]:
+    """Files whose frames are not of the shape of the first movie's."""
+    for movie in movies:
+        for file in filter(None, (movie.holistic, movie.partial)):
+            first = movies[0].holistic
             if file.shape != first.shape:
                 expected = f"frames of {_times(first.shape)} numbers, as in {first.path}"
                 yield Problem(file.path, expected, value=_times(file.shape))
 
 
 def write_dataset(folder: FeaturesFolder, imported: ImportedSet, listener: Listener | None = None) -> Written:
-    """Writes all films that are not there yet. Raises one InputError for the files that could not be used.
+    """Writes all movies that are not there yet. Raises one InputError for the files that could not be used.
 
-    A folder that was made with other settings, or holds other films, is refused before anything is changed.
+    A folder that was made with other settings, or holds other movies, is refused before anything is changed.
     """
     record = _record(imported)
     _refuse_other(folder, record, imported)
@@ -83,11 +83,11 @@ def write_dataset(folder: FeaturesFolder, imported: ImportedSet, listener: Liste
     skipped = 0
     try:
         _write_tables(folder, record, imported)
-        for done, film in enumerate(imported.films):
+        for done, movie in enumerate(imported.movies):
             if listener is not None:
-                listener(done, len(imported.films))
+                listener(done, len(imported.movies))
             try:
-                skipped += not write_film(folder, record, imported.fps, film)
+                skipped += not write_movie(folder, record, imported.fps, movie)
             except InputError as error:
                 problems += error.problems
     except OSError as error:
@@ -96,11 +96,11 @@ def write_dataset(folder: FeaturesFolder, imported: ImportedSet, listener: Liste
     if problems:
         raise InputError(problems)
     return Written(
-        films=len(imported.films),
+        movies=len(imported.movies),
         skipped=skipped,
-        intervals=sum(len(film.intervals) for film in imported.films),
-        cut=sum(film.cut > 0 for film in imported.films),
-        without_partial=sum(film.partial is None for film in imported.films),
+        intervals=sum(len(movie.intervals) for movie in imported.movies),
+        cut=sum(movie.cut > 0 for movie in imported.movies),
+        without_partial=sum(movie.partial is None for movie in imported.movies),
     )
 
 
@@ -132,10 +132,10 @@ def _refuse_other(folder: FeaturesFolder, record: dict[str, Any], imported: Impo
                 f"the settings that the folder was begun with, {json.dumps(old['config'])} (or another --out)"
             )
             raise InputError(Problem(folder.config, expected, value=json.dumps(record["config"])))
-    known = {film.movie.movie_id for film in imported.films}
+    known = {movie.movie.movie_id for movie in imported.movies}
     others = sorted(path.stem for path in folder.shards.glob("[!.]*.h5") if path.stem not in known)
     if others:
-        expected = f"only shards of films in {imported.source} (or another --out)"
+        expected = f"only shards of movies in {imported.source} (or another --out)"
         raise InputError(Problem(folder.shards, expected, value=", ".join(others[:20])))
 
 
@@ -145,8 +145,8 @@ def _write_tables(folder: FeaturesFolder, record: dict[str, Any], imported: Impo
     for left_by_a_killed_run in folder.shards.glob(".*.tmp"):
         left_by_a_killed_run.unlink(missing_ok=True)
     write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
-    manifest = Manifest(imported.source, tuple(film.movie for film in imported.films))
-    intervals = {film.movie.persons[0].key: film.intervals for film in imported.films}
+    manifest = Manifest(imported.source, tuple(movie.movie for movie in imported.movies))
+    intervals = {movie.movie.persons[0].key: movie.intervals for movie in imported.movies}
     labels = Labels(imported.source, intervals)
     write_snapshot(folder, Inputs(manifest, labels, imported.vocabulary))
     if imported.folds is not None:

@@ -1,6 +1,6 @@
 """Labels by frame to intervals in seconds, such that rasterising them gives back the very same frames.
 
-In: the classes of each frame. Out: intervals. Frame t of a film stands at t / fps seconds, in float64; an
+In: the classes of each frame. Out: intervals. Frame t of a movie stands at t / fps seconds, in float64; an
 interval from frame i up to frame j is [i / fps, j / fps), made by the same division, so that a frame is inside
 or not with nothing left to rounding.
 """
@@ -22,13 +22,13 @@ MAX_FPS = 1000.0
 
 
 def check_fps(fps: float) -> None:
-    """Raises InputError for a rate that no film has."""
+    """Raises InputError for a rate that no movie has."""
     if not (math.isfinite(fps) and 1 / MAX_FPS <= fps <= MAX_FPS):
         raise InputError(Problem("--fps", f"frames per second, {1 / MAX_FPS:g} to {MAX_FPS:g}", value=fps))
 
 
 def frame_times(frames: int, fps: float) -> NDArray[np.float64]:
-    """[T] seconds of film time."""
+    """[T] seconds of movie time."""
     return np.arange(frames) / fps
 
 

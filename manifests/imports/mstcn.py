@@ -5,7 +5,7 @@
     DIR/groundTruth/NAME.txt             the name of one class a line, one line a frame
     DIR/splits/{train,test}.splitK.bundle    "NAME.txt" a line; folds K from 1
 
-In: that folder. Out: an `ImportedSet`, one film with one person for each video; every class, background too, is
+In: that folder. Out: an `ImportedSet`, one movie with one person for each video; every class, background too, is
 an action. Features and truth that differ by a few frames are cut to the shorter, as is usual. There are no
 features of a person's crop, which the frames' status says (MISSING). Everything but the features' numbers is
 read and checked here, before anything is written.
@@ -23,8 +23,8 @@ from rhas.manifests.common.errors import InputError, Problem, did_you_mean, rais
 from rhas.manifests.imports.arrays import open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in, text_lines
-from rhas.manifests.imports.film import ImportedMovie
 from rhas.manifests.imports.frames import check_fps, common_length, intervals_of
+from rhas.manifests.imports.movie import ImportedMovie
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.manifest import Movie, Person
 from rhas.manifests.tables.vocabulary import ABSENT, MAX_ACTION_CHARS, Vocabulary
@@ -46,15 +46,15 @@ def read_mstcn(directory: Path, fps: float = 15.0, tolerance: int = 15) -> Impor
     names = _names(directory, problems)
     folds = _load_bundles(directory / "splits", names, problems)
     raise_problems(problems)  # else good truth may look bad
-    films: list[ImportedMovie] = []
+    movies: list[ImportedMovie] = []
     for name in names:
         try:
-            films.append(_film(directory, name, vocabulary, fps, tolerance))
+            movies.append(_movie(directory, name, vocabulary, fps, tolerance))
         except InputError as error:
             problems += error.problems
-    problems += check_shapes(films)
+    problems += check_shapes(movies)
     raise_problems(problems)
-    return ImportedSet("mstcn", directory, {"tolerance": tolerance}, fps, tuple(films), vocabulary, folds)
+    return ImportedSet("mstcn", directory, {"tolerance": tolerance}, fps, tuple(movies), vocabulary, folds)
 
 
 def _load_mapping(path: Path, problems: list[Problem]) -> Vocabulary:
@@ -151,7 +151,7 @@ def _load_bundle(
             fold[line.removesuffix(".txt")] = side
 
 
-def _film(directory: Path, name: str, vocabulary: Vocabulary, fps: float, tolerance: int) -> ImportedMovie:
+def _movie(directory: Path, name: str, vocabulary: Vocabulary, fps: float, tolerance: int) -> ImportedMovie:
     truth = directory / "groundTruth" / f"{name}.txt"
     features = open_features(directory / "features" / f"{name}.npy", "F×T")
     classes = _classes(truth, vocabulary)

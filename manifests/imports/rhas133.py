@@ -4,8 +4,8 @@
     DIR/holistic/<split>/<i>_blip_feat.npy     T×32×768 (T×768 is understood too), i from 0
     DIR/partial/<split>/<i>_blip_feat.npy      the same for the person's crop, or no such file
 
-In: that folder and `Rhas133Options`. Out: an `ImportedSet`, one film with one person for each sample. Samples
-whose frame ids name the same film have the same `video` in the manifest, so that no split can part them
+In: that folder and `Rhas133Options`. Out: an `ImportedSet`, one movie with one person for each sample. Samples
+whose frame ids name the same movie have the same `video` in the manifest, so that no split can part them
 unnoticed. Where there is no partial file, or it holds nothing but NaN for a frame, the frame's status says so
 (MISSING). Frames stand 1 / fps apart. Pickles are read as data, see `plain_pickle` and `rhas133_pickles`.
 """
@@ -25,9 +25,9 @@ from rhas.manifests.common.errors import InputError, Problem, raise_problems, sh
 from rhas.manifests.imports.arrays import FeatureFile, Tokens, open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in
-from rhas.manifests.imports.film import ImportedMovie
 from rhas.manifests.imports.frames import MAX_FPS, common_length, intervals_of
-from rhas.manifests.imports.rhas133_pickles import FILM_PATTERN, SplitPickles
+from rhas.manifests.imports.movie import ImportedMovie
+from rhas.manifests.imports.rhas133_pickles import MOVIE_PATTERN, SplitPickles
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.manifest import SPLITS, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ class Rhas133Options(Settings, title="options of the import"):
     fps: float = Field(15.0, ge=1 / MAX_FPS, le=MAX_FPS)
     tolerance: int = Field(0, ge=0)
     """Frames that the files of a sample may differ by."""
-    film_pattern: str = FILM_PATTERN
+    movie_pattern: str = MOVIE_PATTERN
 
     @field_validator("splits")
     @classmethod
@@ -58,15 +58,15 @@ class Rhas133Options(Settings, title="options of the import"):
             raise ValueError(f"names of splits and, for each, one of {', '.join(SPLITS)}")
         return splits
 
-    @field_validator("film_pattern")
+    @field_validator("movie_pattern")
     @classmethod
-    def _has_film(cls, pattern: str) -> str:
+    def _has_movie(cls, pattern: str) -> str:
         try:
-            if "film" in re.compile(pattern).groupindex:
+            if "movie" in re.compile(pattern).groupindex:
                 return pattern
         except (re.error, RecursionError, OverflowError):
             pass
-        raise ValueError("a regular expression with (?P<film>…)")
+        raise ValueError("a regular expression with (?P<movie>…)")
 
 
 @dataclass(frozen=True)
@@ -91,21 +91,21 @@ def read_rhas133(directory: Path, options: Rhas133Options, vocabulary: Vocabular
     splits = _splits(directory, options, vocabulary, problems)
     raise_problems(problems)
     problems += _unaccounted(splits)
-    films: list[ImportedMovie] = []
+    movies: list[ImportedMovie] = []
     for split in splits:
         for number in split.numbers:
             try:
-                films.append(_film(directory, split, number, options, vocabulary))
+                movies.append(_movie(directory, split, number, options, vocabulary))
             except InputError as error:
                 problems += error.problems
-    problems += check_shapes(films)
+    problems += check_shapes(movies)
     raise_problems(problems)
     settings = {
         "tokens": options.tokens,
         "tolerance": options.tolerance,
-        "film_pattern": options.film_pattern,
+        "movie_pattern": options.movie_pattern,
     }
-    return ImportedSet("rhas133", directory, settings, options.fps, tuple(films), vocabulary)
+    return ImportedSet("rhas133", directory, settings, options.fps, tuple(movies), vocabulary)
 
 
 def _splits(
@@ -117,7 +117,7 @@ def _splits(
             f"pickles actions_<split>_rhas.pkl, with {', '.join(SPLITS)} for <split> or names of your own"
         )
         problems.append(Problem(directory, expected, value="none"))
-    pattern = re.compile(options.film_pattern)
+    pattern = re.compile(options.movie_pattern)
     found: list[_Split] = []
     first = 0
     for name, side in names.items():
@@ -161,7 +161,7 @@ def _unaccounted(splits: list[_Split]) -> Iterator[Problem]:
             yield Problem(folder, expected, value=", ".join(others[:5]))
 
 
-def _film(
+def _movie(
     directory: Path, split: _Split, number: int, options: Rhas133Options, vocabulary: Vocabulary
 ) -> ImportedMovie:
     sample, pickles = number - split.first, split.pickles
@@ -177,7 +177,7 @@ def _film(
     described = pickles.describe(sample, frames)
     movie_id = f"{split.name}_{number}"
     person = Person(movie_id, PERSON_ID, described.reference, split=split.side)
-    video = holistic.path if described.film is None else directory / described.film
+    video = holistic.path if described.movie is None else directory / described.movie
     return ImportedMovie(
         movie=Movie(movie_id, video.absolute(), (person,)),
         frames=frames,

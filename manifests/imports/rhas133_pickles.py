@@ -8,8 +8,8 @@ In: a folder and the name of a split. Out: a `Described` for each sample. Indice
 whole numbers, or texts of digits; one that stands alone counts as a list of one. Sizes are checked before
 anything is gone through: a pickle may claim more than it holds.
 
-An id of a frame may name its film. Which part does, a regular expression says, with a group `film` and maybe a
-group `frame`; by default the film is what stands before the last slash. All frames of a sample have to agree.
+An id of a frame may name its movie. Which part does, a regular expression says, with a group `movie` and maybe a
+group `frame`; by default the movie is what stands before the last slash. All frames of a sample have to agree.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rhas.manifests.shards.format import one_line
 from rhas.manifests.tables.manifest import MAX_REFERENCE_CHARS
 from rhas.manifests.tables.vocabulary import Vocabulary
 
-FILM_PATTERN = r"(?P<film>.+)/[^/]*?((?<![0-9])(?P<frame>[0-9]+))?(\.[A-Za-z0-9]+)?"
+MOVIE_PATTERN = r"(?P<movie>.+)/[^/]*?((?<![0-9])(?P<frame>[0-9]+))?(\.[A-Za-z0-9]+)?"
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _MAX_ID_CHARS = 1000  # no path is longer
 
@@ -40,16 +40,16 @@ class Described:
 
     classes: tuple[frozenset[int], ...]  # [T]
     source_frame: NDArray[np.int64]  # [T] as the ids say, else counted from 0
-    film: str | None  # None: the ids don't say
+    movie: str | None  # None: the ids don't say
     reference: str
 
 
 class SplitPickles:
     """The three pickles of a split, of equal length. Samples are understood one by one, as they are asked for."""
 
-    def __init__(self, directory: Path, split: str, vocabulary: Vocabulary, film_pattern: re.Pattern[str]):
+    def __init__(self, directory: Path, split: str, vocabulary: Vocabulary, movie_pattern: re.Pattern[str]):
         self.vocabulary = vocabulary
-        self.film_pattern = film_pattern
+        self.movie_pattern = movie_pattern
         self.actions_file, self.ids_file, self.references_file = (
             directory / f"{what}_{split}_rhas.pkl" for what in ("actions", "frame_ids", "person_ref")
         )
@@ -81,8 +81,8 @@ class SplitPickles:
             self._classes(own, f"frame {t} of sample {sample}")
             for t, own in enumerate(self._actions[sample][:frames])
         )
-        film, source_frame = self._origin(self._ids[sample][:frames], sample)
-        return Described(classes, source_frame, film, self._reference(sample))
+        movie, source_frame = self._origin(self._ids[sample][:frames], sample)
+        return Described(classes, source_frame, movie, self._reference(sample))
 
     def _classes(self, frame: Any, where: str) -> frozenset[int]:
         several = frame if isinstance(frame, (list, tuple, set, frozenset)) else (frame,)
@@ -99,34 +99,37 @@ class SplitPickles:
         return frozenset(indices)
 
     def _origin(self, ids: Sequence[Any], sample: int) -> tuple[str | None, NDArray[np.int64]]:
-        """The film that the ids name, and which of its frames the samples show."""
-        films: dict[str | None, int] = {}
+        """The movie that the ids name, and which of its frames the samples show."""
+        movies: dict[str | None, int] = {}
         numbers: list[int | None] = []
         for t, own in enumerate(ids):
-            number, film = _whole_number(own), None
+            number, movie = _whole_number(own), None
             if number is None:
                 text = one_line(own) if isinstance(own, str) and len(own) <= _MAX_ID_CHARS else ""
                 if not text:
                     expected = f"a number or a short text for frame {t} of sample {sample}"
                     raise InputError(Problem(self.ids_file, expected, value=_shown(own)))
-                if match := self.film_pattern.fullmatch(text):
+                if match := self.movie_pattern.fullmatch(text):
                     groups = match.groupdict()
-                    film, number = (groups["film"] or "").strip() or None, _whole_number(groups.get("frame"))
-            films.setdefault(film, t)
+                    movie, number = (
+                        (groups["movie"] or "").strip() or None,
+                        _whole_number(groups.get("frame")),
+                    )
+            movies.setdefault(movie, t)
             numbers.append(number)
-        if len(films) > 1:
-            names = ", ".join(f"{film or 'none'} (frame {t})" for film, t in list(films.items())[:2])
+        if len(movies) > 1:
+            names = ", ".join(f"{movie or 'none'} (frame {t})" for movie, t in list(movies.items())[:2])
             raise InputError(
-                Problem(self.ids_file, f"one film for all frames of sample {sample}", value=names)
+                Problem(self.ids_file, f"one movie for all frames of sample {sample}", value=names)
             )
         known = [number for number in numbers if number is not None]
         if len(known) < len(ids):  # not all ids have a number: frames are counted
-            return next(iter(films)), np.arange(len(ids))
+            return next(iter(movies)), np.arange(len(ids))
         source_frame = np.array(known, dtype=np.int64)
         if (falls := np.flatnonzero(np.diff(source_frame) < 0)).size:
             expected = f"frame numbers of sample {sample} that don't fall"
             raise InputError(Problem(self.ids_file, expected, value=_shown(ids[int(falls[0]) + 1])))
-        return next(iter(films)), source_frame
+        return next(iter(movies)), source_frame
 
     def _reference(self, sample: int) -> str:
         """The sentence, with line breaks and repeated spaces as single spaces."""

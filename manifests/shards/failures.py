@@ -1,6 +1,6 @@
-"""What could not be extracted, and why: `failures.csv`, one row per film or window that lost frames.
+"""What could not be extracted, and why: `failures.csv`, one row per movie or window that lost frames.
 
-Rows of films that gave a shard are derived from it, so that file and shards can't disagree; a film that could
+Rows of movies that gave a shard are derived from it, so that file and shards can't disagree; a movie that could
 not be opened at all has no shard and one row without a window. What to do about failures is left to a rerun.
 """
 
@@ -24,7 +24,7 @@ from rhas.manifests.tables.table import Table
 
 @dataclass(frozen=True)
 class Failure:
-    """One row. `window` is empty when it concerns the whole film; `frames` counts lost frames over persons."""
+    """One row. `window` is empty when it concerns the whole movie; `frames` counts lost frames over persons."""
 
     movie_id: str
     window: int | str
@@ -35,20 +35,20 @@ class Failure:
     frames: int
 
     @property
-    def whole_film(self) -> bool:
+    def whole_movie(self) -> bool:
         return self.window == "" and self.stage == "probe"
 
 
 COLUMNS = tuple(f.name for f in fields(Failure))
 
 
-def film_failure(movie_id: str, stage: str, reason: str) -> Failure:
-    """A film of which nothing could be read: how many frames are lost is unknown."""
+def movie_failure(movie_id: str, stage: str, reason: str) -> Failure:
+    """A movie of which nothing could be read: how many frames are lost is unknown."""
     return Failure(movie_id, "", "", "", stage, one_line(reason), 0)
 
 
 def shard_failures(shard: Shard) -> list[Failure]:
-    """The windows of a shard that lost frames, and persons whose interval lies outside the film."""
+    """The windows of a shard that lost frames, and persons whose interval lies outside the movie."""
     persons = [shard.person(person_id) for person_id in shard.person_ids]
     time_s = shard.file["time_s"][...]
     found = []
@@ -69,9 +69,7 @@ def shard_failures(shard: Shard) -> list[Failure]:
             )
     for person in persons:
         if (person.status == FrameStatus.OUTSIDE).all():
-            reason = (
-                f"the interval of person {person.person_id} holds no frame; the film has {len(time_s)} frames"
-            )
+            reason = f"the interval of person {person.person_id} holds no frame; the movie has {len(time_s)} frames"
             found.append(Failure(shard.movie_id, "", "", "", "interval", reason, 0))
     return found
 

@@ -1,10 +1,10 @@
-"""The feature shard: one HDF5 file per film. This module defines the format and writes it.
+"""The feature shard: one HDF5 file per movie. This module defines the format and writes it.
 
     attributes      format, format_version, movie_id, video, identity (JSON: see rhas.manifests.shards.identity),
                     config, models (names and weights' hashes), versions (of packages), source (frame count,
                     height, width, decoded height and width), fps (0: native)   [JSON where structured]
-    time_s          [T] float64   film time of each sample; the film starts at 0
-    source_frame    [T] int64     frame of the film that the sample shows
+    time_s          [T] float64   movie time of each sample; the movie starts at 0
+    source_frame    [T] int64     frame of the movie that the sample shows
     windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
                     of it could be computed), digest, stage, reason (of lost frames), decoder_messages
     persons/ID/     attributes reference, start_s, end_s (absent: to the end), split;
@@ -20,7 +20,7 @@ Features are uncompressed (float16 features do not compress). All series are che
 and chunks that no window wrote take no room; a window's digest ties its rows to its id and to what is said of
 it. Files have the layout of HDF5 1.10, which checksums its own structures too, and texts of fixed length.
 
-Nothing is ever changed in place: a window is first a part file of its own, and when a film's windows are done
+Nothing is ever changed in place: a window is first a part file of its own, and when a movie's windows are done
 its shard is built from them; both are written under a temporary name, flushed to disk and renamed.
 """
 
@@ -72,7 +72,7 @@ class PersonRows:
 
 @dataclass(frozen=True)
 class Window:
-    """The finished samples [start, stop) of a film, with the rows of those who are promised in them.
+    """The finished samples [start, stop) of a movie, with the rows of those who are promised in them.
 
     `stage` and `reason` are empty unless frames were lost; the reason is kept as one line.
     """
@@ -115,7 +115,7 @@ class Window:
 
 @dataclass(frozen=True)
 class MovieHeader:
-    """What a shard says of its film as a whole; known before the first window is computed."""
+    """What a shard says of its movie as a whole; known before the first window is computed."""
 
     movie_id: str
     video: str
@@ -188,10 +188,10 @@ def failed_window(header: MovieHeader, index: int, stage: str, reason: str) -> W
 
 
 def check_window(header: MovieHeader, window: Window) -> None:
-    """Raises ValueError unless `window` is one of the film's, with rows of those promised in it and no others."""
+    """Raises ValueError unless `window` is one of the movie's, with rows of those promised in it and no others."""
     got, expected = _outline(window), _outline(failed_window(header, window.index, "", ""))
     if got != expected:
-        raise ValueError(f"window {window.index} of film {header.movie_id}: {got = }, {expected = }")
+        raise ValueError(f"window {window.index} of movie {header.movie_id}: {got = }, {expected = }")
 
 
 def _outline(window: Window) -> tuple[Any, ...]:
@@ -266,9 +266,9 @@ def write_part(folder: FeaturesFolder, window: Window) -> None:
 
 
 def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int], Window]) -> None:
-    """Builds a film's shard, asking `load` for every planned window in turn: memory stays that of one window.
+    """Builds a movie's shard, asking `load` for every planned window in turn: memory stays that of one window.
 
-    `load` returns `failed_window(…)` where nothing could be computed. A window of another film is a ValueError.
+    `load` returns `failed_window(…)` where nothing could be computed. A window of another movie is a ValueError.
     """
     with _written_atomically(folder.shard(header.movie_id)) as (file, disk):
         _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=header.movie_id)

@@ -1,7 +1,7 @@
 """Content addresses: what makes two windows, or two extractions, the same.
 
 A window's id covers everything that its features depend on: the configuration and the weights' hashes, the
-film's bytes, the persons' sentences and intervals, and which samples it holds. So a rerun skips a window
+movie's bytes, the persons' sentences and intervals, and which samples it holds. So a rerun skips a window
 exactly when computing it again would give the same.
 """
 
@@ -26,7 +26,7 @@ def content_id(value: Any) -> str:
 
 
 def video_fingerprint(video: Path) -> str:
-    """Digest of a film's size and of three MiB at its start, middle and end: quick at any size.
+    """Digest of a movie's size and of three MiB at its start, middle and end: quick at any size.
 
     Raises OSError when the file can't be read.
     """
@@ -41,7 +41,7 @@ def video_fingerprint(video: Path) -> str:
 
 
 def movie_identity(extraction_id: str, fingerprint: str, persons: Sequence[Person]) -> dict[str, Any]:
-    """What all features of a film depend on, as it is stored in its shard."""
+    """What all features of a movie depend on, as it is stored in its shard."""
     return {
         "extraction": extraction_id,
         "video": fingerprint,
@@ -52,5 +52,5 @@ def movie_identity(extraction_id: str, fingerprint: str, persons: Sequence[Perso
 
 
 def window_id(movie: dict[str, Any], start: int, stop: int) -> str:
-    """Id of the samples [start, stop) of the film with identity `movie`."""
+    """Id of the samples [start, stop) of the movie with identity `movie`."""
     return content_id([movie, start, stop])

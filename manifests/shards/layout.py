@@ -4,8 +4,8 @@ features/
   config.json      what was extracted with what; a rerun with anything else is refused
   manifest.csv     snapshot of the manifest (labels.csv and actions.csv beside it, labels if given)
   splits.csv       folds of a data set that was imported, for cross-validation (see rhas.manifests.tables.folds)
-  shards/ID.h5     one finished film: the features of all its referred persons
-  parts/ID/*.h5    finished windows of films in progress; gone once the film's shard is there
+  shards/ID.h5     one finished movie: the features of all its referred persons
+  parts/ID/*.h5    finished windows of movies in progress; gone once the movie's shard is there
   failures.csv     what could not be done, and why
   report.json      speed of the last run
   worker-error.txt traceback of a worker that could not begin, if one couldn't
@@ -20,7 +20,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FeaturesFolder:
-    """Paths below a features folder. Film ids are file names: the manifest admits only safe ones."""
+    """Paths below a features folder. Movie ids are file names: the manifest admits only safe ones."""
 
     root: Path
 

@@ -1,7 +1,7 @@
 """Reading feature shards: what is there, and one person's whole series, lazily and in order.
 
     reader = FeaturesReader(Path("features"))
-    series = reader.person("film_1", "p1")
+    series = reader.person("movie_1", "p1")
     series.time_s, series.status          # [T]
     series.holistic[1000:4000]            # reads just these rows, float16, NaN where status promises none
 
@@ -86,7 +86,7 @@ def _window(movie_id: str, row: dict[str, Any], persons: dict[str, PersonRows]) 
 
 
 class PersonSeries:
-    """One referred person's series over the samples of a film; rows are read from disk when sliced.
+    """One referred person's series over the samples of a movie; rows are read from disk when sliced.
 
     The shard's file stays open as long as the series is in use. Slicing a damaged chunk raises OSError.
     """
@@ -145,7 +145,7 @@ class Shard:
             self._check_form(person_id)
 
     def _check_form(self, person_id: str) -> None:
-        """Series of a film are of one length, and of the shapes that `rhas.manifests.shards.format` names."""
+        """Series of a movie are of one length, and of the shapes that `rhas.manifests.shards.format` names."""
         group = self.file[f"persons/{person_id}"]
         samples = len(self.file["time_s"])
         template = empty_rows(np.zeros(0, bool), group["holistic"].shape[1:], FrameStatus.OUTSIDE)
@@ -170,7 +170,7 @@ class Shard:
 
     @property
     def video(self) -> Path:
-        """Where the film was when it was extracted."""
+        """Where the movie was when it was extracted."""
         return Path(attribute(self.file, "video", str))
 
     @property
@@ -212,7 +212,7 @@ class Shard:
         persons = {}
         with reading(self.path, f"window {row['index']} (samples {start} to {stop})"):
             if not 0 <= start < stop <= len(self.file["time_s"]):
-                raise ValueError("the film has no such samples")
+                raise ValueError("the movie has no such samples")
             for person_id in self.person_ids:
                 group = self.file[f"persons/{person_id}"]
                 if group["status"][start:stop].any():
@@ -254,7 +254,7 @@ class FeaturesReader:
         return content_id([texts, windows])
 
     def persons(self) -> Iterator[PersonSeries]:
-        """The series of everyone, film by film; who keeps them all keeps as many files open as there are films."""
+        """The series of everyone, movie by movie; who keeps them all keeps as many files open as there are movies."""
         for movie_id in self.movie_ids:
             shard = self.shard(movie_id)
             for person_id in shard.person_ids:

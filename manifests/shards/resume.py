@@ -1,6 +1,6 @@
-"""What earlier work on a film left behind: finished windows in parts and in an existing shard.
+"""What earlier work on a movie left behind: finished windows in parts and in an existing shard.
 
-In: a features folder and a film. Out: its finished windows, and on request a folder without its parts. A
+In: a features folder and a movie. Out: its finished windows, and on request a folder without its parts. A
 window counts as finished when it carries the very id that it would get now, so nothing that was computed with
 other settings is ever taken over. Damaged windows don't count, and damaged parts are removed.
 """
@@ -20,7 +20,7 @@ from rhas.manifests.shards.reader import Shard, read_part
 class FinishedWindows:
     """The finished windows of a movie. With `retry_failed`, windows with lost frames don't count.
 
-    Every window is read once to see that it can be, so that sealing the film later doesn't fail.
+    Every window is read once to see that it can be, so that sealing the movie later doesn't fail.
     """
 
     def __init__(self, folder: FeaturesFolder, header: MovieHeader, retry_failed: bool = False):
@@ -47,7 +47,7 @@ class FinishedWindows:
             return shard.window(row)
 
     def remove_parts(self) -> None:
-        """Removes all parts of the film, also those of other settings."""
+        """Removes all parts of the movie, also those of other settings."""
         parts = self.folder.parts(self.header.movie_id)
         for path in parts.glob("*"):
             path.unlink()
@@ -78,7 +78,7 @@ class FinishedWindows:
             return False
 
     def _counts(self, index: int, window: Window) -> bool:
-        """Raises ValueError for a window that is not this one of this film's."""
+        """Raises ValueError for a window that is not this one of this movie's."""
         if window.index != index:  # a part under the name of another
             raise ValueError(f"window {window.index} in place of {index}")
         check_window(self.header, window)

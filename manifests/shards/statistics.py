@@ -1,4 +1,4 @@
-"""How many frames of which status: of a person, a film, a features folder."""
+"""How many frames of which status: of a person, a movie, a features folder."""
 
 from __future__ import annotations
 

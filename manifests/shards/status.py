@@ -12,7 +12,7 @@ class FrameStatus(IntEnum):
     DETECTED = 1  # box found in this frame; holistic and partial features
     CARRIED = 2  # no candidate here, box of the last detection, at most `carry_frames` old; both features
     MISSING = 3  # the frame was looked at and the person was not found; holistic features only
-    UNDECODABLE = 4  # the film gave no frame here; no features
+    UNDECODABLE = 4  # the movie gave no frame here; no features
     FAILED = 5  # the window could not be processed; no features
     IMPORTED = 6  # features that others computed, from what box they don't say; both features
 

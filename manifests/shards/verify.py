@@ -1,8 +1,8 @@
 """Checks a features folder against its own promises: every checksum, every promised frame.
 
-In: a features folder. Out: a tally per film and a list of everything that doesn't add up, each naming film,
+In: a features folder. Out: a tally per movie and a list of everything that doesn't add up, each naming movie,
 window or person. Recorded losses are not errors; losses that nothing records are. A file that is damaged, in
-whatever way, is a problem of its film and never ends the check of the others. Mending is left to a rerun.
+whatever way, is a problem of its movie and never ends the check of the others. Mending is left to a rerun.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROMISING = {
 
 @dataclass(frozen=True)
 class MovieCheck:
-    """The outcome for one film. `tally` is None when it has no readable shard."""
+    """The outcome for one movie. `tally` is None when it has no readable shard."""
 
     movie_id: str
     tally: Tally | None
@@ -61,7 +61,7 @@ def read_config(folder: FeaturesFolder) -> dict[str, Any]:
 
 
 def verify(root: Path) -> Iterator[MovieCheck]:
-    """Checks film after film, in the manifest's order, then what the manifest doesn't name."""
+    """Checks movie after movie, in the manifest's order, then what the manifest doesn't name."""
     folder = FeaturesFolder(root)
     config = read_config(folder)
     manifest = load_manifest(folder.manifest)
@@ -69,23 +69,23 @@ def verify(root: Path) -> Iterator[MovieCheck]:
     for failure in read_failures(folder.failures) if folder.failures.exists() else []:
         recorded.setdefault(failure.movie_id, []).append(failure)
     for movie in manifest.movies:
-        yield _check_film(folder, movie, config, recorded.pop(movie.movie_id, []))
+        yield _check_movie(folder, movie, config, recorded.pop(movie.movie_id, []))
     known = {movie.movie_id for movie in manifest.movies}
     for path in sorted(folder.shards.glob("*.h5")):
         if path.stem not in known and not path.name.startswith("."):
-            yield MovieCheck(path.stem, None, [f"{path}: the manifest names no such film"], [])
+            yield MovieCheck(path.stem, None, [f"{path}: the manifest names no such movie"], [])
     for movie_id, failures in recorded.items():
-        problem = f"{folder.failures}: film {movie_id}: the manifest names no such film"
+        problem = f"{folder.failures}: movie {movie_id}: the manifest names no such movie"
         yield MovieCheck(movie_id, None, [problem], failures)
 
 
-def _check_film(
+def _check_movie(
     folder: FeaturesFolder, movie: Movie, config: dict[str, Any], failures: list[Failure]
 ) -> MovieCheck:
     path = folder.shard(movie.movie_id)
     if not path.exists():
         parts = list(folder.parts(movie.movie_id).glob("[!.]*.h5"))
-        if any(f.whole_film for f in failures):
+        if any(f.whole_movie for f in failures):
             return MovieCheck(movie.movie_id, None, [], failures)
         state = f"unfinished, {len(parts)} windows in parts" if parts else "no shard and no recorded failure"
         return MovieCheck(movie.movie_id, None, [f"{movie.movie_id}: {state}"], failures)
@@ -99,7 +99,7 @@ def _check_film(
             tally = Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids)
     except InputError as error:
         return MovieCheck(movie.movie_id, None, [*problems, str(error)], failures)
-    problems += _unrecorded(path, lost, [f for f in failures if not f.whole_film])
+    problems += _unrecorded(path, lost, [f for f in failures if not f.whole_movie])
     return MovieCheck(movie.movie_id, tally, problems, failures)
 
 
@@ -121,7 +121,7 @@ def _described(failure: Failure) -> str:
 def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterator[str]:
     """All that is wrong with a shard by itself, read from end to end. Raises what reading a damaged one does."""
     if shard.movie_id != movie.movie_id:
-        yield f"{shard.path}: it is the shard of film {shard.movie_id!r}"
+        yield f"{shard.path}: it is the shard of movie {shard.movie_id!r}"
     identity = shard.json("identity")
     expected = movie_identity(config["extraction"], identity["video"], movie.persons)
     parts = [name for name in expected if identity.get(name) != expected[name]]
@@ -155,7 +155,7 @@ def _window_problems(
     start, stop = row["start"], row["stop"]
     name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"
     if not 0 <= start < stop <= len(covered):
-        yield f"{name} is not within the film's {len(covered)} samples"
+        yield f"{name} is not within the movie's {len(covered)} samples"
         return
     if covered[start:stop].any():
         yield f"{name} overlaps an earlier window"

@@ -1,8 +1,9 @@
 """Boxes that are known already: of a tracker, of annotators, of a made world.
 
 In: a CSV `movie_id,person_id,time_s,x1,y1,x2,y2`, a row for each person and moment at which their box is known; corners
-are shares of the frame's width and height, times are seconds of film time. Out: a `Tracklet` for each person, which has
-a box for every time between two rows that are near enough. The file may hold films and persons that a manifest doesn't.
+are shares of the frame's width and height, times are seconds of movie time. Out: a `Tracklet` for each person, with a
+box for every time between two rows that are near enough. The file may hold movies and persons that a manifest
+doesn't.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Folds of a data set: which films are learned from and which are tested on, in each round of cross-validation.
+"""Folds of a data set: which movies are learned from and which are tested on, in each round of cross-validation.
 
 In: splits.csv of a features folder, with the columns fold, movie_id and split (train or test); folds are numbered
-from 1. Out: `Folds`. A film may be in any number of folds, once in each. Which training films validate is drawn
+from 1. Out: `Folds`. A movie may be in any number of folds, once in each. Which training movies validate is drawn
 by `train`.
 """
 
@@ -31,7 +31,7 @@ def load_folds(path: Path) -> Folds:
     table.reject_repeats(
         "movie_id",
         first_rows(fold, movies.codes, where=table.sound(*COLUMNS)),
-        lambda row, _: f"each film once in fold {fold[row]}",
+        lambda row, _: f"each movie once in fold {fold[row]}",
     )
     table.raise_problems()
     folds: Folds = {}
@@ -41,6 +41,6 @@ def load_folds(path: Path) -> Folds:
 
 
 def write_folds(folds: Mapping[int, Mapping[str, str]], path: Path) -> None:
-    """The inverse of `load_folds`, sorted by fold and film."""
-    rows = [(fold, *row) for fold, films in sorted(folds.items()) for row in sorted(films.items())]
+    """The inverse of `load_folds`, sorted by fold and movie."""
+    rows = [(fold, *row) for fold, movies in sorted(folds.items()) for row in sorted(movies.items())]
     write_rows(path, COLUMNS, rows)

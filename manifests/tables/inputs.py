@@ -1,7 +1,7 @@
 """All that a user hands in, read and checked together.
 
 In: paths of the manifest and, where there are any, of labels and of a vocabulary. Out: `Inputs`, or one error
-with the problems of all files, so that they can be mended in one go. Films are not opened here.
+with the problems of all files, so that they can be mended in one go. Movies are not opened here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Labels: what each referred person does, and when.
 
 In: a CSV `movie_id,person_id,action,start_s,end_s`, one row per interval. Out: `Labels`, the intervals of
-each person sorted by start. Intervals are half-open, [start_s, end_s), in seconds of film time; a person may
+each person sorted by start. Intervals are half-open, [start_s, end_s), in seconds of movie time; a person may
 do several things at once. The action `N/A` marks an interval in which the person is absent, and during which
 they therefore do nothing else. Sampling the intervals at frames is left to `train`.
 
@@ -139,24 +139,24 @@ def _check_actions(table: Table, vocabulary: Vocabulary) -> None:
 
 def _check_persons(table: Table, person: NDArray[np.int64], manifest: Manifest) -> None:
     movies, persons = table.texts["movie_id"], table.texts["person_id"]
-    of_film = {movie.movie_id: [own.person_id for own in movie.persons] for movie in manifest.movies}
+    of_movie = {movie.movie_id: [own.person_id for own in movie.persons] for movie in manifest.movies}
     known = {person.key for person in manifest.persons}
     sound = table.sound("movie_id", "person_id")
-    film_known = np.array([movie_id in of_film for movie_id in movies.values], bool)[movies.codes]
+    movie_known = np.array([movie_id in of_movie for movie_id in movies.values], bool)[movies.codes]
     table.reject(
         "movie_id",
-        sound & ~film_known,
-        lambda row: f"a film of {manifest.path}{did_you_mean(movies[row], tuple(of_film))}",
+        sound & ~movie_known,
+        lambda row: f"a movie of {manifest.path}{did_you_mean(movies[row], tuple(of_movie))}",
     )
-    unknown = sound & film_known
+    unknown = sound & movie_known
     firsts, place = np.unique(person[unknown], return_inverse=True)
     unknown[unknown] = np.array([(movies[row], persons[row]) not in known for row in firsts.tolist()], bool)[
         place
     ]
 
     def expected(row: int) -> str:
-        near = did_you_mean(persons[row], of_film[movies[row]])
-        return f"a person of film {movies[row]!r} in {manifest.path}{near}"
+        near = did_you_mean(persons[row], of_movie[movies[row]])
+        return f"a person of movie {movies[row]!r} in {manifest.path}{near}"
 
     table.reject("person_id", unknown, expected)
 

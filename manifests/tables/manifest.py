@@ -1,12 +1,12 @@
-"""The manifest: which persons in which films, and the sentence that refers to each of them.
+"""The manifest: which persons in which movies, and the sentence that refers to each of them.
 
 In: a CSV with one row per referred person, columns `movie_id,video,person_id,reference` and optionally
-`start_s,end_s,split`. Out: a `Manifest`, films and persons in the order of the file. Paths of films are
-relative to the manifest's folder. Whether a film exists and can be decoded is left to the extraction, which
-records a failure per film instead of refusing the whole manifest.
+`start_s,end_s,split`. Out: a `Manifest`, movies and persons in the order of the file. Paths of movies are
+relative to the manifest's folder. Whether a movie exists and can be decoded is left to the extraction, which
+records a failure per movie instead of refusing the whole manifest.
 
-Times are seconds of film time; an empty `start_s` is the beginning, an empty `end_s` the end of the film.
-Persons of one film may belong to different splits, and two films may share one video file.
+Times are seconds of movie time; an empty `start_s` is the beginning, an empty `end_s` the end of the movie.
+Persons of one movie may belong to different splits, and two movies may share one video file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_REFERENCE_CHARS = 2000
 
 @dataclass(frozen=True)
 class Person:
-    """Someone who is referred to, and the part of the film [start_s, end_s) in which to label them."""
+    """Someone who is referred to, and the part of the movie [start_s, end_s) in which to label them."""
 
     movie_id: str
     person_id: str
@@ -41,13 +41,13 @@ class Person:
 
     @property
     def key(self) -> tuple[str, str]:
-        """(movie_id, person_id): a person_id alone is unique only within its film."""
+        """(movie_id, person_id): a person_id alone is unique only within its movie."""
         return self.movie_id, self.person_id
 
 
 @dataclass(frozen=True)
 class Movie:
-    """A film (absolute path, not necessarily there) with the persons referred to in it."""
+    """A movie (absolute path, not necessarily there) with the persons referred to in it."""
 
     movie_id: str
     video: Path
@@ -56,14 +56,14 @@ class Movie:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All films of a data set, and the file that they were read from."""
+    """All movies of a data set, and the file that they were read from."""
 
     path: Path
     movies: tuple[Movie, ...]
 
     @property
     def persons(self) -> tuple[Person, ...]:
-        """The persons of all films, film by film."""
+        """The persons of all movies, movie by movie."""
         return tuple(person for movie in self.movies for person in movie.persons)
 
 
@@ -127,7 +127,7 @@ def _check_ids(table: Table) -> None:
 
 
 def _check_videos(table: Table, videos: Sequence[Path]) -> None:
-    """Rejects videos that are others than in the film's first row; `videos` are the paths that the texts mean."""
+    """Rejects videos that are others than in the movie's first row; `videos` are the paths that the texts mean."""
     movies, texts = table.texts["movie_id"], table.texts["video"]
     places: dict[Path, int] = {}
     place = np.array([places.setdefault(path, len(places)) for path in videos], int)[texts.codes]
@@ -136,6 +136,6 @@ def _check_videos(table: Table, videos: Sequence[Path]) -> None:
         "video",
         place != place[first],
         lambda row: (
-            f"the video that row {table.row_number(first[row])} gives for this film, {texts[first[row]]!r}"
+            f"the video that row {table.row_number(first[row])} gives for this movie, {texts[first[row]]!r}"
         ),
     )

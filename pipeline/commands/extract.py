@@ -21,7 +21,7 @@ LabelsOption = Annotated[
 Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, mini, tiny-random or a YAML file")]
 Fps = Annotated[
     str | None,
-    typer.Option("--fps", help="Samples per second of film, or 'native' [default: the preset's, 15]"),
+    typer.Option("--fps", help="Samples per second of movie, or 'native' [default: the preset's, 15]"),
 ]
 DetectorWeights = Annotated[
     str | None,
@@ -69,17 +69,17 @@ def plan(
     actions: ActionsOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Probe every film, without models: frames, hours, bad files, bytes to write, estimated time."""
+    """Probe every movie, without models: frames, hours, bad files, bytes to write, estimated time."""
     from rhas.extract.config import load_config
     from rhas.extract.plan.forecast import check
-    from rhas.extract.plan.plan import plan_films
+    from rhas.extract.plan.plan import plan_movies
     from rhas.manifests.tables.inputs import load_inputs
     from rhas.pipeline.views.plan_table import print_plan
 
     check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
     config = load_config(preset, _overrides(fps, None, None, settings))
-    planned = plan_films(inputs.manifest, config, cpus)
+    planned = plan_movies(inputs.manifest, config, cpus)
     raise typer.Exit(print_plan(planned, config, gpus, like, tflops, cpus))
 
 
@@ -111,7 +111,7 @@ def extract(
         float, typer.Option(help="Seconds without progress after which a decoder is killed")
     ] = 60.0,
     max_failure_rate: Annotated[
-        float, typer.Option(help="Share of films or frames lost above which the exit code is 4")
+        float, typer.Option(help="Share of movies or frames lost above which the exit code is 4")
     ] = 0.5,
     elastic: Annotated[
         bool,
@@ -120,14 +120,14 @@ def extract(
         ),
     ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Redo films whose sentences or file changed")
+        bool, typer.Option("--update", help="Redo movies whose sentences or file changed")
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Redo windows that lost frames")
     ] = False,
     settings: SetOption = None,
 ) -> None:
-    """Turn the films of a manifest into verified feature shards."""
+    """Turn the movies of a manifest into verified feature shards."""
     with interruptible_work(f"finished windows are kept in {out}, the same command continues there"):
         from rhas.extract.config import RunOptions, default_memory_bytes, load_config
         from rhas.extract.run.run import extract as run_extraction
@@ -167,7 +167,7 @@ def verify(features: Features) -> None:
 
 @commands.command()
 def shards(features: Features) -> None:
-    """List what is there: films, persons, frames, models, statuses."""
+    """List what is there: movies, persons, frames, models, statuses."""
     from rhas.pipeline.views.shards_table import print_shards
 
     print_shards(features)
@@ -190,11 +190,11 @@ def labels(
 @commands.command()
 def look(
     features: Features,
-    movie: Annotated[str, typer.Option("--movie", help="Film to draw, by its movie_id")],
-    out: Annotated[Path, typer.Option("--out", help="PNG to write")] = Path("film.png"),
+    movie: Annotated[str, typer.Option("--movie", help="Movie to draw, by its movie_id")],
+    out: Annotated[Path, typer.Option("--out", help="PNG to write")] = Path("movie.png"),
 ) -> None:
-    """Draw what a film's shard holds: frames with boxes, statuses, labels and features over time."""
-    from rhas.pipeline.views.picture import draw_film
+    """Draw what a movie's shard holds: frames with boxes, statuses, labels and features over time."""
+    from rhas.pipeline.views.picture import draw_movie
 
-    draw_film(features, movie, out)
+    draw_movie(features, movie, out)
     typer.echo(str(out))

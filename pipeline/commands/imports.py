@@ -20,7 +20,7 @@ def import_ava(
         Path, typer.Argument(help="AVA-style CSV: video_id,timestamp,x1,y1,x2,y2,action_id,person_id")
     ],
     references: Annotated[Path, typer.Option(help="CSV: video_id,person_id,reference")],
-    videos: Annotated[Path, typer.Option(help="Folder with the films, named by video_id")],
+    videos: Annotated[Path, typer.Option(help="Folder with the movies, named by video_id")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.csv and labels.csv")],
     actions: ActionsOption = None,
 ) -> None:
@@ -69,10 +69,10 @@ def import_rhas133(
     tolerance: Annotated[
         int, typer.Option(min=0, help="Frames that the files of a sample may differ by; cut to the shortest")
     ] = 0,
-    film_pattern: Annotated[
+    movie_pattern: Annotated[
         str | None,
         typer.Option(
-            help="Regular expression with (?P<film>…), maybe (?P<frame>…), for frame ids [default: film/frame]"
+            help="Regular expression with (?P<movie>…), maybe (?P<frame>…), for frame ids [default: movie/frame]"
         ),
     ] = None,
     actions: ActionsOption = None,
@@ -80,7 +80,7 @@ def import_rhas133(
     """Turn RHAS133's features and pickles, as its authors hand them out, into a features folder."""
     from rhas.pipeline.programs.importing import import_rhas133_folder
 
-    named = {} if film_pattern is None else {"film_pattern": film_pattern}
+    named = {} if movie_pattern is None else {"movie_pattern": movie_pattern}
     line = import_rhas133_folder(
         directory, out, split_name or [], actions, holistic=holistic, partial=partial, numbering=numbering,
         tokens=tokens, fps=fps, tolerance=tolerance, **named,

@@ -74,7 +74,7 @@ def predict(
     split: Annotated[
         str | None, typer.Option("--split", help="Only this split of the run's own data")
     ] = None,
-    movie: Annotated[Path | None, typer.Option("--movie", help="A film, instead of --shards")] = None,
+    movie: Annotated[Path | None, typer.Option("--movie", help="A movie, instead of --shards")] = None,
     person: Annotated[
         str | None, typer.Option("--person", help="With --movie: the sentence that says who")
     ] = None,
@@ -86,7 +86,7 @@ def predict(
         str | None, typer.Option("--anticipate", help="Also what comes next, e.g. 60s (model actfusion)")
     ] = None,
 ) -> None:
-    """Segments, scores and timelines: of everyone in a features folder, or of one person in a film."""
+    """Segments, scores and timelines: of everyone in a features folder, or of one person in a movie."""
     from rhas.pipeline.programs.training import predict_movie, predict_shards, seconds_of
 
     target = out or run / "predictions"
@@ -149,16 +149,16 @@ def benchmark(
 @commands.command()
 def report(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the page, the film and the timelines")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page, the movie and the timelines")],
     shards: Annotated[
         Path | None, typer.Option("--shards", help="Where the run's features are, if they were moved")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
     movie: Annotated[
-        str | None, typer.Option("--movie", help="Film to show [default: the one that came out best]")
+        str | None, typer.Option("--movie", help="Movie to show [default: the one that came out best]")
     ] = None,
 ) -> None:
-    """One page to show around: results beside the baselines, timelines, a film with all of it drawn in."""
+    """One page to show around: results beside the baselines, timelines, a movie with all of it drawn in."""
     from rhas.pipeline.report.making import write_report
 
     typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))

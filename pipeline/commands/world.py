@@ -1,4 +1,4 @@
-"""The commands `rhas world …`: made films whose truth is known, and the small models that are trained on them."""
+"""The commands `rhas world …`: made movies whose truth is known, and the small models that are trained on them."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typer.core import TyperGroup
 from rhas.pipeline.commands.options import interruptible_work
 
 
-class _FilmsByDefault(TyperGroup):
-    """`rhas world OUT` means `rhas world films OUT`."""
+class _MoviesByDefault(TyperGroup):
+    """`rhas world OUT` means `rhas world movies OUT`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["films", *args]
+            args = ["movies", *args]
         return super().parse_args(ctx, args)
 
 
 world_app = typer.Typer(
-    help="Make films whose truth is known: `rhas world OUT`.", no_args_is_help=True, cls=_FilmsByDefault
+    help="Make movies whose truth is known: `rhas world OUT`.", no_args_is_help=True, cls=_MoviesByDefault
 )
 
 
-@world_app.command("films")
-def make_films(
-    out: Annotated[Path, typer.Argument(help="Folder for manifest, labels, films and truth")],
-    films: Annotated[int, typer.Option(help="How many films; a rerun may ask for more")] = 24,
+@world_app.command("movies")
+def make_movies(
+    out: Annotated[Path, typer.Argument(help="Folder for manifest, labels, movies and truth")],
+    movies: Annotated[int, typer.Option(help="How many movies; a rerun may ask for more")] = 24,
     seed: Annotated[int, typer.Option(help="Everything follows from it")] = 0,
-    seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest film")] = (30.0, 90.0),
+    seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest movie")] = (30.0, 90.0),
     scale: Annotated[int, typer.Option(help="Of 160×96 pixels")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
-    """Make films of two to four persons with manifest, labels, references and truth."""
-    with interruptible_work("films that are there stay, the same command makes the others"):
+    """Make movies of two to four persons with manifest, labels, references and truth."""
+    with interruptible_work("movies that are there stay, the same command makes the others"):
         from rhas.pipeline.world.making import make_world
         from rhas.pipeline.world.writing import World
 
-        make_world(out, World(films, seed, *seconds, scale), workers)
+        make_world(out, World(movies, seed, *seconds, scale), workers)
 
 
 @world_app.command("train-models")
@@ -52,7 +52,7 @@ def train_models(
     encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 3600,
     joint_steps: Annotated[int, typer.Option(help="Steps of both together")] = 5500,
 ) -> None:
-    """Fit the small models of preset mini to films that no experiment uses; on a GPU if there is one."""
+    """Fit the small models of preset mini to movies that no experiment uses; on a GPU if there is one."""
     with interruptible_work(f"the same command goes on from what was last saved in {out}"):
         from rhas.pipeline.world.making import fit_models
 
@@ -64,10 +64,10 @@ def measure_models(
     models: Annotated[
         Path | None, typer.Argument(help="Folder with detector/ and encoder/ [default: the shipped ones]")
     ] = None,
-    films: Annotated[int, typer.Option(help="Held-out films")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the held-out films")] = 0,
+    movies: Annotated[int, typer.Option(help="Held-out movies")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the held-out movies")] = 0,
 ) -> None:
-    """Measure the small models on films that neither they nor any experiment have seen."""
+    """Measure the small models on movies that neither they nor any experiment have seen."""
     from rhas.pipeline.world.making import print_measures
 
-    print_measures(models, films, seed)
+    print_measures(models, movies, seed)

@@ -1,6 +1,6 @@
 """`rhas demo`: a made world through both stages, to a page that shows what came out.
 
-Films are made, extracted with the small shipped models on two CPU workers, HopaDIFF is trained on them and measured
+Movies are made, extracted with the small shipped models on two CPU workers, HopaDIFF is trained on them and measured
 beside the baselines, and a report is written. Nothing is downloaded, and a rerun goes on where an interrupted one was.
 """
 
@@ -17,7 +17,7 @@ from rhas.manifests.tables.inputs import load_inputs
 from rhas.pipeline.programs.training import train_run
 from rhas.pipeline.report.making import write_report
 from rhas.pipeline.views.display import duration, live, make_console, print_summary
-from rhas.pipeline.views.picture import draw_film
+from rhas.pipeline.views.picture import draw_movie
 from rhas.pipeline.views.shards_table import print_verification
 from rhas.pipeline.world.making import make_world
 from rhas.pipeline.world.writing import World
@@ -29,13 +29,13 @@ from rhas.train.runs.run import RunFolder
 class Size:
     """How much of everything."""
 
-    films: int
+    movies: int
     seconds: tuple[float, float]
     epochs: int
 
 
-FULL = Size(films=24, seconds=(30, 45), epochs=64)
-QUICK = Size(films=8, seconds=(20, 25), epochs=64)
+FULL = Size(movies=24, seconds=(30, 45), epochs=64)
+QUICK = Size(movies=8, seconds=(20, 25), epochs=64)
 
 
 def run_demo(out: Path, size: Size = FULL) -> int:
@@ -45,8 +45,8 @@ def run_demo(out: Path, size: Size = FULL) -> int:
     def step(text: str) -> None:
         console.print(f"\n[bold]{text}[/bold]  ({duration(time.monotonic() - began)})", highlight=False)
 
-    step("1/5 films: persons whose looks, boxes and actions are known")
-    manifest = make_world(out / "films", World(size.films, 0, *size.seconds), workers=2)
+    step("1/5 movies: persons whose looks, boxes and actions are known")
+    manifest = make_world(out / "movies", World(size.movies, 0, *size.seconds), workers=2)
     step("2/5 extraction: GroundingDINO finds who is meant, BLIP-2 sees the frame and the person")
     inputs = load_inputs(manifest, manifest.with_name("labels.csv"), manifest.with_name("actions.csv"))
     with live(console) as callback:
@@ -54,9 +54,9 @@ def run_demo(out: Path, size: Size = FULL) -> int:
         summary = extract(inputs, out / "features", load_config("mini"), options, callback)
     print_summary(console, summary, out / "features")
     inconsistent = print_verification(out / "features")
-    draw_film(out / "features", "world_0000", out / "shard.png")
+    draw_movie(out / "features", "world_0000", out / "shard.png")
     step("3/5 training: HopaDIFF learns what persons do, from labelled ones")
-    # A few films: more of them to measure with than the paper's tenth.
+    # A few movies: more of them to measure with than the paper's tenth.
     settings = ["data.split=random", "data.proportions=[60, 15, 25]", f"epochs={size.epochs}"]
     train_run(out / "features", out / "run", "world", settings)
     step("4/5 evaluation: persons that it hasn't seen, beside the baselines")

@@ -29,8 +29,8 @@ def import_ava_files(
         if found.skipped
         else ""
     )
-    films, persons = len(found.manifest.movies), len(found.manifest.persons)
-    return f"{out}: {films} films, {persons} persons, {found.labels.count} intervals{skipped}"
+    movies, persons = len(found.manifest.movies), len(found.manifest.persons)
+    return f"{out}: {movies} movies, {persons} persons, {found.labels.count} intervals{skipped}"
 
 
 def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:
@@ -55,15 +55,15 @@ def _write(imported: ImportedSet, out: Path) -> str:
     console = make_console()
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
     with locked(FeaturesFolder(out).lock), bar as progress:
-        task = progress.add_task(f"writing {out}", total=len(imported.films))
+        task = progress.add_task(f"writing {out}", total=len(imported.movies))
         written = write_dataset(
             FeaturesFolder(out), imported, lambda n, _: progress.update(task, completed=n)
         )
     parts = [
-        f"{written.films} films ({written.skipped} were there already)",
+        f"{written.movies} movies ({written.skipped} were there already)",
         f"{written.intervals} intervals",
         *([f"{len(imported.folds)} folds"] if imported.folds else []),
-        *([f"{written.cut} films cut to the shorter of their files"] if written.cut else []),
+        *([f"{written.cut} movies cut to the shorter of their files"] if written.cut else []),
         *([f"{written.without_partial} without partial features"] if written.without_partial else []),
     ]
     return f"{out}: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""`rhas train` and `rhas predict`: stage 2 as a user sees it, and both stages together on a new film."""
+"""`rhas train` and `rhas predict`: stage 2 as a user sees it, and both stages together on a new movie."""
 
 from __future__ import annotations
 
@@ -82,18 +82,18 @@ def predict_shards(run: Path, shards: Path, out: Path, split: str | None) -> int
 
 
 def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -> int:
-    """Extracts one person of one film as the run's own data was extracted, then predicts."""
+    """Extracts one person of one movie as the run's own data was extracted, then predicts."""
     if not video.is_file():
-        raise InputError(Problem("--movie", "a film", value=str(video)))
+        raise InputError(Problem("--movie", "a movie", value=str(video)))
     data = read_json(RunFolder(run).data)
-    movie = Movie("film", video.absolute(), (Person("film", "person", sentence),))
+    movie = Movie("movie", video.absolute(), (Person("movie", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
     config = config_from_dict(data["extraction"], run / "data.json")
     with live(make_console()) as callback:
         summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), callback)
     if not summary.tally.promised - summary.tally.lost:
         reason = "; ".join(failure.reason for failure in summary.failures)
-        raise InputError(Problem(video, f"a film that can be decoded ({reason})"))
+        raise InputError(Problem(video, f"a movie that can be decoded ({reason})"))
     return len(predict_run(run, out / "features", out))
 
 

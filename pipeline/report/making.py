@@ -14,7 +14,7 @@ from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
-from rhas.pipeline.report.film import LONGEST_S, Shown, write_film
+from rhas.pipeline.report.movie import LONGEST_S, Shown, write_movie
 from rhas.pipeline.report.page import Page, render
 from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
 from rhas.train.evaluation.results import OURS, tau_text
@@ -35,8 +35,8 @@ def write_report(
 ) -> Path:
     """Writes the folder and returns the page's path.
 
-    `features` is where the run's data lies, if it was moved; `movie` the film to show. Raises InputError for a run or
-    a film that isn't there.
+    `features` is where the run's data lies, if it was moved; `movie` the movie to show. Raises InputError for a run or
+    a movie that isn't there.
     """
     opened = open_run(run)
     if split not in read_metrics(opened.folder):
@@ -51,13 +51,13 @@ def write_report(
         shutil.copyfile(run / name, out / name)
     say("timelines")
     timelines = _timelines(opened, persons, out)
-    say("the film")
-    video, text = _film(opened, _chosen(opened, persons, movie), folder, out / "film.mp4")
+    say("the movie")
+    video, text = _movie(opened, _chosen(opened, persons, movie), folder, out / "movie.mp4")
     page = Page(
         title="Who does what, frame by frame",
         about=_about(opened, persons, split),
         results=_results(out / "results.csv", split, opened.validation.tau),
-        film=video, film_text=text, timelines=timelines, facts=_facts(opened, persons, split, run),
+        movie=video, movie_text=text, timelines=timelines, facts=_facts(opened, persons, split, run),
     )  # fmt: skip
     write_text_atomically(out / "index.html", render(page))
     return out / "index.html"
@@ -75,11 +75,11 @@ def _timelines(run: Run, persons: Sequence[Series], out: Path) -> list[tuple[str
 
 
 def _chosen(run: Run, persons: Sequence[Series], movie: str | None) -> Series:
-    """The person, of a film or of all, in most of whose frames the predicted set of actions is the true one."""
+    """The person, of a movie or of all, in most of whose frames the predicted set of actions is the true one."""
     own = [series for series in persons if movie in (None, series.clip.movie_id)]
     if not own:
         known = ", ".join(sorted({series.clip.movie_id for series in persons}))
-        raise InputError(Problem("--movie", f"a film of the split: {known}", value=movie))
+        raise InputError(Problem("--movie", f"a movie of the split: {known}", value=movie))
 
     def right(series: Series) -> float:
         truth_TC, valid_T = series.truth(run.vocabulary)
@@ -89,8 +89,8 @@ def _chosen(run: Run, persons: Sequence[Series], movie: str | None) -> Series:
     return max(own, key=right)
 
 
-def _film(run: Run, series: Series, features: Path, path: Path) -> tuple[Path | None, str]:
-    """The film, or None, and what to say about it."""
+def _movie(run: Run, series: Series, features: Path, path: Path) -> tuple[Path | None, str]:
+    """The movie, or None, and what to say about it."""
     truth_TC, valid_T = series.truth(run.vocabulary)
     predicted_TC = series.predicted(run.validation.tau)
     rows = np.flatnonzero((truth_TC[valid_T].any(0)) | predicted_TC[valid_T].any(0))
@@ -102,10 +102,10 @@ def _film(run: Run, series: Series, features: Path, path: Path) -> tuple[Path | 
     with FeaturesReader(features).shard(clip.movie_id) as shard:
         box_T4 = shard.person(clip.person_id).box[clip.first : clip.first + len(series.scores)]
         try:
-            seconds = write_film(path, shard, series, shown, box_T4)
+            seconds = write_movie(path, shard, series, shown, box_T4)
         except DecodeError as error:
             path.unlink(missing_ok=True)
-            return None, f"There is no film to show: {shard.video} can't be read any more ({error})."
+            return None, f"There is no movie to show: {shard.video} can't be read any more ({error})."
     cut = f", its first {LONGEST_S:g} seconds" if seconds > LONGEST_S - 1 else ""
     return path, (
         f"{clip.movie_id}{cut}: “{clip.reference}”, of all persons of the split the one who is labelled right in "
@@ -128,12 +128,12 @@ def _results(table: Path, split: str, tau: float | None) -> list[dict[str, str]]
 
 
 def _about(run: Run, persons: Sequence[Series], split: str) -> str:
-    films, frames = len({series.clip.movie_id for series in persons}), sum(len(s.scores) for s in persons)
+    movies, frames = len({series.clip.movie_id for series in persons}), sum(len(s.scores) for s in persons)
     return (
         f"A sentence says who is meant; {run.config.model} says what that person does in every frame, several things "
-        f"at a time. Shown is the {split} split of protocol {run.config.data.split}: {len(persons)} persons of {films} "
-        f"films, {frames} frames. The threshold τ = {tau_text(run.validation.tau)} and the weights were chosen on the "
-        "validation split; the baselines are measured on the same frames."
+        f"at a time. Shown is the {split} split of protocol {run.config.data.split}: {len(persons)} persons of "
+        f"{movies} movies, {frames} frames. The threshold τ = {tau_text(run.validation.tau)} and "
+        "the weights were chosen on the validation split; the baselines are measured on the same frames."
     )
 
 
@@ -154,6 +154,6 @@ def _facts(run: Run, persons: Sequence[Series], split: str, folder: Path) -> dic
         "frames": f"{len(promised)} of the {split} split: {', '.join(shares)}",
         "detector": f"GroundingDINO {detector['weights']}, threshold {detector['box_threshold']}",
         "encoder": f"{encoder['kind']} {encoder['weights']}, {run.data['feature_size']} numbers a frame, at "
-        f"{extraction['decode']['fps'] or 'each film’s own'} frames a second",
+        f"{extraction['decode']['fps'] or 'each movie’s own'} frames a second",
         "weights": ", ".join(f"{name} {value}" for name, value in models.items() if isinstance(value, str)),
     }

@@ -1,4 +1,4 @@
-"""The report's HTML: a single page that holds its pictures and its film itself and needs no script and no network."""
+"""The report's HTML: a single page that holds its pictures and its movie itself and needs no script and no network."""
 
 from __future__ import annotations
 
@@ -48,22 +48,23 @@ dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 
 @dataclass(frozen=True)
 class Page:
-    """What the page says; texts are plain, pictures and film are files."""
+    """What the page says; texts are plain, pictures and movie are files."""
 
     title: str
     about: str  # a paragraph under the title
     results: Sequence[Mapping[str, str]]  # rows of results.csv: the model first, then the baselines
-    film: Path | None
-    film_text: str  # what the film shows, or why there is none
+    movie: Path | None
+    movie_text: str  # what the movie shows, or why there is none
     timelines: Sequence[tuple[str, Path]]  # caption, picture
     facts: Mapping[str, str]  # how it was made
 
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    film = f"<figure>{_video(page.film)}<figcaption>{escape(page.film_text)}</figcaption></figure>" if page.film else (
-        f"<p>{escape(page.film_text)}</p>"
-    )  # fmt: skip
+    text = escape(page.movie_text)
+    movie = f"<p>{text}</p>"
+    if page.movie:
+        movie = f"<figure>{_video(page.movie)}<figcaption>{text}</figcaption></figure>"
     pictures = "".join(
         f'<figure><img src="{_data(png, "image/png")}" alt="timeline: {escape(text)}">'
         f"<figcaption>{escape(text)}</figcaption></figure>"
@@ -84,8 +85,8 @@ def render(page: Page) -> str:
 <div class="scroll">{_table(page.results)}</div>
 <p class="quiet">Percent; the best of each column is marked.</p>
 {_list(METRICS)}
-<h2>The film</h2>
-{film}
+<h2>The movie</h2>
+{movie}
 <h2>Timelines</h2>
 <p>Blue is true, orange is predicted; where it is grey, nothing counts: the person isn't there, or isn't labelled.</p>
 {pictures}
@@ -116,8 +117,8 @@ def _list(entries: Mapping[str, str]) -> str:
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries.items()) + "</dl>"
 
 
-def _video(film: Path) -> str:
-    return f'<video controls loop muted autoplay playsinline src="{_data(film, "video/mp4")}"></video>'
+def _video(movie: Path) -> str:
+    return f'<video controls loop muted autoplay playsinline src="{_data(movie, "video/mp4")}"></video>'
 
 
 def _data(file: Path, kind: str) -> str:

@@ -1,7 +1,7 @@
 """A pipeline as a job of a Ray cluster (Ray Jobs): it runs on the cluster and outlives the client.
 
-The pipeline's file, films and outputs lie on a path that all nodes share; nothing is uploaded. The driver needs no GPU:
-the stages which spread ask the cluster for theirs.
+The pipeline's file, movies and outputs lie on a path that all nodes share; nothing is uploaded. The driver needs no
+GPU: the stages which spread ask the cluster for theirs.
 """
 
 from __future__ import annotations

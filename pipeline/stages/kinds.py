@@ -1,7 +1,7 @@
 """What can be a stage: which command it is, what it reads of earlier stages, and where it writes.
 
 A stage is done if nothing that it read has changed since, nor what it wrote. `digest` says what that is: of a features
-folder every checksum, of a run its best weights, of a file its bytes, of a big one (a film, weights) parts of them.
+folder every checksum, of a run its best weights, of a file its bytes, of a big one (a movie, weights) parts of them.
 """
 
 from __future__ import annotations
@@ -72,16 +72,16 @@ def digest(path: Path) -> str:
         return ""
 
 
-def films_digest(manifest: Path) -> str:
-    """Of the films that a manifest names; those that are missing now may come."""
+def movies_digest(manifest: Path) -> str:
+    """Of the movies that a manifest names; those that are missing now may come."""
     try:
         movies = load_manifest(manifest).movies
     except InputError:
         return ""  # which the stage itself will say better
-    return content_id([_film(movie.video) for movie in movies])
+    return content_id([_movie(movie.video) for movie in movies])
 
 
-def _film(video: Path) -> str:
+def _movie(video: Path) -> str:
     try:
         return video_fingerprint(video)
     except OSError:

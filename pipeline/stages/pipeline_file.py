@@ -2,7 +2,7 @@
 
     out: night/                      # everything is written below it; by default a folder beside the file
     stages:
-      extract: {movies: films/manifest.csv, preset: blip2, gpus: 8, cpus: 64}
+      extract: {movies: movies/manifest.csv, preset: blip2, gpus: 8, cpus: 64}
       verify:
       train: {config: paper, split: cross-movie, gpus: 2}
       eval:
@@ -129,7 +129,7 @@ def _stage(
     _check(path, name, command, values, options)
     values = {key: _absolute(value, options[key], path) for key, value in values.items()}
     for option, of in kind.takes.items():
-        # `rhas predict` has either shards or a film.
+        # `rhas predict` has either shards or a movie.
         if option not in values and not (option == "shards" and "movie" in values):
             values[option] = _output_of(path, name, of, source, before)
     if kind.writes:

@@ -3,7 +3,7 @@
     OUT/logs/STAGE.log     all that a stage said, of every time it ran
     OUT/stages.json        of each finished stage: what it read and wrote, and how long it took
 
-Films that are lost (exit code 3) don't stop a pipeline: it goes on with the others and ends with 3; such a stage is
+Movies that are lost (exit code 3) don't stop a pipeline: it goes on with the others and ends with 3; such a stage is
 asked again the next time, and finds most of its work done. Any other failure stops it.
 """
 
@@ -26,7 +26,7 @@ from rhas.manifests.common.interruption import Interrupted, asked, check, passed
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import ENDS_WITH_PARENT, python_command
 from rhas.manifests.shards.identity import content_id
-from rhas.pipeline.stages.kinds import digest, films_digest
+from rhas.pipeline.stages.kinds import digest, movies_digest
 from rhas.pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
 from rhas.pipeline.views.display import duration
 
@@ -45,8 +45,8 @@ def read(stage: Stage) -> str:
     """What identifies all that a stage is made of: its options, and what its inputs hold."""
     options = {name: value for name, value in stage.options.items() if name not in _FREE}
     inputs = {name: digest(path) for name, path in stage.inputs.items()}
-    films = films_digest(stage.inputs["movies"]) if "movies" in stage.inputs else ""
-    return content_id([importlib.metadata.version("rhas"), stage.command, options, inputs, films])
+    movies = movies_digest(stage.inputs["movies"]) if "movies" in stage.inputs else ""
+    return content_id([importlib.metadata.version("rhas"), stage.command, options, inputs, movies])
 
 
 def wrote(stage: Stage) -> str:
@@ -108,7 +108,7 @@ def _run_all(pipeline: Pipeline, say: Say) -> int:
             say(f"{label}: failed after {took} with exit code {code}; see {log}")
             return code if code > 0 else EXIT_FAILED
         worst = max(worst, code)
-        lost = ", but some films or windows failed" if code else ""
+        lost = ", but some movies or windows failed" if code else ""
         say(f"{label}: done in {took}{lost}")
         if code == EXIT_DONE:
             ended = datetime.now(UTC).isoformat(timespec="seconds")

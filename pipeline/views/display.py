@@ -34,9 +34,9 @@ def duration(seconds: float | None) -> str:
 
 
 def _counts(now: Snapshot) -> str:
-    failed = now.films_failed + now.windows_failed
+    failed = now.movies_failed + now.windows_failed
     return (
-        f"films {now.films_done + now.films_failed}/{now.films}  windows {now.windows_done}/{now.windows}  "
+        f"movies {now.movies_done + now.movies_failed}/{now.movies}  windows {now.windows_done}/{now.windows}  "
         f"{now.frames_per_s:.1f} frames/s  left {duration(now.left_s)}  failures {failed}"
     )
 
@@ -73,8 +73,10 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
     """What is there now, what failed, how fast it went and what limited it."""
     tally, report = summary.tally, summary.report
     table = Table(title=f"{out}", title_justify="left", show_header=False, box=None)
-    table.add_row("films", f"{summary.films - summary.films_failed} done ({summary.films_skipped} by earlier runs), "
-                  f"{summary.films_failed} failed")  # fmt: skip
+    done = summary.movies - summary.movies_failed
+    table.add_row(
+        "movies", f"{done} done ({summary.movies_skipped} by earlier runs), {summary.movies_failed} failed"
+    )
     table.add_row("person-frames", f"{tally.promised} promised = {tally.written} written + {tally.missing} person not "
                   f"found + {tally.lost} lost")  # fmt: skip
     if report["frames"]:

@@ -1,4 +1,4 @@
-"""A picture of what a shard holds of one film: frames with boxes, statuses, labels and features over time."""
+"""A picture of what a shard holds of one movie: frames with boxes, statuses, labels and features over time."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ STATUS_COLOURS = {
 }
 
 
-def draw_film(features: Path, movie_id: str, png: Path) -> None:
-    """Draws all persons of a film into `png`. Raises InputError for a film that has no shard."""
+def draw_movie(features: Path, movie_id: str, png: Path) -> None:
+    """Draws all persons of a movie into `png`. Raises InputError for a movie that has no shard."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,7 +42,7 @@ def draw_film(features: Path, movie_id: str, png: Path) -> None:
 
     reader = FeaturesReader(features)
     if movie_id not in reader.movie_ids:
-        known = ", ".join(reader.movie_ids[:20]) or "a film; there is no shard yet"
+        known = ", ".join(reader.movie_ids[:20]) or "a movie; there is no shard yet"
         raise InputError(Problem(features, f"one of {known}", column="movie", value=movie_id))
     with reader.shard(movie_id) as shard:
         persons = [shard.person(person_id) for person_id in shard.person_ids]
@@ -87,7 +87,7 @@ def _draw_frames(axes: list[Axes], shard: Shard, series: PersonSeries) -> None:
         with DecoderProcess() as decoder:
             frames = decoder.read(shard.video, numbers, size)
     except DecodeError:
-        frames = None  # the film has moved since; statuses and features are still worth drawing
+        frames = None  # the movie has moved since; statuses and features are still worth drawing
     for axis, sample, at in zip(axes, samples, back, strict=True):
         axis.set_axis_off()
         axis.set_title(f"{series.time_s[sample]:.1f} s", fontsize=8)

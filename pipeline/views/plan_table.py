@@ -18,31 +18,31 @@ CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, fo
 
 
 def print_plan(
-    films: list[MoviePlan],
+    movies: list[MoviePlan],
     config: ExtractConfig,
     gpus: int,
     like: Path | None,
     tflops: float,
     cores: int | None = None,
 ) -> int:
-    """Prints the plan. Exit code 0, or 3 when some films can't be opened."""
+    """Prints the plan. Exit code 0, or 3 when some movies can't be opened."""
     console = make_console()
     table = Table(
-        "film", "persons", "hours", "size", "frames", "person-frames", "to write", "problem", title="plan"
+        "movie", "persons", "hours", "size", "frames", "person-frames", "to write", "problem", title="plan"
     )
-    for film in films:
-        if film.reason:
-            table.add_row(film.movie_id, str(film.persons), *[""] * 5, f"[red]{film.reason}[/red]")
+    for movie in movies:
+        if movie.reason:
+            table.add_row(movie.movie_id, str(movie.persons), *[""] * 5, f"[red]{movie.reason}[/red]")
         else:
-            table.add_row(film.movie_id, str(film.persons), f"{film.hours:.3f}", f"{film.width}×{film.height}",
-                          str(film.frames), str(film.person_frames), decimal(film.bytes))  # fmt: skip
+            table.add_row(movie.movie_id, str(movie.persons), f"{movie.hours:.3f}", f"{movie.width}×{movie.height}",
+                          str(movie.frames), str(movie.person_frames), decimal(movie.bytes))  # fmt: skip
     console.print(table)
-    frames, bad = sum(f.frames for f in films), [f for f in films if f.reason]
+    frames, bad = sum(f.frames for f in movies), [f for f in movies if f.reason]
     rate = f"{config.decode.fps:g} frames/s" if config.decode.fps else "every frame"
     console.print(
-        f"{len(films)} films, {len(bad)} unreadable, {sum(f.hours for f in films):.2f} hours at {rate}: "
-        f"{frames} frames, {sum(f.person_frames for f in films)} person-frames, "
-        f"{decimal(sum(f.bytes for f in films))} to write",
+        f"{len(movies)} movies, {len(bad)} unreadable, {sum(f.hours for f in movies):.2f} hours at {rate}: "
+        f"{frames} frames, {sum(f.person_frames for f in movies)} person-frames, "
+        f"{decimal(sum(f.bytes for f in movies))} to write",
         highlight=False,
     )
     if like is not None:
@@ -51,11 +51,11 @@ def print_plan(
         console.print("time: unknown for the small random models; give --like with an earlier report.json")
         return 3 if bad else 0
     elif gpus:
-        _print_forecast(console, films, config, gpus, cores, tflops)
+        _print_forecast(console, movies, config, gpus, cores, tflops)
         return 3 if bad else 0
     else:
-        workers, tflop = cores or os.cpu_count() or 1, sum(f.tflop for f in films)
-        decode_s = sum(f.decode_core_s for f in films) / workers
+        workers, tflop = cores or os.cpu_count() or 1, sum(f.tflop for f in movies)
+        decode_s = sum(f.decode_core_s for f in movies) / workers
         seconds = tflop / (workers * CPU_TFLOPS) + decode_s  # on the same cores
         source = (
             f"{tflop:.0f} TFLOP on {workers} cores at {CPU_TFLOPS:g}, assumed; {duration(decode_s)} to decode"
@@ -66,7 +66,7 @@ def print_plan(
 
 def _print_forecast(
     console: Console,
-    films: list[MoviePlan],
+    movies: list[MoviePlan],
     config: ExtractConfig,
     gpus: int,
     cores: int | None,
@@ -74,21 +74,21 @@ def _print_forecast(
 ) -> None:
     """Hours on these GPUs, on fewer and on more, and what to add."""
     window = config.decode.window_frames
-    now = forecast(films, gpus, cores, tflops, window)
+    now = forecast(movies, gpus, cores, tflops, window)
     table = Table("GPUs", "cores", "hours", "limited by", title=f"time at {tflops:g} TFLOP/s a GPU, assumed")
     for count in sorted({max(1, gpus // 2), gpus, 2 * gpus}):
         there_cores = None if cores is None else max(count + 1, cores * count // gpus)
-        there = forecast(films, count, there_cores, tflops, window)
+        there = forecast(movies, count, there_cores, tflops, window)
         table.add_row(str(count), str(there.cores), f"{there.seconds / 3600:.2f}", there.limit)
     console.print(table)
-    enough = cores_for(films, gpus, tflops)
+    enough = cores_for(movies, gpus, tflops)
     console.print(
         f"time: about {duration(now.seconds)} on {gpus} GPUs and {now.cores} cores", highlight=False
     )
     if now.limit == "cores":
         advice = (
             f"buy cores: with {enough} instead of {now.cores} the GPUs no longer wait for frames, and it takes "
-            f"{duration(forecast(films, gpus, enough, tflops).models_s)}; extract with --decoders {enough - gpus}"
+            f"{duration(forecast(movies, gpus, enough, tflops).models_s)}; extract with --decoders {enough - gpus}"
         )
     elif now.limit == "driver":
         advice = "buy neither: one extraction can't hand out windows faster; split the manifest and run two at a time"

@@ -21,9 +21,9 @@ def _cells(tally: Tally) -> list[str]:
 
 
 def print_verification(root: Path) -> int:
-    """Prints a row per film and every inconsistency. Exit code 0 when there is none, else 1."""
+    """Prints a row per movie and every inconsistency. Exit code 0 when there is none, else 1."""
     console = make_console()
-    table = Table("film", "promised", *(s.name.lower() for s in STATUSES), "result", title=f"verify {root}")
+    table = Table("movie", "promised", *(s.name.lower() for s in STATUSES), "result", title=f"verify {root}")
     checks: list[MovieCheck] = []
     for check in verify(root):
         checks.append(check)
@@ -42,7 +42,7 @@ def print_verification(root: Path) -> int:
     unread = sum(1 for check in checks if check.tally is None and not check.problems)
     console.print(
         f"{total.promised} promised person-frames = {total.written} written + {total.missing} person not found + "
-        f"{total.lost} lost and recorded; {unread} films could not be opened, as recorded in failures.csv",
+        f"{total.lost} lost and recorded; {unread} movies could not be opened, as recorded in failures.csv",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
     console.print(
@@ -58,7 +58,13 @@ def print_shards(root: Path) -> None:
     console = make_console()
     reader = FeaturesReader(root)
     table = Table(
-        "film", "person", "reference", "split", "frames", *(s.name.lower() for s in STATUSES), title=str(root)
+        "movie",
+        "person",
+        "reference",
+        "split",
+        "frames",
+        *(s.name.lower() for s in STATUSES),
+        title=str(root),
     )
     total = Tally()
     for series in reader.persons():

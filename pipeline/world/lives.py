@@ -1,4 +1,4 @@
-"""What the persons of a film do and where they go: Markov chains in two layers, meetings, leaving and coming back.
+"""What the persons of a movie do and where they go: Markov chains in two layers, meetings, leaving and coming back.
 
 The layers are the posture, of which there is always one, and what the hands do, which may be nothing. Meetings take
 both layers of two persons. Chains are simulated frame by frame; times are in seconds, places `x` are

@@ -62,7 +62,7 @@ class Look:
 
 
 def draw_looks(rng: np.random.Generator, count: int, same_shirt: float = 0.2) -> tuple[Look, ...]:
-    """Looks of the persons of one film: any two differ in three things or more, and mostly in the shirt.
+    """Looks of the persons of one movie: any two differ in three things or more, and mostly in the shirt.
 
     `same_shirt` is the chance that a person may wear the shirt that another one wears already.
     """

@@ -1,4 +1,4 @@
-"""`rhas world …`: what a user sees while films are made, and models fitted to them and measured."""
+"""`rhas world …`: what a user sees while movies are made, and models fitted to them and measured."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rhas.pipeline.world.writing import World, write_world
 def make_world(out: Path, world: World, workers: int = 1) -> Path:
     """Writes a made world, showing how it goes; returns the manifest's path."""
     console, began, frames = make_console(), time.monotonic(), 0
-    columns = TextColumn("films"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("movies"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("films", total=world.films)
+        task = progress.add_task("movies", total=world.movies)
 
         def made(count: int) -> None:
             nonlocal frames
@@ -29,7 +29,7 @@ def make_world(out: Path, world: World, workers: int = 1) -> Path:
         manifest = write_world(out, world, workers, made)
     rate = frames / max(1e-6, time.monotonic() - began)
     console.print(
-        f"{manifest}: {world.films} films, {frames} frames, {rate:.0f} frames/s; labels and truth beside it",
+        f"{manifest}: {world.movies} movies, {frames} frames, {rate:.0f} frames/s; labels and truth beside it",
         highlight=False,
     )
     return manifest
@@ -58,21 +58,21 @@ def fit_models(
         train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
 
 
-def print_measures(models: Path | None, films: int, seed: int) -> None:
-    """Prints what the small models reach on held-out films."""
+def print_measures(models: Path | None, movies: int, seed: int) -> None:
+    """Prints what the small models reach on held-out movies."""
     from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector
     from rhas.pipeline.world.training.measure_encoder import measure_encoder
 
     folder, console, config = models or FOLDER / "mini", make_console(), load_config("mini")
     detector = config.detector.replace(weights=str(folder / "detector"))
-    found = measure_detector(detector, films, seed)
+    found = measure_detector(detector, movies, seed)
     present = found.questions[found.questions.present]
     console.print(
-        f"detector, {len(present)} questions about visible persons in {films} held-out films: "
+        f"detector, {len(present)} questions about visible persons in {movies} held-out movies: "
         f"{found.right:.1%} right (IoU > .5), {found.wrong:.1%} another person, {found.missed:.1%} nobody; "
         f"{found.false_alarms:.1%} of {len(found.questions) - len(present)} about absent ones got a box",
         highlight=False,
     )
     console.print(by_attribute(found.questions).round(3).to_string(), highlight=False)
-    for name, value in measure_encoder(folder / "encoder", films, seed).items():
+    for name, value in measure_encoder(folder / "encoder", movies, seed).items():
         console.print(f"encoder, {name}: {value:.1%}", highlight=False)

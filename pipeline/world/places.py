@@ -89,7 +89,7 @@ def draw_ball(rng: np.random.Generator, frames: int) -> Ball:
 
 
 def draw_shots(rng: np.random.Generator, frames: int, places: int) -> tuple[Shot, ...]:
-    """Shots of 5 to 15 seconds over the whole film."""
+    """Shots of 5 to 15 seconds over the whole movie."""
     shots, start = [], 0
     while start < frames:
         still = rng.random() < 0.5

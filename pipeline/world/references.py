@@ -1,6 +1,6 @@
 """Sentences that say who is meant: by looks and by place, never by what the person does.
 
-A reference names a few attributes that, together, only one person of the film has; it may name more than needed, as
+A reference names a few attributes that, together, only one person of the movie has; it may name more than needed, as
 people do.
 """
 
@@ -27,7 +27,7 @@ _CLAUSES = {
 
 
 def traits(look: Look, side: str | None = None) -> dict[str, str]:
-    """What can be named of a person; `side` is "left" or "right" for who keeps to it all film long.
+    """What can be named of a person; `side` is "left" or "right" for who keeps to it all movie long.
 
     A person without a hat and one of average height have nothing to name there.
     """

@@ -1,13 +1,13 @@
-"""Writes a made world to disk: films, and beside them what is known of them.
+"""Writes a made world to disk: movies, and beside them what is known of them.
 
     OUT/manifest.csv, labels.csv, actions.csv   as every extraction reads them
     OUT/boxes.csv                               true boxes, five a second, as `rhas extract --detector` takes them
     OUT/references.csv                          all paraphrases: movie_id,person_id,reference
     OUT/persons.csv                             looks: movie_id,person_id,gender,shirt,trousers,hair,hat,height
-    OUT/films/MOVIE.mp4                         H.264, 15 frames a second
+    OUT/movies/MOVIE.mp4                         H.264, 15 frames a second
     OUT/truth/MOVIE.npz                         per frame: boxes, inside, visible, actions (see `Truth`)
 
-Every file is the same, to the bit, for the same seed (with the same versions of OpenCV and FFmpeg). A film that is
+Every file is the same, to the bit, for the same seed (with the same versions of OpenCV and FFmpeg). A movie that is
 there with its truth is not made again, so an interrupted command goes on where it was.
 """
 
@@ -39,10 +39,10 @@ from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import COLUMNS as LABEL_COLUMNS
 from rhas.manifests.tables.manifest import REQUIRED_COLUMNS
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary, write_vocabulary
-from rhas.pipeline.world import FILMS
-from rhas.pipeline.world.film import HEIGHT, WIDTH, MadeMovie
+from rhas.pipeline.world import MOVIES
 from rhas.pipeline.world.lives import ACTIONS, FPS
 from rhas.pipeline.world.looks import Look
+from rhas.pipeline.world.movie import HEIGHT, WIDTH, MadeMovie
 
 OUTSIDE = 0.25  # who has less of their box than this in the frame is N/A
 _BOXES_EVERY = 3  # frames
@@ -54,7 +54,7 @@ _NAMED = [field.name for field in fields(Look) if field.name != "skin"]
 class World:
     """What is asked for; a folder holds one of these."""
 
-    films: int = 24
+    movies: int = 24
     seed: int = 0
     shortest_s: float = 30
     longest_s: float = 90
@@ -62,8 +62,8 @@ class World:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.films < 1:
-            problems.append(Problem("--films", "at least 1", value=self.films))
+        if self.movies < 1:
+            problems.append(Problem("--movies", "at least 1", value=self.movies))
         if self.seed < 0:
             problems.append(Problem("--seed", "at least 0", value=self.seed))
         if not 2 <= self.shortest_s <= self.longest_s <= 3600:
@@ -74,15 +74,15 @@ class World:
         if problems:
             raise InputError(problems)
 
-    def film(self, number: int) -> MadeMovie:
-        return MadeMovie.made(FILMS, self.seed, number, (self.shortest_s, self.longest_s))
+    def movie(self, number: int) -> MadeMovie:
+        return MadeMovie.made(MOVIES, self.seed, number, (self.shortest_s, self.longest_s))
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a film of T frames and P persons.
+    """What is known of a movie of T frames and P persons.
 
-    boxes [T, P, 4], inside [T, P] and visible [T, P] are those of `film.Picture`; actions [T, P, A] bool are in the
+    boxes [T, P, 4], inside [T, P] and visible [T, P] are those of `movie.Picture`; actions [T, P, A] bool are in the
     order of `lives.ACTIONS`, with none where `absent` [T, P] is.
     """
 
@@ -103,23 +103,23 @@ def movie_id(number: int) -> str:
 
 
 def truth_path(world: Path, name: str) -> Path:
-    """Where the truth of a film lies in a world's folder."""
+    """Where the truth of a movie lies in a world's folder."""
     return world / "truth" / f"{name}.npz"
 
 
 def write_world(out: Path, world: World, workers: int = 1, made: Callable[[int], None] | None = None) -> Path:
-    """Writes the films that aren't there yet and all tables; returns the manifest's path.
+    """Writes the movies that aren't there yet and all tables; returns the manifest's path.
 
-    `made` is called with the frames of each film that is done. Raises InputError if the folder holds another world.
+    `made` is called with the frames of each movie that is done. Raises InputError if the folder holds another world.
     """
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / "lock"):
         _check_same(out / "world.json", world)
-        for folder in (out / "films", out / "truth"):
+        for folder in (out / "movies", out / "truth"):
             folder.mkdir(exist_ok=True)
         remove_leftovers(out)
-        with closing(_write_films(out, world, workers)) as films:
-            for frames in films:
+        with closing(_write_movies(out, world, workers)) as movies:
+            for frames in movies:
                 check()
                 if made is not None:
                     made(frames)
@@ -131,22 +131,22 @@ def _check_same(record: Path, world: World) -> None:
     asked = {field.name: getattr(world, field.name) for field in fields(world)}
     if record.exists():
         before = json.loads(record.read_text())
-        # More films of the same seed are the same world, longer.
-        if before | {"films": world.films} != asked:
+        # More movies of the same seed are the same world, longer.
+        if before | {"movies": world.movies} != asked:
             raise InputError(
                 Problem(record, f"the world that this folder began with: {before}", value=str(asked))
             )
     write_text_atomically(record, json.dumps(asked))
 
 
-def _write_films(out: Path, world: World, workers: int) -> Generator[int]:
-    jobs = [(out, world, number) for number in range(world.films)]
+def _write_movies(out: Path, world: World, workers: int) -> Generator[int]:
+    jobs = [(out, world, number) for number in range(world.movies)]
     if workers <= 1:
-        yield from map(_write_film, jobs)
+        yield from map(_write_movie, jobs)
         return
     # Spawned: a fork would inherit the threads of whatever the caller runs.
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
-        yield from pool.map(_write_film, jobs)
+        yield from pool.map(_write_movie, jobs)
 
 
 def _begin() -> None:
@@ -154,13 +154,13 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
-def _write_film(job: tuple[Path, World, int]) -> int:
+def _write_movie(job: tuple[Path, World, int]) -> int:
     out, world, number = job
-    film, name = world.film(number), movie_id(number)
-    path, truth = out / "films" / f"{name}.mp4", truth_path(out, name)
+    movie, name = world.movie(number), movie_id(number)
+    path, truth = out / "movies" / f"{name}.mp4", truth_path(out, name)
     if path.exists() and truth.exists():
-        return film.frames
-    shape = film.frames, len(film.cast)
+        return movie.frames
+    shape = movie.frames, len(movie.cast)
     boxes, inside, visible = (
         np.zeros((*shape, 4), np.float32),
         np.zeros(shape, np.float32),
@@ -170,7 +170,7 @@ def _write_film(job: tuple[Path, World, int]) -> int:
     with av.open(video, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.height, stream.width, stream.pix_fmt = HEIGHT * world.scale, WIDTH * world.scale, "yuv420p"
-        # One thread: the encoder's decisions depend on how many there are. No macroblock tree: with it, one film in
+        # One thread: the encoder's decisions depend on how many there are. No macroblock tree: with it, one movie in
         # five came out otherwise at times, from the same pictures.
         stream.options = {
             "preset": "veryfast",
@@ -179,22 +179,22 @@ def _write_film(job: tuple[Path, World, int]) -> int:
             "threads": "1",
             "x264-params": "mbtree=0",
         }
-        for at in range(film.frames):
-            picture = film.picture(at, world.scale)
+        for at in range(movie.frames):
+            picture = movie.picture(at, world.scale)
             boxes[at], inside[at], visible[at] = picture.boxes, picture.inside, picture.visible
             frame = av.VideoFrame.from_ndarray(picture.image, format="rgb24")
             frame.pts, frame.time_base = at, Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     absent = absences(inside)
-    actions = film.lives.multi_hot() & ~absent[..., None]
+    actions = movie.lives.multi_hot() & ~absent[..., None]
     arrays = io.BytesIO()
     np.savez_compressed(
         arrays, boxes=boxes, inside=inside, visible=visible, actions=actions, absent=absent
     )  # fmt: skip
     write_bytes_atomically(path, video.getvalue())
     write_bytes_atomically(truth, arrays.getvalue())
-    return film.frames
+    return movie.frames
 
 
 def absences(inside_TP: np.ndarray) -> np.ndarray:
@@ -217,14 +217,14 @@ def runs(flags_T: np.ndarray) -> Iterator[tuple[int, int]]:
 
 def _write_tables(out: Path, world: World) -> None:
     persons, references, looks, labels, boxes = [], [], [], [], []
-    for number in range(world.films):
-        film, name = world.film(number), movie_id(number)
+    for number in range(world.movies):
+        movie, name = world.movie(number), movie_id(number)
         truth = Truth.load(truth_path(out, name))
-        for person, who in enumerate(film.cast):
+        for person, who in enumerate(movie.cast):
             key = name, who.person_id
             # Which of the paraphrases an extraction reads goes round.
             sentence = who.references[number % len(who.references)]
-            persons.append((name, f"films/{name}.mp4", who.person_id, sentence))
+            persons.append((name, f"movies/{name}.mp4", who.person_id, sentence))
             references += [(*key, paraphrase) for paraphrase in who.references]
             looks.append((*key, *(getattr(who.look, name) or "" for name in _NAMED)))
             where = truth.boxes[::_BOXES_EVERY, person]

@@ -2,7 +2,7 @@
 
     import rhas
 
-    rhas.extract_features("films/manifest.csv", "features", preset="blip2", gpus=8)
+    rhas.extract_features("movies/manifest.csv", "features", preset="blip2", gpus=8)
     rhas.train_segmenter("features", "runs/a")
     series = rhas.read_features("features").person("night_01", "p1")
     run = rhas.load_run("runs/a")
@@ -52,7 +52,7 @@ def extract_features(
     actions: str | Path | None = None,
     **options: Any,
 ) -> Summary:
-    """What `rhas extract` does: the films of a manifest to a features folder; a rerun continues.
+    """What `rhas extract` does: the movies of a manifest to a features folder; a rerun continues.
 
     `settings` are those of `--set`, such as "decode.fps=5"; `options` the fields of `rhas.extract.config.RunOptions`,
     such as gpus. Raises InputError for what can't be used, before anything is written.

@@ -44,8 +44,8 @@ def _models(preset: str, *settings: str):
     return ModelWorker(load_config(preset, FULL + list(settings)), 4, "cpu").models
 
 
-def _noise_film(path: Path, seconds: float, fps: int, size: tuple[int, int]) -> Path:
-    """A film of coarse moving noise: not free to decode, cheap to make."""
+def _noise_movie(path: Path, seconds: float, fps: int, size: tuple[int, int]) -> Path:
+    """A movie of coarse moving noise: not free to decode, cheap to make."""
     from fractions import Fraction
 
     import av
@@ -68,9 +68,9 @@ def _noise_film(path: Path, seconds: float, fps: int, size: tuple[int, int]) -> 
     return path
 
 
-def _manifest(folder: Path, films: list[Path], persons: int) -> Path:
+def _manifest(folder: Path, movies: list[Path], persons: int) -> Path:
     rows = ["movie_id,video,person_id,reference"]
-    rows += [f"{film.stem},{film.name},p{i},{SENTENCES[i]}" for film in films for i in range(persons)]
+    rows += [f"{movie.stem},{movie.name},p{i},{SENTENCES[i]}" for movie in movies for i in range(persons)]
     path = folder / "manifest.csv"
     path.write_text("\n".join(rows) + "\n")
     return path
@@ -129,13 +129,13 @@ def rate() -> list[dict]:
     settings = ["detector.short_side=320", "detector.long_side=568", "decode.window_frames=8", "decode.fps=5"]
     folder = OUT / "rate"
     shutil.rmtree(folder, ignore_errors=True)
-    film = _noise_film(folder / "film.mp4", 12.8, 25, (480, 854))
+    movie = _noise_movie(folder / "movie.mp4", 12.8, 25, (480, 854))
     config = load_config("clip", FULL + settings)
-    inputs = load_inputs(_manifest(folder, [film], 1))
+    inputs = load_inputs(_manifest(folder, [movie], 1))
     summary = extract(inputs, folder / "features", config, RunOptions(cpus=1, batch=4))
     models = _models("clip", *settings)
     with DecoderProcess() as decoder:
-        window = WindowDecoder(decoder, 0).read(film, np.arange(0, 16) * 5, 0, 0, (480, 854))
+        window = WindowDecoder(decoder, 0).read(movie, np.arange(0, 16) * 5, 0, 0, (480, 854))
     person, inside = inputs.manifest.persons[0], np.ones(16, bool)
     models.process(window, [person], [inside])
     clock = time.perf_counter()
@@ -150,36 +150,36 @@ def rate() -> list[dict]:
 
 
 def memory() -> list[dict]:
-    """Peak memory of extracting a 20-minute film over that of a 2-minute film, everything that runs included."""
+    """Peak memory of extracting a 20-minute movie over that of a 2-minute movie, everything that runs included."""
 
     peaks = {}
     for minutes in (2, 20):
         folder = OUT / f"memory-{minutes}"
         shutil.rmtree(folder, ignore_errors=True)
-        film = _noise_film(folder / "film.mp4", minutes * 60, 15, (96, 160))
-        command = [RHAS, "extract", "--movies", str(_manifest(folder, [film], 1)), "--out", str(folder / "features"),
+        movie = _noise_movie(folder / "movie.mp4", minutes * 60, 15, (96, 160))
+        command = [RHAS, "extract", "--movies", str(_manifest(folder, [movie], 1)), "--out", str(folder / "features"),
                    "--preset", "tiny-random", "--memory", "0.02"]  # fmt: skip
         code, peaks[minutes] = peak_bytes(command)
         if code:
             raise SystemExit(f"{' '.join(command)} ended with {code}")
     return [{
-        "what": "peak memory of a 20-minute film / of a 2-minute film",
+        "what": "peak memory of a 20-minute movie / of a 2-minute movie",
         "ratio": peaks[20] / peaks[2], "aim": "<= 1.1",
         "MiB_20_minutes": peaks[20] / 2**20, "MiB_2_minutes": peaks[2] / 2**20,
     }]  # fmt: skip
 
 
 def world() -> list[dict]:
-    """How fast films of the made world are made, drawn and coded, on one core."""
+    """How fast movies of the made world are made, drawn and coded, on one core."""
     from rhas.pipeline.world.writing import World, write_world
 
     shutil.rmtree(OUT / "world", ignore_errors=True)
     frames: list[int] = []
     began = time.perf_counter()
-    write_world(OUT / "world", World(films=6), made=frames.append)
+    write_world(OUT / "world", World(movies=6), made=frames.append)
     rate = sum(frames) / (time.perf_counter() - began)
     return [
-        {"what": "frames/s of made films, of 300", "ratio": rate / 300, "aim": ">= 1", "frames_per_s": rate}
+        {"what": "frames/s of made movies, of 300", "ratio": rate / 300, "aim": ">= 1", "frames_per_s": rate}
     ]
 
 

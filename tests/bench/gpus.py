@@ -100,12 +100,12 @@ def _measure(gpus: int) -> dict:
 
     folder = OUT / str(gpus)
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "films").mkdir(parents=True)
-    films, windows = 2 * gpus, WINDOWS_PER_GPU * gpus
+    (folder / "movies").mkdir(parents=True)
+    movies, windows = 2 * gpus, WINDOWS_PER_GPU * gpus
     rows = ["movie_id,video,person_id,reference"]
-    for number in range(films):
-        (folder / "films" / f"{number}.film").write_text(str(windows // films * WINDOW))
-        rows.append(f"f{number},films/{number}.film,p,the man in the red shirt")
+    for number in range(movies):
+        (folder / "movies" / f"{number}.movie").write_text(str(windows // movies * WINDOW))
+        rows.append(f"f{number},movies/{number}.movie,p,the man in the red shirt")
     (folder / "manifest.csv").write_text("\n".join(rows))
     nodes = [min(NODE_GPUS, gpus - first) for first in range(0, gpus, NODE_GPUS)]
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

@@ -1,6 +1,6 @@
 """Scheduling in virtual time: the real scheduler over 1 to 256 GPUs, and with 1 to 4 decoder cores for each.
 
-Times of a window are those of `tests.bench.gpus`, and as long as 1080p film takes in memory; what the driver and the
+Times of a window are those of `tests.bench.gpus`, and as long as 1080p movie takes in memory; what the driver and the
 writer pay per window was measured there, with Ray (`rhas.extract.plan.forecast`). It takes seconds on any machine.
 
     python -m tests.bench gpus_virtual
@@ -27,7 +27,7 @@ from tests.bench.virtual_pool import VirtualPool
 
 WRITING_S = DRIVER_S  # as long: bench row gpus
 RESULTS_A_WINDOW = 3  # read, encoded, written
-WINDOWS, FILMS = 100, 4  # for each GPU: 1.5 h of film; a run of four minutes at the ideal rate
+WINDOWS, MOVIES = 100, 4  # for each GPU: 1.5 h of movie; a run of four minutes at the ideal rate
 
 
 def in_virtual_time() -> list[dict]:
@@ -47,10 +47,10 @@ def share(gpus: int, decoders: int = DECODERS_PER_GPU, memory_bytes: int | None 
     )  # fmt: skip
     movies = [
         Movie(f"f{i}", Path(f"f{i}.mp4"), (Person(f"f{i}", "p", "the man in the red shirt"),))
-        for i in range(FILMS * gpus)
+        for i in range(MOVIES * gpus)
     ]
     config = load_config("blip2")
-    Scheduler(pool, config, options, Progress(), _open_film).run(iter(movies))
+    Scheduler(pool, config, options, Progress(), _open_movie).run(iter(movies))
     ideal_s = WINDOWS * MODELS_S
     kind = f"{gpus} GPUs" + (f", {decoders} decoders each" if decoders != DECODERS_PER_GPU else "")
     if memory_bytes != default_memory_bytes(gpus):
@@ -70,7 +70,7 @@ def _seconds(method: str, args: tuple[Any, ...]) -> float:
 
 def _answer(method: str, args: tuple[Any, ...]) -> Any:
     if method == "probe":
-        times = np.arange(WINDOW * WINDOWS // FILMS) / 15
+        times = np.arange(WINDOW * WINDOWS // MOVIES) / 15
         probe = Probe(len(times), 1080, 1920, len(times) / 15, times)
         return probe, sample(times, probe.end_s, 15.0)
     if method == "read":
@@ -80,7 +80,7 @@ def _answer(method: str, args: tuple[Any, ...]) -> Any:
     return {} if method == "describe" else 0.0
 
 
-def _open_film(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
+def _open_movie(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
     header = MovieHeader(
         movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
         versions={}, source={"frames": probe.frames, "height": probe.height, "width": probe.width}, fps=15.0,

@@ -1,7 +1,8 @@
 """The claim about tables that users hand in: a million rows are read in seconds, and are small in memory.
 
 In: nothing. Out: rows for the table of `tests.bench`. Seconds are CPU seconds, MiB the peak of a process that does
-nothing but import what it needs and read. Labels and boxes have 1 M rows, the manifest 100 000 persons in 25 000 films.
+nothing but import what it needs and read. Labels and boxes have 1 M rows, the manifest 100 000 persons in 25 000
+movies.
 
     python -m tests.bench.tables NAME     # one of `READERS`, as JSON: what `tables` starts
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 FOLDER = Path("bench/tables")
-FILMS, PERSONS, LABELLED, ROWS = 25_000, 4, 2000, 1_000_000
+MOVIES, PERSONS, LABELLED, ROWS = 25_000, 4, 2000, 1_000_000
 MOST_S, MOST_MIB = 5, 400
 
 
@@ -64,8 +65,8 @@ def _read_boxes() -> object:
 READERS: dict[str, Callable[[], object]] = {
     "100 000 rows of a manifest": _read_manifest,
     "that and 1 M rows of labels": _read_labels("labels.csv"),
-    "the same, every film unknown": _read_labels("unknown.csv"),
-    "200 rows of unknown films": _read_labels("few_unknown.csv"),
+    "the same, every movie unknown": _read_labels("unknown.csv"),
+    "200 rows of unknown movies": _read_labels("few_unknown.csv"),
     "1 M rows of boxes": _read_boxes,
 }
 
@@ -76,8 +77,10 @@ def _write_tables() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     draw = random.Random(0)
     actions = load_vocabulary().actions
-    persons = [(f"film_{film:05}", f"p{number}") for film in range(FILMS) for number in range(PERSONS)]
-    manifest = (f"{film},{film}.mp4,{person},the one called {person} in {film}" for film, person in persons)
+    persons = [(f"movie_{movie:05}", f"p{number}") for movie in range(MOVIES) for number in range(PERSONS)]
+    manifest = (
+        f"{movie},{movie}.mp4,{person},the one called {person} in {movie}" for movie, person in persons
+    )
     _write("manifest.csv", "movie_id,video,person_id,reference", manifest)
     keys = [persons[number % (LABELLED * PERSONS)] for number in range(ROWS)]
     draw.shuffle(keys)
@@ -91,12 +94,12 @@ def _write_tables() -> None:
     ]
     header = "movie_id,person_id,action,start_s,end_s"
     unknown = [f"flim_{number:07},{row}" for number, row in enumerate(labels)]
-    _write("labels.csv", header, (f"{film},{row}" for (film, _), row in zip(keys, labels, strict=True)))
+    _write("labels.csv", header, (f"{movie},{row}" for (movie, _), row in zip(keys, labels, strict=True)))
     _write("unknown.csv", header, unknown)
     _write("few_unknown.csv", header, unknown[:200])
     _write("boxes.csv", "movie_id,person_id,time_s,x1,y1,x2,y2",
-           (f"{film},{person},{number / 15},{draw.random() / 2:.6f},0.125,{0.5 + draw.random() / 2:.6f},0.75"
-            for number, (film, person) in enumerate(keys)))  # fmt: skip
+           (f"{movie},{person},{number / 15},{draw.random() / 2:.6f},0.125,{0.5 + draw.random() / 2:.6f},0.75"
+            for number, (movie, person) in enumerate(keys)))  # fmt: skip
 
 
 def _write(name: str, header: str, rows: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from feature_folders import make_film, write_folder
+from feature_folders import make_movie, write_folder
 from machines import Machine, impossible, machines
 
 DOCKER = Path(__file__).parents[2] / "docker"
@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
     """What is mounted as /data: a pipeline, of the stage that needs the least."""
     folder = tmp_path / "data"
     folder.mkdir()
-    write_folder(folder / "features", [make_film()])
+    write_folder(folder / "features", [make_movie()])
     (folder / "pipeline.yaml").write_text("stages: {verify: {features: features}}")
     return folder
 

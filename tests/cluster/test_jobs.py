@@ -19,16 +19,16 @@ from rhas.pipeline.world.writing import World, write_world
 
 PIPELINE = """
 stages:
-  extract: {movies: films/manifest.csv, preset: tiny-random, fps: 5, workers: 1, decoders: 1,
+  extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 5, workers: 1, decoders: 1,
             set: [decode.window_frames=8]}
   verify:
 """
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("jobs")
-    write_world(folder / "films", World(films=4, seed=3, shortest_s=12, longest_s=13))
+    write_world(folder / "movies", World(movies=4, seed=3, shortest_s=12, longest_s=13))
     return folder
 
 
@@ -64,11 +64,11 @@ def rhas(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_a_cancelled_pipeline_goes_on_where_it_was_when_it_is_submitted_again(
-    address: str, films: Path
+    address: str, movies: Path
 ) -> None:
-    (films / "night.yaml").write_text(PIPELINE)
-    out, at = films / "night" / "extract", ("--address", address)
-    code, said = rhas("submit", films / "night.yaml", "--no-follow", *at)
+    (movies / "night.yaml").write_text(PIPELINE)
+    out, at = movies / "night" / "extract", ("--address", address)
+    code, said = rhas("submit", movies / "night.yaml", "--no-follow", *at)
     assert code == 0, said
     (job,) = re.findall(r"^(\S+): submitted", said, re.MULTILINE)
     until = time.monotonic() + 500
@@ -82,36 +82,36 @@ def test_a_cancelled_pipeline_goes_on_where_it_was_when_it_is_submitted_again(
     assert "finished windows are kept" in said and "SIGTERM received" not in said, "it ended in its own way"
     kept = {part: part.stat().st_mtime_ns for part in out.glob("parts/*/*.h5")}
     kept |= {shard: shard.stat().st_mtime_ns for shard in out.glob("shards/*.h5")}
-    assert kept and not (films / "night" / "stages.json").exists()
-    code, said = rhas("submit", films / "night.yaml", *at)
+    assert kept and not (movies / "night" / "stages.json").exists()
+    code, said = rhas("submit", movies / "night.yaml", *at)
     assert code == 0 and "2/2 verify: done" in said, said
     assert problems(out) == []
     assert all(
         shard.stat().st_mtime_ns == then for shard, then in kept.items() if shard.parent.name == "shards"
     )
-    code, said = rhas("submit", films / "night.yaml", *at)
+    code, said = rhas("submit", movies / "night.yaml", *at)
     assert code == 0 and said.count("done before") == 2
 
 
 def test_a_stage_that_fails_there_names_its_log_and_its_exit_code_is_the_commands(
-    address: str, films: Path
+    address: str, movies: Path
 ) -> None:
     text = PIPELINE.replace("workers: 1", "workers: 3")  # on a cluster of one core
-    (films / "more.yaml").write_text(text)
-    code, said = rhas("submit", films / "more.yaml", "--address", address)
+    (movies / "more.yaml").write_text(text)
+    code, said = rhas("submit", movies / "more.yaml", "--address", address)
     assert code == 2 and "1/2 extract: failed after" in said, said
-    log = films / "more" / "logs" / "extract.log"
+    log = movies / "more" / "logs" / "extract.log"
     assert f"see {log}" in said
     assert "--workers: got 3: expected at most 1, one for each core" in log.read_text()
 
 
-def test_mistakes_are_told_before_anything_is_submitted(address: str, films: Path) -> None:
-    (films / "wrong.yaml").write_text("stages: {extract: {movis: a.csv}}")
-    code, said = rhas("submit", films / "wrong.yaml", "--address", address)
+def test_mistakes_are_told_before_anything_is_submitted(address: str, movies: Path) -> None:
+    (movies / "wrong.yaml").write_text("stages: {extract: {movis: a.csv}}")
+    code, said = rhas("submit", movies / "wrong.yaml", "--address", address)
     assert code == 2 and "extract.movis" in said
     for command in ("status", "cancel"):
         code, said = rhas(command, "nobody", "--address", address)
         assert code == 2 and "got 'nobody': expected the id of a job of this cluster" in said
-    for command in (["status"], ["cancel", "a"], ["submit", films / "night.yaml"]):
+    for command in (["status"], ["cancel", "a"], ["submit", movies / "night.yaml"]):
         code, said = rhas(*command, "--address", "http://127.0.0.1:9")
         assert code == 2 and "expected the dashboard of a running Ray cluster" in said

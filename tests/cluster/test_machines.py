@@ -19,7 +19,7 @@ from rhas.pipeline.world.writing import World, write_world
 
 PIPELINE = """
 stages:
-  extract: {movies: films/manifest.csv, preset: tiny-random, fps: 15, workers: 2, decoders: 2, elastic: true,
+  extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 15, workers: 2, decoders: 2, elastic: true,
             set: [decode.window_frames=8]}
   verify:
   train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
@@ -72,7 +72,7 @@ def test_a_job_outlives_its_client_and_a_node_and_takes_in_another(
     cluster: list[Machine], tmp_path: Path
 ) -> None:
     head, one, two, client = cluster
-    write_world(tmp_path / "films", World(films=4, seed=3, shortest_s=12, longest_s=13))
+    write_world(tmp_path / "movies", World(movies=4, seed=3, shortest_s=12, longest_s=13))
     (tmp_path / "night.yaml").write_text(PIPELINE)
     out, log = tmp_path / "night", tmp_path / "client.log"
     assert "no pipelines were submitted" in client.run("rhas", "status", *ADDRESS)

@@ -32,7 +32,9 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("films"), World(films=3, seed=3, shortest_s=12, longest_s=13))
+    return write_world(
+        tmp_path_factory.mktemp("movies"), World(movies=3, seed=3, shortest_s=12, longest_s=13)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def wait_for(reached: Any, process: subprocess.Popen[str], seconds: float = 120)
 
 
 def windows(out: Path) -> int:
-    """Finished ones of unfinished films, and a film's worth of each that is whole."""
+    """Finished ones of unfinished movies, and a movie's worth of each that is whole."""
     return len(list(out.glob("parts/*/*.h5"))) + 20 * len(list(out.glob("shards/*.h5")))
 
 

@@ -16,7 +16,7 @@ from rhas.pipeline.world.writing import World, write_world
 SCRIPT = Path(__file__).parents[2] / "docker" / "slurm.sh"
 PIPELINE = """
 stages:
-  extract: {movies: films/manifest.csv, preset: tiny-random, fps: 5, workers: 2, decoders: 2,
+  extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 5, workers: 2, decoders: 2,
             set: [decode.window_frames=8]}
   verify:
   train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
@@ -46,7 +46,7 @@ def submit(slurm: Slurm, folder: Path, pipeline: str = "night.yaml") -> subproce
 def test_a_pipeline_is_warned_goes_on_when_requeued_and_ends_with_all_of_ray(
     slurm: Slurm, nodes: list[Machine], tmp_path: Path
 ) -> None:
-    write_world(tmp_path / "films", World(films=3, seed=3, shortest_s=8, longest_s=9))
+    write_world(tmp_path / "movies", World(movies=3, seed=3, shortest_s=8, longest_s=9))
     (tmp_path / "night.yaml").write_text(PIPELINE)
     job, log = submit(slurm, tmp_path), tmp_path / "rhas-4711.log"
     until = time.monotonic() + 500

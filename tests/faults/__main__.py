@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.faults.interrupt import COMMANDS, interrupt
-from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_films
+from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_movies
 from tests.faults.kill_training import kill_training
 
 
@@ -28,7 +28,7 @@ def main() -> None:
         met = interrupt(folder / "interrupted", dict.fromkeys(COMMANDS, options.interrupts), options.seed)
         print(f"interrupts: {dict(met)}", flush=True)
         print(f"training: {kill_training(folder / 'training', training, options.seed)}", flush=True)
-        manifest = write_films(folder / "films")
+        manifest = write_movies(folder / "movies")
         undisturbed = extract_alone(manifest, folder / "alone")
         print(
             f"driver: {dict(kill_drivers(manifest, undisturbed, folder, drivers, options.seed))}", flush=True

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from extractions import problems
-from feature_folders import make_film, make_windows, same_window
+from feature_folders import make_movie, make_windows, same_window
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.atomic import write_text_atomically
@@ -25,7 +25,7 @@ from rhas.manifests.shards.format import write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, read_part
 from rhas.train.runs.checkpoint import read_tensors, write_tensors
-from tests.faults.kill_extraction import extract_command, write_films
+from tests.faults.kill_extraction import extract_command, write_movies
 from tests.faults.kill_training import SETTINGS as TRAINING
 
 
@@ -42,7 +42,7 @@ def nearly_full(folder: Path, free_kib: int) -> Iterator[None]:
 
 def stores(folder: Path, free_kib: int) -> None:
     """Parts, shards, tensors and texts: each write fails by name and leaves nothing, or all of it."""
-    header = make_film(samples=400, window_frames=200, feature_shape=(64,))
+    header = make_movie(samples=400, window_frames=200, feature_shape=(64,))
     windows, features = make_windows(header), FeaturesFolder(folder / "features")
     tensors = {"weight": torch.arange(40_000.0)}
     part = features.part("m1", 0, windows[0].window_id)
@@ -72,7 +72,7 @@ def stores(folder: Path, free_kib: int) -> None:
 
 def extracts(folder: Path, free_kib: int) -> None:
     """`rhas extract` says which file had no room, and goes on when there is some."""
-    command = extract_command(write_films(folder / "films"), folder / "features")
+    command = extract_command(write_movies(folder / "movies"), folder / "features")
     with nearly_full(folder, free_kib):
         _fails(command)
     _succeeds(command)

@@ -26,7 +26,7 @@ from rhas.pipeline.world.writing import World, write_world
 PIPELINE = """
 out: out
 stages:
-  extract: {movies: films/manifest.csv, preset: tiny-random, fps: 12, workers: 1, decoders: 1}
+  extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 12, workers: 1, decoders: 1}
   train: {config: small, split: random, window: 20, set: [epochs=2, "data.proportions=[2, 1, 1]"]}
 """
 COMMANDS = ("extract", "train", "train on two", "run", "benchmark")
@@ -45,13 +45,13 @@ class Case:
 
 def cases(folder: Path) -> dict[str, Case]:
     """By command; makes what they work on."""
-    write_world(folder / "films", World(films=4, seed=7, shortest_s=4, longest_s=5))
+    write_world(folder / "movies", World(movies=4, seed=7, shortest_s=4, longest_s=5))
     (folder / "night.yaml").write_text(PIPELINE)
     features = str(toy_features(folder / "features").absolute())
-    films = str(folder / "films" / "manifest.csv")
+    movies = str(folder / "movies" / "manifest.csv")
     return {
         "extract": Case(
-            ("extract", "--movies", films, "--out", str(folder / "extracted"), "--preset", "tiny-random",
+            ("extract", "--movies", movies, "--out", str(folder / "extracted"), "--preset", "tiny-random",
              "--workers", "1", "--decoders", "1"),
             10, "promised", "finished windows are kept",
         ),

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from extractions import WORKERS, assert_same, problems, series
-from numbered_films import regular, write_film
+from numbered_movies import regular, write_movie
 from process_tree import assert_ended, command, process_tree, processes
 
 from rhas.extract.config import RunOptions, load_config
@@ -32,11 +32,11 @@ FRAMES = {"a": 240, "b": 90}
 SAMPLES = sum(frames // 2 for frames in FRAMES.values())  # at 15/s of 30/s
 
 
-def write_films(folder: Path) -> Path:
-    """Two films of three referred persons in all; returns the manifest."""
+def write_movies(folder: Path) -> Path:
+    """Two movies of three referred persons in all; returns the manifest."""
     folder.mkdir(parents=True)
     for name, frames in FRAMES.items():
-        write_film(folder / f"{name}.mp4", regular(frames))
+        write_movie(folder / f"{name}.mp4", regular(frames))
     manifest = folder / "manifest.csv"
     manifest.write_text(
         "movie_id,video,person_id,reference\na,a.mp4,p,the tall person\na,a.mp4,q,the person on the left\n"
@@ -119,7 +119,7 @@ def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _stored(out: Path) -> dict[tuple[str, int], int]:
-    """Films and windows that are safe in parts, with the time at which they were written."""
+    """Movies and windows that are safe in parts, with the time at which they were written."""
     return {
         (path.parent.name, int(path.name.split("-")[0])): path.stat().st_mtime_ns
         for path in out.glob("parts/*/[0-9]*.h5")
@@ -127,7 +127,7 @@ def _stored(out: Path) -> dict[tuple[str, int], int]:
 
 
 def _assert_kept(before: dict[tuple[str, int], int], out: Path) -> None:
-    """What was stored is there as it was written then, or in its film's shard."""
+    """What was stored is there as it was written then, or in its movie's shard."""
     now, folder = _stored(out), FeaturesFolder(out)
     for window, written in before.items():
         assert now.get(window) == written or folder.shard(window[0]).exists(), f"{window} was lost, or redone"

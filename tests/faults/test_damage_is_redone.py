@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 from extractions import assert_same, problems, series
-from numbered_films import regular, write_film
+from numbered_movies import regular, write_movie
 
 from rhas.extract.config import RunOptions, load_config
 from rhas.extract.run.accounts import EXIT_DONE
@@ -34,7 +34,7 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("extracted")
     rows = ["movie_id,video,person_id,reference"]
     for name, samples in FRAMES.items():
-        write_film(folder / f"{name}.mp4", regular(2 * samples))
+        write_movie(folder / f"{name}.mp4", regular(2 * samples))
         rows.append(f"{name},{folder}/{name}.mp4,p,the tall person")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     assert run(folder) == sum(FRAMES.values())

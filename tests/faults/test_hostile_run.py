@@ -1,13 +1,13 @@
-"""One extraction over many hostile films and a few healthy ones: all is accounted for, the healthy lose nothing."""
+"""One extraction over many hostile movies and a few healthy ones: all is accounted for, the healthy lose nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import odd_films
+import odd_movies
 import pytest
-from hostile_films import bases, damaged, write
+from hostile_movies import bases, damaged, write
 
 import rhas.extract.run.run
 from rhas.extract.config import RunOptions, load_config
@@ -33,9 +33,9 @@ KINDS = (
 )
 
 
-def run(films: dict[str, Path], out: Path, fps: int = 3, **options: object) -> Summary:
+def run(movies: dict[str, Path], out: Path, fps: int = 3, **options: object) -> Summary:
     manifest = out.with_suffix(".csv")
-    rows = [f'{name},"{path}",p,the tall person' for name, path in films.items()]
+    rows = [f'{name},"{path}",p,the tall person' for name, path in movies.items()]
     manifest.write_text("\n".join(["movie_id,video,person_id,reference", *rows]) + "\n")
     config = load_config(
         "tiny-random", [f"decode.fps={fps}", "decode.window_frames=16", "detector.carry_frames=2"]
@@ -59,20 +59,20 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One film of each kind of damage in each container that has it, and whatever is no film."""
+    """One movie of each kind of damage in each container that has it, and whatever is no movie."""
     folder = tmp_path_factory.mktemp("hostile")
     paths = []
     for base in bases(folder):
         cases = list(damaged(base, folder / f"{base.name}_spoilt", seed=5))
         for kind in KINDS[len(paths) % 2 :: 2]:
             paths.append(next(case.path for case in cases if case.kind == kind))
-    paths += odd_films.refused(folder).values()
-    paths += [path for path, _ in odd_films.bombs(folder).values()]
-    paths += [film for name, (film, _) in odd_films.healthy(folder).items() if "claims" in name]
+    paths += odd_movies.refused(folder).values()
+    paths += [path for path, _ in odd_movies.bombs(folder).values()]
+    paths += [movie for name, (movie, _) in odd_movies.healthy(folder).items() if "claims" in name]
     return {f"hostile_{i:02d}": path for i, path in enumerate(paths)}
 
 
-def test_hostile_films_are_recorded_and_healthy_ones_lose_nothing(
+def test_hostile_movies_are_recorded_and_healthy_ones_lose_nothing(
     healthy: dict[str, Path], hostile: dict[str, Path], tmp_path: Path
 ) -> None:
     assert len(hostile) >= 40
@@ -87,8 +87,8 @@ def test_hostile_films_are_recorded_and_healthy_ones_lose_nothing(
     assert tally == summary.tally
     failures = read_failures(together / "failures.csv")
     assert all(failure.reason.strip() for failure in failures)
-    # Each film has features, or a reason, or both; and a reason wherever a frame is lost.
-    refused = {failure.movie_id for failure in failures if failure.whole_film}
+    # Each movie has features, or a reason, or both; and a reason wherever a frame is lost.
+    refused = {failure.movie_id for failure in failures if failure.whole_movie}
     reader = FeaturesReader(together)
     assert refused | set(reader.movie_ids) == set(names) and not refused & set(reader.movie_ids)
     lost = {
@@ -108,10 +108,10 @@ def test_hostile_films_are_recorded_and_healthy_ones_lose_nothing(
             np.testing.assert_allclose(a, b, atol=2e-3, equal_nan=True, err_msg=f"{name} {series}")
 
 
-def test_a_film_longer_than_the_memory_runs_within_it(
+def test_a_movie_longer_than_the_memory_runs_within_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write(tmp_path / "long.mp4", "libx264", frames=300, size=(96, 192))
+    movie = write(tmp_path / "long.mp4", "libx264", frames=300, size=(96, 192))
     most = []
 
     class Watched(Scheduler):
@@ -121,7 +121,7 @@ def test_a_film_longer_than_the_memory_runs_within_it(
 
     monkeypatch.setattr(rhas.extract.run.run, "Scheduler", Watched)
     memory = 2 << 20
-    summary = run({"long": film}, tmp_path / "f", fps=30, decoders=2, memory_bytes=memory)
+    summary = run({"long": movie}, tmp_path / "f", fps=30, decoders=2, memory_bytes=memory)
     assert summary.exit_code == EXIT_DONE and summary.tally.written == 300
     frame_bytes = 96 * 192 * 3
     assert 300 * frame_bytes > 7 * memory

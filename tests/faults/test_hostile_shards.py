@@ -19,7 +19,7 @@ import torch
 from feature_folders import make_windows, same_window, write_parts
 from hostile_shards import BAD_WINDOWS, NO_SHARDS, Damage
 from toy_segmenter import toy_config
-from training_folders import labelled_film, write_training_folder
+from training_folders import labelled_movie, write_training_folder
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import write_part, write_shard
@@ -29,15 +29,15 @@ from rhas.manifests.shards.resume import FinishedWindows
 from rhas.manifests.shards.verify import verify
 from rhas.train.data import Sample, load_dataset
 
-FILMS = [labelled_film("m1"), labelled_film("m2")]  # samples 0 to 40 in windows 0 to 4
-WINDOWS = make_windows(FILMS[0])
+MOVIES = [labelled_movie("m1"), labelled_movie("m2")]  # samples 0 to 40 in windows 0 to 4
+WINDOWS = make_windows(MOVIES[0])
 FLIPS, CUTS = 150, 40
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clean") / "features"
-    write_training_folder(root, FILMS, lossy=False)
+    write_training_folder(root, MOVIES, lossy=False)
     return root
 
 
@@ -48,7 +48,7 @@ def folder(clean: Path, tmp_path: Path) -> FeaturesFolder:
 
 
 def problems(folder: FeaturesFolder) -> list[str]:
-    """Those of film m1; the other film is as good as ever."""
+    """Those of movie m1; the other movie is as good as ever."""
     first, second = verify(folder.root)
     assert (first.movie_id, second.movie_id, second.problems) == ("m1", "m2", [])
     assert all("m1.h5" in problem for problem in first.problems)
@@ -73,13 +73,13 @@ def refused_by_training(folder: FeaturesFolder) -> bool:
 
 def mended(folder: FeaturesFolder) -> set[int]:
     """Redoes what isn't finished, as an extraction does; returns the windows that were kept."""
-    finished = FinishedWindows(folder, FILMS[0])
+    finished = FinishedWindows(folder, MOVIES[0])
     kept = finished.indices()
-    # The same film may be listed twice: then what is one's is the other's.
+    # The same movie may be listed twice: then what is one's is the other's.
     assert all(same_window(replace(finished.load(i), movie_id="m1"), WINDOWS[i]) for i in kept)
     write_parts(folder, {index: window for index, window in WINDOWS.items() if index not in kept})
-    again = FinishedWindows(folder, FILMS[0])
-    write_shard(folder, FILMS[0], again.load)
+    again = FinishedWindows(folder, MOVIES[0])
+    write_shard(folder, MOVIES[0], again.load)
     again.remove_parts()
     assert problems(folder) == []
     return kept
@@ -92,7 +92,7 @@ def test_what_is_no_shard_is_refused_by_everyone(folder: FeaturesFolder, case: s
     (found,) = problems(folder)
     assert re.search(message, found), found
     assert refused_by_training(folder)
-    assert FinishedWindows(folder, FILMS[0]).indices() == set()
+    assert FinishedWindows(folder, MOVIES[0]).indices() == set()
 
 
 @pytest.mark.parametrize("case", BAD_WINDOWS)
@@ -143,7 +143,7 @@ def test_flipped_bits_of_a_shard(folder: FeaturesFolder) -> None:
         noticed += named
         if number % 4 == 0 and not refused_by_training(folder):
             assert same(learnt_from(folder.root), right)
-        finished = FinishedWindows(folder, FILMS[0])
+        finished = FinishedWindows(folder, MOVIES[0])
         assert all(same_window(finished.load(index), WINDOWS[index]) for index in finished.indices())
         assert named or len(finished.indices()) == len(WINDOWS)  # what goes unnoticed does not matter
     assert noticed > FLIPS // 2  # the others fell on what is never read
@@ -154,7 +154,7 @@ def test_cut_shards(folder: FeaturesFolder) -> None:
     for bad in cuts(path.read_bytes()):
         path.write_bytes(bad)
         assert problems(folder) and refused_by_training(folder)
-        assert FinishedWindows(folder, FILMS[0]).indices() == set()
+        assert FinishedWindows(folder, MOVIES[0]).indices() == set()
 
 
 @pytest.mark.parametrize("damaged", [lambda data: flips(data, seed=2), cuts])
@@ -166,7 +166,7 @@ def test_flipped_and_cut_parts(tmp_path: Path, damaged: Callable[[bytes], Iterat
     good, removed = path.read_bytes(), 0
     for bad in damaged(good):
         path.write_bytes(bad)
-        finished = FinishedWindows(folder, FILMS[0])
+        finished = FinishedWindows(folder, MOVIES[0])
         if finished.indices():
             assert same_window(finished.load(1), WINDOWS[1])
         else:
@@ -203,7 +203,7 @@ def test_what_is_no_part_is_redone(tmp_path: Path, case: str) -> None:
     with pytest.raises(InputError) as refused:
         read_part(path)
     assert [problem.file for problem in refused.value.problems] == [path]
-    assert FinishedWindows(folder, FILMS[0]).indices() == {0}
+    assert FinishedWindows(folder, MOVIES[0]).indices() == {0}
     assert not path.exists()
 
 
@@ -212,13 +212,13 @@ def test_a_part_under_the_name_of_another_is_redone(tmp_path: Path) -> None:
     write_part(folder, WINDOWS[0])
     own, other = (folder.part("m1", index, WINDOWS[index].window_id) for index in (0, 1))
     shutil.copy(own, other)
-    finished = FinishedWindows(folder, FILMS[0])
+    finished = FinishedWindows(folder, MOVIES[0])
     assert finished.indices() == {0} and not other.exists()
 
 
-def test_a_shard_under_the_name_of_another_film_is_not_learnt_from(folder: FeaturesFolder) -> None:
-    """Its persons may have the same ids, sentences and times: features would go with another film's labels."""
+def test_a_shard_under_the_name_of_another_movie_is_not_learnt_from(folder: FeaturesFolder) -> None:
+    """Its persons may have the same ids, sentences and times: features would go with another movie's labels."""
     shutil.copy(folder.shard("m2"), folder.shard("m1"))
-    assert any("it is the shard of film 'm2'" in problem for problem in problems(folder))
-    with pytest.raises(InputError, match=r"m1\.h5: got 'm2': expected the shard of film m1"):
+    assert any("it is the shard of movie 'm2'" in problem for problem in problems(folder))
+    with pytest.raises(InputError, match=r"m1\.h5: got 'm2': expected the shard of movie m1"):
         learnt_from(folder.root)

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_films
+from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_movies
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "helpers")}
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> tuple[Path, dict]:
+def movies(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> tuple[Path, dict]:
     """A manifest, and what an undisturbed extraction makes of it."""
     folder = tmp_path_factory.mktemp("kills")
-    manifest = write_films(folder / "films")
+    manifest = write_movies(folder / "movies")
     return manifest, extract_alone(manifest, folder / "alone")
 
 
@@ -39,14 +39,14 @@ def left_shared_memory() -> set[Path]:
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_killed_workers_change_nothing(films: tuple[Path, dict], tmp_path: Path) -> None:
-    met = kill_workers(*films, tmp_path, kills=14, seed=0)
+def test_killed_workers_change_nothing(movies: tuple[Path, dict], tmp_path: Path) -> None:
+    met = kill_workers(*movies, tmp_path, kills=14, seed=0)
     assert sum(met.values()) - met["extractions"] == 14
 
 
-def test_killed_drivers_lose_nothing_and_leave_nothing(films: tuple[Path, dict], tmp_path: Path) -> None:
+def test_killed_drivers_lose_nothing_and_leave_nothing(movies: tuple[Path, dict], tmp_path: Path) -> None:
     before = left_shared_memory()
-    met = kill_drivers(*films, tmp_path, kills=4, seed=1)
+    met = kill_drivers(*movies, tmp_path, kills=4, seed=1)
     assert met["driver"] == 4 and left_shared_memory() <= before
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from extractions import problems
 
-from tests.faults.kill_extraction import extract_command, write_films
+from tests.faults.kill_extraction import extract_command, write_movies
 
 
 def test_a_folder_that_is_gone_ends_the_run_and_a_rerun_goes_on(tmp_path: Path) -> None:
     out, away = tmp_path / "features", tmp_path / "away"
-    command = extract_command(write_films(tmp_path / "films"), out)
+    command = extract_command(write_movies(tmp_path / "movies"), out)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(list(out.glob("parts/*/[0-9]*.h5"))) < 3:
         assert process.poll() is None, "it ended before the folder could go"

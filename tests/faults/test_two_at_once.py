@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_folders import make_film, write_folder
+from feature_folders import make_movie, write_folder
 from toy_segmenter import toy_config, toy_features
 
 from rhas.extract.config import RunOptions, load_config
@@ -96,5 +96,5 @@ def test_import(tmp_path: Path, out: Path, first: subprocess.Popen[bytes]) -> No
 
 def test_a_folder_of_features_is_read_while_it_is_written(out: Path, first: subprocess.Popen[bytes]) -> None:
     """Whoever only looks needs no lock."""
-    folder = write_folder(out, [make_film("m1")])
+    folder = write_folder(out, [make_movie("m1")])
     assert [check.problems for check in verify(folder.root)] == [[]]

@@ -24,7 +24,7 @@ def problems(out: Path) -> list[str]:
 
 
 def series(out: Path) -> dict[tuple[str, str, str], np.ndarray]:
-    """Everything that the shards hold, by film, person and name."""
+    """Everything that the shards hold, by movie, person and name."""
     found = {}
     for person in FeaturesReader(out).persons():
         for name in (*SERIES, "time_s", "source_frame"):

@@ -29,9 +29,9 @@ FRAME_BYTES = HEIGHT * WIDTH * 3
 
 
 def make_movie(movie_id: str, persons: Sequence[tuple[float, float]] = ((0.0, 1e9),)) -> Movie:
-    """A film with one person per interval in seconds; its frames last a second each."""
+    """A movie with one person per interval in seconds; its frames last a second each."""
     people = (Person(movie_id, f"p{i}", f"person {i}", a, b) for i, (a, b) in enumerate(persons))
-    return Movie(movie_id, Path(f"/films/{movie_id}"), tuple(people))
+    return Movie(movie_id, Path(f"/movies/{movie_id}"), tuple(people))
 
 
 def make_header(movie: Movie, frames: int, window_frames: int) -> MovieHeader:
@@ -58,14 +58,14 @@ class Ticket:
 
 @dataclass
 class FakePool:
-    """`films` maps movie ids to their numbers of frames.
+    """`movies` maps movie ids to their numbers of frames.
 
     `fault(method, movie_id, window)` is asked before each call runs. It returns None, an exception to raise,
     "lost" (the worker dies before the call), "lost late" (just after it) or a ReadReport to return.
     Workers in `slow` run only when no other has anything to do, those for whom `absent` holds do nothing.
     """
 
-    films: dict[str, int]
+    movies: dict[str, int]
     decoders: Sequence[str] = ("d0",)
     models: Sequence[str] = ("m0",)
     memory_bytes: int = 1 << 40
@@ -76,9 +76,9 @@ class FakePool:
     writer: str = "writer"
     log: list[tuple[str, str, str, int]] = field(default_factory=list)  # worker, method, movie, window
     written: Counter[tuple[str, int]] = field(default_factory=Counter)
-    losses: Counter[tuple[str, int]] = field(default_factory=Counter)  # calls lost, by film and window
+    losses: Counter[tuple[str, int]] = field(default_factory=Counter)  # calls lost, by movie and window
     sealed: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
-    most_open: int = 0  # films probed and not yet sealed
+    most_open: int = 0  # movies probed and not yet sealed
     most_unwritten: int = 0
 
     def __post_init__(self) -> None:
@@ -152,8 +152,8 @@ class FakePool:
         movie_id, window = _subject(ticket)
         self.log.append((worker, ticket.method, movie_id, window))
         fault = self.fault(ticket.method, movie_id, window)
-        if ticket.method == "probe" and movie_id not in self.films:
-            fault = DecodeError("no such film")
+        if ticket.method == "probe" and movie_id not in self.movies:
+            fault = DecodeError("no such movie")
         if fault != "lost":
             self._work(ticket, fault)
         if fault in ("lost", "lost late"):
@@ -195,13 +195,13 @@ class FakePool:
             self.open -= 1
 
     def _probe(self, movie_id: str) -> tuple[Probe, Grid]:
-        start_s = np.arange(self.films[movie_id], dtype=float)
+        start_s = np.arange(self.movies[movie_id], dtype=float)
         probe = Probe(len(start_s), HEIGHT, WIDTH, float(len(start_s)), start_s)
         return probe, sample(start_s, probe.end_s, None)
 
 
 def _subject(ticket: Ticket) -> tuple[str, int]:
-    """The film and window (-1: none) that a call is about."""
+    """The movie and window (-1: none) that a call is about."""
     if ticket.method in ("ready", "describe"):
         return "", -1
     first = ticket.args[0]

@@ -1,4 +1,4 @@
-"""Features folders for tests: films with several persons, random windows, and the files around the shards.
+"""Features folders for tests: movies with several persons, random windows, and the files around the shards.
 
 The folder is written as an extraction writes it, so that `verify` finds nothing wrong with it; a test then
 damages what it is about.
@@ -45,7 +45,7 @@ EXTRACTION = content_id(_IDENTITY)
 
 
 def make_persons(movie_id: str, samples: int) -> tuple[Person, ...]:
-    """One to the end of the film, one within it, one whose interval lies behind it."""
+    """One to the end of the movie, one within it, one whose interval lies behind it."""
     return (
         Person(movie_id, "p1", "the man in red", 0.0, math.inf, "train"),
         Person(movie_id, "p2", "the wömán", samples / FPS * 0.4, samples / FPS * 0.7, "val"),
@@ -53,7 +53,7 @@ def make_persons(movie_id: str, samples: int) -> tuple[Person, ...]:
     )
 
 
-def make_film(
+def make_movie(
     movie_id: str = "m1",
     samples: int = 40,
     window_frames: int = 8,
@@ -66,7 +66,7 @@ def make_film(
     rng = np.random.default_rng(len(movie_id) + samples)
     return MovieHeader(
         movie_id=movie_id,
-        video=f"/films/{movie_id}.mp4",
+        video=f"/movies/{movie_id}.mp4",
         identity=movie_identity(EXTRACTION, video_id, persons),
         config=CONFIG,
         models=MODELS,
@@ -126,7 +126,7 @@ def make_windows(header: MovieHeader, seed: int = 0, lossy: bool = False) -> dic
 
 
 def expected_series(header: MovieHeader, windows: Mapping[int, Window], person: Person) -> PersonRows:
-    """What a reader has to give for a whole film [T, ...]."""
+    """What a reader has to give for a whole movie [T, ...]."""
     whole = empty_rows(np.zeros(len(header.time_s), bool), header.feature_shape, FrameStatus.OUTSIDE)
     for window in windows.values():
         if person.person_id in window.persons:
@@ -151,20 +151,20 @@ def same_window(one: Window, other: Window) -> bool:
     )
 
 
-def manifest_of(films: list[MovieHeader]) -> Manifest:
-    return Manifest(Path("manifest.csv"), tuple(Movie(f.movie_id, Path(f.video), f.persons) for f in films))
+def manifest_of(movies: list[MovieHeader]) -> Manifest:
+    return Manifest(Path("manifest.csv"), tuple(Movie(f.movie_id, Path(f.video), f.persons) for f in movies))
 
 
-def write_folder(root: Path, films: list[MovieHeader], seed: int = 0, lossy: bool = True) -> FeaturesFolder:
+def write_folder(root: Path, movies: list[MovieHeader], seed: int = 0, lossy: bool = True) -> FeaturesFolder:
     """A complete folder: shards built from parts, and what an extraction writes beside them."""
     root.mkdir(parents=True, exist_ok=True)
     folder = FeaturesFolder(root)
     write_config(folder)
-    write_snapshot(folder, Inputs(manifest_of(films), None, Vocabulary(("running", "walking"))))
-    for film in films:
-        windows = make_windows(film, seed, lossy)
-        write_shard(folder, film, windows.__getitem__)
-    write_failures(folder.failures, failures_of(folder, films))
+    write_snapshot(folder, Inputs(manifest_of(movies), None, Vocabulary(("running", "walking"))))
+    for movie in movies:
+        windows = make_windows(movie, seed, lossy)
+        write_shard(folder, movie, windows.__getitem__)
+    write_failures(folder.failures, failures_of(folder, movies))
     return folder
 
 
@@ -178,9 +178,9 @@ def write_config(folder: FeaturesFolder) -> None:
     write_text_atomically(folder.config, json.dumps(record))
 
 
-def failures_of(folder: FeaturesFolder, films: list[MovieHeader]) -> list[Failure]:
+def failures_of(folder: FeaturesFolder, movies: list[MovieHeader]) -> list[Failure]:
     found = []
-    for film in films:
-        with Shard(folder.shard(film.movie_id)) as shard:
+    for movie in movies:
+        with Shard(folder.shard(movie.movie_id)) as shard:
             found += shard_failures(shard)
     return found

@@ -1,6 +1,6 @@
 """Shards that somebody else might hand us: each case changes a good one, and says what has to be said of it.
 
-In: the path of a shard of `training_folders.labelled_film` (persons a and b, 40 samples, features of 6). The cases
+In: the path of a shard of `training_folders.labelled_movie` (persons a and b, 40 samples, features of 6). The cases
 use HDF5 itself, so that its own checksums hold: only what reads the file can refuse it.
 """
 
@@ -207,8 +207,8 @@ def short_column(file: h5py.File) -> None:
 
 # What only reading everything finds, and which of the windows 0 to 4 are still good then.
 BAD_WINDOWS: dict[str, tuple[Damage, str, set[int]]] = {
-    "a window before the film": (cell("start", 0, -8), r"window 0 \(samples -8 to 8\)", {1, 2, 3, 4}),
-    "a window behind the film": (cell("stop", 4, 10**15), "is not within the film's 40 samples", {0, 1, 2, 3}),
+    "a window before the movie": (cell("start", 0, -8), r"window 0 \(samples -8 to 8\)", {1, 2, 3, 4}),
+    "a window behind the movie": (cell("stop", 4, 10**15), "is not within the movie's 40 samples", {0, 1, 2, 3}),
     "a window that ends before it starts": (cell("stop", 1, 3), "window 1 .samples 8 to 3.", {0, 2, 3, 4}),
     "no such window": (cell("index", 2, 10**18), "window 1000000000000000000 begins at sample 16", {0, 1, 3, 4}),
     "the id of another": (cell("id", 2, b"0" * 32), "window 2 .* has the id of another window", {0, 1, 3, 4}),
@@ -218,7 +218,7 @@ BAD_WINDOWS: dict[str, tuple[Damage, str, set[int]]] = {
         edited(lambda file: file[HOLISTIC].__setitem__((9, 0), 7.0)), "checksum does not match", {0, 2, 3, 4}
     ),
     "other times": (edited(lambda file: file["time_s"].__setitem__(9, 99.0)), "not in order", {0, 1, 2, 3, 4}),
-    "another film": (attribute("movie_id", np.bytes_("m9")), "it is the shard of film 'm9'", {0, 1, 2, 3, 4}),
+    "another movie": (attribute("movie_id", np.bytes_("m9")), "it is the shard of movie 'm9'", {0, 1, 2, 3, 4}),
     "another sentence": (
         edited(lambda file: file["persons/a"].attrs.create("reference", np.bytes_("x"))), "the reference differs",
         {0, 1, 2, 3, 4},

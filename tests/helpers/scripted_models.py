@@ -1,4 +1,4 @@
-"""A detector and an encoder that follow a script, and films for them: every frame carries its number.
+"""A detector and an encoder that follow a script, and movies for them: every frame carries its number.
 
 Frame n is of one colour in red and green, which spell n, and a ramp from left to right in blue, so that a
 crop's features tell where it was cut. A frame that could not be decoded is black: it has the number 0.

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training_folders import labelled_film, write_training_folder
+from training_folders import labelled_movie, write_training_folder
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.config import TrainConfig, config_from_dict, with_overrides
@@ -62,9 +62,9 @@ def toy_config(*overrides: str, **settings: Any) -> TrainConfig:
     return with_overrides(config_from_dict({**values, **settings}), overrides)
 
 
-def toy_features(root: Path, films: int = 4, size: int = 6) -> Path:
-    """A labelled features folder: films with two persons each, the second without its first second."""
-    made = [labelled_film(f"m{i}", 40 + 3 * i, feature_shape=(size,)) for i in range(films)]
+def toy_features(root: Path, movies: int = 4, size: int = 6) -> Path:
+    """A labelled features folder: movies with two persons each, the second without its first second."""
+    made = [labelled_movie(f"m{i}", 40 + 3 * i, feature_shape=(size,)) for i in range(movies)]
     write_training_folder(root, made)
     return root
 

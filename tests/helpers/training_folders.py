@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from feature_folders import FPS, make_film, write_folder
+from feature_folders import FPS, make_movie, write_folder
 
 from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -21,19 +21,19 @@ PersonKey = tuple[str, str]
 
 
 def two_persons(movie_id: str, splits: Sequence[str | None] = (None, None)) -> tuple[Person, ...]:
-    """One to the end of the film, one from 1 s on for 2 s."""
+    """One to the end of the movie, one from 1 s on for 2 s."""
     return (
         Person(movie_id, "a", "the man in red", split=splits[0]),
         Person(movie_id, "b", "the wömán", 1.0, 3.0, splits[1]),
     )
 
 
-def labelled_film(
+def labelled_movie(
     movie_id: str, samples: int = 40, feature_shape: tuple[int, ...] = (6,),
     persons: tuple[Person, ...] | None = None, video_id: str | None = None,
 ) -> MovieHeader:  # fmt: skip
     persons = two_persons(movie_id) if persons is None else persons
-    return make_film(
+    return make_movie(
         movie_id, samples, feature_shape=feature_shape, persons=persons, video_id=video_id or movie_id
     )
 
@@ -52,13 +52,13 @@ def intervals_of(header: MovieHeader, seed: int = 0) -> tuple[Interval, ...]:
 
 
 def write_training_folder(
-    root: Path, films: Sequence[MovieHeader], intervals: Mapping[PersonKey, tuple[Interval, ...]] | None = None,
+    root: Path, movies: Sequence[MovieHeader], intervals: Mapping[PersonKey, tuple[Interval, ...]] | None = None,
     seed: int = 0, lossy: bool = True,
 ) -> FeaturesFolder:  # fmt: skip
-    """A folder with labels; by default everyone's are `intervals_of` their film."""
-    folder = write_folder(root, list(films), seed, lossy)
+    """A folder with labels; by default everyone's are `intervals_of` their movie."""
+    folder = write_folder(root, list(movies), seed, lossy)
     if intervals is None:
-        intervals = {person.key: intervals_of(film) for film in films for person in film.persons}
+        intervals = {person.key: intervals_of(movie) for movie in movies for person in movie.persons}
     write_labels(Labels(folder.labels, intervals), folder.labels)
     return folder
 
@@ -71,15 +71,15 @@ def damage(folder: FeaturesFolder, movie_id: str, person_id: str, stream: str, s
 
 def clip_of(
     movie_id: str, person_id: str = "a", frames: int = 1, first: int = 0, split: str | None = None,
-    film: str | None = None,
+    movie: str | None = None,
 ) -> Clip:  # fmt: skip
     """A clip of which only the place matters."""
     return Clip(
-        movie_id, person_id, "", split, film or movie_id, Path(f"{movie_id}.h5"), first,
+        movie_id, person_id, "", split, movie or movie_id, Path(f"{movie_id}.h5"), first,
         (first + np.arange(frames)) / FPS, np.ones(frames, np.uint8), (),
     )  # fmt: skip
 
 
-def windows_of(**films: int) -> list[Window]:
-    """As many windows of one frame for each film."""
-    return [Window(clip_of(name, frames=n), i, i + 1) for name, n in films.items() for i in range(n)]
+def windows_of(**movies: int) -> list[Window]:
+    """As many windows of one frame for each movie."""
+    return [Window(clip_of(name, frames=n), i, i + 1) for name, n in movies.items() for i in range(n)]

@@ -12,5 +12,5 @@ from rhas.pipeline.programs.demo import Size, run_demo
 @pytest.fixture(scope="session")
 def made_demo(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Path:
     out = tmp_path_factory.mktemp("demo")
-    assert run_demo(out, Size(films=5, seconds=(8, 10), epochs=8)) == 0
+    assert run_demo(out, Size(movies=5, seconds=(8, 10), epochs=8)) == 0
     return out

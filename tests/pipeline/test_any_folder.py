@@ -21,9 +21,9 @@ SETTINGS = ("--set", "data.proportions=[2, 1, 1]", "--set", "epochs=1")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two sound films and a research repository's files, each of which says so when it is imported."""
+    """A folder with two sound movies and a research repository's files, each of which says so when it is imported."""
     root = tmp_path_factory.mktemp("theirs")
-    write_world(root / "films", World(films=4, seed=7, shortest_s=2, longest_s=3))
+    write_world(root / "movies", World(movies=4, seed=7, shortest_s=2, longest_s=3))
     for name in THEIRS:
         (root / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user was imported')\n")
     (root / "extract").mkdir()
@@ -52,8 +52,8 @@ def test_nothing_is_taken_from_the_users_folder(rhas: Path, folder: Path, tmp_pa
         assert "of the user was imported" not in ended.stdout + ended.stderr
         return ended.stdout
 
-    assert "4 films" in run("plan", "--movies", "films/manifest.csv", "--preset", "tiny-random")
-    run("extract", "--movies", "films/manifest.csv", "--out", out / "features", "--preset", "tiny-random",
+    assert "4 movies" in run("plan", "--movies", "movies/manifest.csv", "--preset", "tiny-random")
+    run("extract", "--movies", "movies/manifest.csv", "--out", out / "features", "--preset", "tiny-random",
         "--fps", "3", "--workers", "1", "--decoders", "1")  # fmt: skip
     assert "clean" in run("verify", out / "features")
     shards = (

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from numbered_films import regular, write_film
+from numbered_movies import regular, write_movie
 
 RHAS = [sys.executable, "-m", "rhas.pipeline.cli"]
 
@@ -99,17 +99,17 @@ def test_a_folder_without_features_is_named(tmp_path: Path, command: list[str]) 
 
 def test_import_ava_writes_manifest_and_labels(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
-    (tmp_path / "ava.csv").write_text("film,902,0.1,0.1,0.5,0.9,12,3\nfilm,903,0.1,0.1,0.5,0.9,12,3\n")
-    (tmp_path / "refs.csv").write_text("video_id,person_id,reference\nfilm,3,the man with the blue hat\n")
+    (tmp_path / "ava.csv").write_text("movie,902,0.1,0.1,0.5,0.9,12,3\nmovie,903,0.1,0.1,0.5,0.9,12,3\n")
+    (tmp_path / "refs.csv").write_text("video_id,person_id,reference\nmovie,3,the man with the blue hat\n")
     done = rhas("import", "ava", tmp_path / "ava.csv", "--references", tmp_path / "refs.csv",
                 "--videos", tmp_path / "videos", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "1 films, 1 persons, 1 intervals" in done.stdout
+    assert "1 movies, 1 persons, 1 intervals" in done.stdout
     assert "clapping" in (tmp_path / "out" / "labels.csv").read_text()
 
 
-def test_plan_lists_films_and_bad_files(tmp_path: Path) -> None:
-    write_film(tmp_path / "a.mp4", regular(60))
+def test_plan_lists_movies_and_bad_files(tmp_path: Path) -> None:
+    write_movie(tmp_path / "a.mp4", regular(60))
     manifest = tmp_path / "m.csv"
     manifest.write_text(
         "movie_id,video,person_id,reference,start_s,end_s\n"
@@ -118,5 +118,5 @@ def test_plan_lists_films_and_bad_files(tmp_path: Path) -> None:
     done = rhas("plan", "--movies", manifest, "--gpus", "8")
     assert done.returncode == 3, done.stderr
     # 2 s at 15 samples a second; q from 1 s on.
-    assert "2 films, 1 unreadable" in done.stdout and "30 frames, 45 person-frames" in done.stdout
+    assert "2 movies, 1 unreadable" in done.stdout and "30 frames, 45 person-frames" in done.stdout
     assert "no such file" in done.stdout

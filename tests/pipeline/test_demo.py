@@ -14,7 +14,7 @@ from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
 from rhas.pipeline.commands.train import evaluate, predict
 from rhas.pipeline.programs.demo import Size, run_demo
-from rhas.pipeline.views.picture import draw_film
+from rhas.pipeline.views.picture import draw_movie
 from rhas.pipeline.world.writing import Truth, truth_path
 
 pytestmark = pytest.mark.usefixtures("ray_here")
@@ -30,18 +30,18 @@ def test_the_demo_leaves_shards_and_pictures_and_a_page(made_demo: Path) -> None
 
 def test_a_second_demo_goes_on_from_what_is_there(made_demo: Path) -> None:
     shards = {path: path.stat().st_mtime_ns for path in (made_demo / "features" / "shards").glob("*.h5")}
-    films = {path: path.stat().st_mtime_ns for path in (made_demo / "films" / "films").glob("*.mp4")}
-    assert run_demo(made_demo, Size(films=5, seconds=(8, 10), epochs=8)) == 0
-    assert all(path.stat().st_mtime_ns == before for path, before in (shards | films).items())
+    movies = {path: path.stat().st_mtime_ns for path in (made_demo / "movies" / "movies").glob("*.mp4")}
+    assert run_demo(made_demo, Size(movies=5, seconds=(8, 10), epochs=8)) == 0
+    assert all(path.stat().st_mtime_ns == before for path, before in (shards | movies).items())
     metrics = json.loads((made_demo / "run" / "metrics.json").read_text())
     assert metrics["test"]["evaluations"] == 1  # the test split isn't measured again
 
 
-def test_the_small_detector_finds_the_persons_of_coded_films(made_demo: Path) -> None:
+def test_the_small_detector_finds_the_persons_of_coded_movies(made_demo: Path) -> None:
     """Boxes of the shards against the world's truth: most of them are the referred person's."""
     good, seen = 0, 0
     for series in FeaturesReader(made_demo / "features").persons():
-        truth = Truth.load(truth_path(made_demo / "films", series.movie_id))
+        truth = Truth.load(truth_path(made_demo / "movies", series.movie_id))
         person = int(series.person_id.removeprefix("p")) - 1
         at = np.round(series.time_s * 15).astype(int)
         clear = (truth.inside * truth.visible)[at, person] > 0.5
@@ -55,19 +55,19 @@ def test_the_small_detector_finds_the_persons_of_coded_films(made_demo: Path) ->
     assert seen > 200 and good / seen > 0.6
 
 
-def test_a_picture_needs_neither_labels_nor_the_film(made_demo: Path, tmp_path: Path) -> None:
+def test_a_picture_needs_neither_labels_nor_the_movie(made_demo: Path, tmp_path: Path) -> None:
     features, name = tmp_path / "features", "world_0003"
     (features / "shards").mkdir(parents=True)
     source = made_demo / "features"
     for path in (source / "config.json", source / "shards" / f"{name}.h5"):
         (features / path.relative_to(source)).write_bytes(path.read_bytes())
-    film = made_demo / "films" / "films" / f"{name}.mp4"
-    hidden = film.rename(film.with_suffix(".hidden"))
+    movie = made_demo / "movies" / "movies" / f"{name}.mp4"
+    hidden = movie.rename(movie.with_suffix(".hidden"))
     try:
-        draw_film(features, name, tmp_path / "film.png")
+        draw_movie(features, name, tmp_path / "movie.png")
     finally:
-        hidden.rename(film)
-    assert (tmp_path / "film.png").stat().st_size > 10_000
+        hidden.rename(movie)
+    assert (tmp_path / "movie.png").stat().st_size > 10_000
 
 
 def test_a_run_is_measured_beside_its_baselines(made_demo: Path) -> None:
@@ -79,16 +79,16 @@ def test_a_run_is_measured_beside_its_baselines(made_demo: Path) -> None:
     assert "test" in json.loads((run / "metrics.json").read_text())
 
 
-def test_a_film_and_a_sentence_become_segments(made_demo: Path, tmp_path: Path) -> None:
-    film = made_demo / "films" / "films" / "world_0002.mp4"
+def test_a_movie_and_a_sentence_become_segments(made_demo: Path, tmp_path: Path) -> None:
+    movie = made_demo / "movies" / "movies" / "world_0002.mp4"
     trained_on = FeaturesReader(made_demo / "features").person("world_0002", "p1")
-    predict(made_demo / "run", movie=film, person=trained_on.reference, out=tmp_path)
+    predict(made_demo / "run", movie=movie, person=trained_on.reference, out=tmp_path)
     rows = list(csv.DictReader((tmp_path / "segments.csv").open()))
     assert all(
-        row["movie_id"] == "film" and 0 <= float(row["start_s"]) < float(row["end_s"]) <= 10.01
+        row["movie_id"] == "movie" and 0 <= float(row["start_s"]) < float(row["end_s"]) <= 10.01
         for row in rows
     )
-    assert (tmp_path / "timelines" / "film" / "person.png").exists()
-    # The same film as it was extracted for training gives the same features, and so the same scores.
-    ours = FeaturesReader(tmp_path / "features").person("film", "person")
+    assert (tmp_path / "timelines" / "movie" / "person.png").exists()
+    # The same movie as it was extracted for training gives the same features, and so the same scores.
+    ours = FeaturesReader(tmp_path / "features").person("movie", "person")
     np.testing.assert_allclose(ours.holistic[...], trained_on.holistic[...], atol=2e-3)

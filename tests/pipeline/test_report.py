@@ -1,4 +1,4 @@
-"""The report of a run: a page that holds everything itself, and a film in which boxes are where they are."""
+"""The report of a run: a page that holds everything itself, and a movie in which boxes are where they are."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from PIL import Image
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.reader import FeaturesReader
-from rhas.pipeline.report.film import _TITLE, _WIDTH
 from rhas.pipeline.report.making import write_report
+from rhas.pipeline.report.movie import _TITLE, _WIDTH
 from rhas.pipeline.report.page import METRICS, Page, render
 
 YELLOW = np.array([255, 221, 64])
@@ -64,7 +64,7 @@ def report(made_demo: Path) -> Path:
     return made_demo / "report"
 
 
-def test_the_page_holds_its_pictures_and_its_film_itself(report: Path) -> None:
+def test_the_page_holds_its_pictures_and_its_movie_itself(report: Path) -> None:
     page = read((report / "index.html").read_text())
     kinds = [tag for tag, _ in page.sources]
     assert kinds.count("video") == 1 and kinds.count("img") >= 1 and "script" not in kinds
@@ -72,7 +72,7 @@ def test_the_page_holds_its_pictures_and_its_film_itself(report: Path) -> None:
         head, _, data = source.partition(",")
         content = base64.b64decode(data, validate=True)
         if tag == "video":
-            assert head == "data:video/mp4;base64" and content == (report / "film.mp4").read_bytes()
+            assert head == "data:video/mp4;base64" and content == (report / "movie.mp4").read_bytes()
         else:
             assert head == "data:image/png;base64" and Image.open(io.BytesIO(content)).width > 500
     assert "http" not in (report / "index.html").read_text().split("base64,")[0]
@@ -90,9 +90,9 @@ def test_the_page_has_the_numbers_of_the_run(report: Path, made_demo: Path) -> N
         assert shown == "–" or float(shown) == pytest.approx(float(table[0][name]), abs=0.051)
 
 
-def test_the_film_shows_boxes_where_they_are_in_real_time(report: Path, made_demo: Path) -> None:
+def test_the_movie_shows_boxes_where_they_are_in_real_time(report: Path, made_demo: Path) -> None:
     page = (report / "index.html").read_text()
-    with av.open(report / "film.mp4") as container:
+    with av.open(report / "movie.mp4") as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert stream.average_rate == 15 and 7 < float(stream.duration * stream.time_base) < 11
@@ -119,25 +119,25 @@ def test_the_film_shows_boxes_where_they_are_in_real_time(report: Path, made_dem
 def test_words_of_others_are_words_and_not_html() -> None:
     hostile = "<script>alert('x')</script> & \"quotes\""
     page = Page(
-        title=hostile, about=hostile, results=[{"system": hostile} | dict.fromkeys(METRICS, "1.0")], film=None,
-        film_text=hostile, timelines=[], facts={hostile: hostile},
+        title=hostile, about=hostile, results=[{"system": hostile} | dict.fromkeys(METRICS, "1.0")], movie=None,
+        movie_text=hostile, timelines=[], facts={hostile: hostile},
     )  # fmt: skip
     html = render(page)
     assert "<script" not in html
     assert read(html).text.count(hostile) == 7
 
 
-def test_a_film_that_is_gone_is_said_to_be(made_demo: Path, tmp_path: Path) -> None:
-    films, hidden = made_demo / "films" / "films", made_demo / "films" / "hidden"
-    shutil.move(films, hidden)
+def test_a_movie_that_is_gone_is_said_to_be(made_demo: Path, tmp_path: Path) -> None:
+    movies, hidden = made_demo / "movies" / "movies", made_demo / "movies" / "hidden"
+    shutil.move(movies, hidden)
     try:
         page = write_report(made_demo / "run", tmp_path, say=lambda _: None)
     finally:
-        shutil.move(hidden, films)
-    assert "There is no film to show" in page.read_text() and not (tmp_path / "film.mp4").exists()
+        shutil.move(hidden, movies)
+    assert "There is no movie to show" in page.read_text() and not (tmp_path / "movie.mp4").exists()
 
 
-def test_a_film_that_never_was_is_an_error_that_names_those_there_are(
+def test_a_movie_that_never_was_is_an_error_that_names_those_there_are(
     made_demo: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"--movie.*world_0") as caught:

@@ -1,7 +1,7 @@
 """What a benchmark is to run: systems, a base config, seeds and folds to the config of each run.
 
 A seed is that of weights, order and noise; the split stays that of `data.seed`, so that systems and seeds are
-compared on the same films. With folds, each is a run for every seed (SYSTEM-seedK-foldN), and means go over folds
+compared on the same movies. With folds, each is a run for every seed (SYSTEM-seedK-foldN), and means go over folds
 as well: cross-validation.
 """
 

@@ -62,7 +62,7 @@ def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> tuple[pd.Data
 def differences(runs: pd.DataFrame) -> pd.DataFrame:
     """How far the other systems are from the first: for each and each metric, mean, half and pairs.
 
-    Runs are compared with those of the same seed and fold, which saw the same films in the same order; `half` is half
+    Runs are compared with those of the same seed and fold, which saw the same movies in the same order; `half` is half
     of the 95 % interval of the mean difference (Student's t), NaN with less than two pairs. Empty with one system.
     """
     measured = runs[(runs["status"] == DONE) & (runs["model"] != BASELINE)]

@@ -36,8 +36,8 @@ class Contents:
     clips: tuple[Clip, ...]
     vocabulary: Vocabulary
     feature_size: int  # F
-    unlabelled: tuple[str, ...]  # film/person
-    lost_films: tuple[str, ...]  # those that failures.csv says could not be extracted at all
+    unlabelled: tuple[str, ...]  # movie/person
+    lost_movies: tuple[str, ...]  # those that failures.csv says could not be extracted at all
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
     inputs = load_inputs(folder.manifest, folder.labels, folder.actions)
     assert inputs.labels is not None  # a path was given
     problems: list[Problem] = []
-    lost = _lost_films(folder, inputs.manifest)
+    lost = _lost_movies(folder, inputs.manifest)
     entries = [
         entry
         for movie in inputs.manifest.movies
-        if movie.movie_id not in lost and (entry := _read_film(folder, movie, record, problems)) is not None
+        if movie.movie_id not in lost and (entry := _read_movie(folder, movie, record, problems)) is not None
     ]
     problems += _size_problems(entries, config.feature_size)
-    shown = _shown_films(entries)
+    shown = _shown_movies(entries)
     clips = tuple(
         clip for entry in entries for clip in _clips(entry, shown[entry.movie.movie_id], inputs.labels)
     )
     unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in clips if not s.intervals)
     if unlabelled and config.unlabelled == "error":
-        expected = "labels for everyone who is in a film (or the option to skip persons without)"
+        expected = "labels for everyone who is in a movie (or the option to skip persons without)"
         problems.append(Problem(folder.labels, expected, value=f"none for {', '.join(unlabelled)}"))
     if not problems and not clips:
         problems.append(Problem(root, "at least one person with frames"))
@@ -83,14 +83,14 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         vocabulary=inputs.vocabulary,
         feature_size=entries[0].sizes[-1],
         unlabelled=unlabelled,
-        lost_films=lost,
+        lost_movies=lost,
     )
 
 
-def _lost_films(folder: FeaturesFolder, manifest: Manifest) -> tuple[str, ...]:
-    """Films without a shard, and on record as such; without a record the extraction is unfinished."""
+def _lost_movies(folder: FeaturesFolder, manifest: Manifest) -> tuple[str, ...]:
+    """Movies without a shard, and on record as such; without a record the extraction is unfinished."""
     failures = read_failures(folder.failures) if folder.failures.exists() else []
-    recorded = {failure.movie_id for failure in failures if failure.whole_film}
+    recorded = {failure.movie_id for failure in failures if failure.whole_movie}
     return tuple(
         movie.movie_id
         for movie in manifest.movies
@@ -98,14 +98,14 @@ def _lost_films(folder: FeaturesFolder, manifest: Manifest) -> tuple[str, ...]:
     )
 
 
-def _read_film(
+def _read_movie(
     folder: FeaturesFolder, movie: Movie, record: dict[str, Any], problems: list[Problem]
 ) -> _MovieShard | None:
-    """What a film's shard says of times and status; None, with the problems noted, when it won't do."""
+    """What a movie's shard says of times and status; None, with the problems noted, when it won't do."""
     check()
     path = folder.shard(movie.movie_id)
     if not path.exists():
-        problems.append(Problem(path, f"the shard of film {movie.movie_id}: finish the extraction first"))
+        problems.append(Problem(path, f"the shard of movie {movie.movie_id}: finish the extraction first"))
         return None
     try:
         with Shard(path) as shard, reading(path, "a feature shard"):
@@ -114,7 +114,7 @@ def _read_film(
             others = [name for name in expected if identity.get(name) != expected[name]]
             others += [name for name in ("config", "models") if shard.json(name) != record[name]]
             if shard.movie_id != movie.movie_id:
-                raise InputError(Problem(path, f"the shard of film {movie.movie_id}", value=shard.movie_id))
+                raise InputError(Problem(path, f"the shard of movie {movie.movie_id}", value=shard.movie_id))
             if others:
                 wanted = "a shard that was extracted as config.json and manifest.csv say"
                 raise InputError(Problem(path, wanted, value=f"another {', '.join(others)}"))
@@ -132,7 +132,7 @@ def _read_film(
 
 
 def _size_problems(entries: list[_MovieShard], expected: int | None) -> Iterator[Problem]:
-    """Films whose features or text embeddings are not of the size of the others', or of that expected."""
+    """Movies whose features or text embeddings are not of the size of the others', or of that expected."""
     for entry in entries:
         if expected is not None and entry.sizes[-1] != expected:
             yield Problem(entry.shard, f"features of size {expected}, as configured", value=entry.sizes[-1])
@@ -141,10 +141,10 @@ def _size_problems(entries: list[_MovieShard], expected: int | None) -> Iterator
             yield Problem(entry.shard, wanted, value=_times(entry.sizes))
     persons = [(entry, series) for entry in entries for series in entry.series.values()]
     for entry, series in persons:
-        first_film, first = persons[0]
+        first_movie, first = persons[0]
         if _text_size(series) != _text_size(first):
             wanted = (
-                f"{_text_size(first)}, as for {first.person_id} in {first_film.shard.name}, "
+                f"{_text_size(first)}, as for {first.person_id} in {first_movie.shard.name}, "
                 f"as size of the text embedding of person {series.person_id}"
             )
             yield Problem(entry.shard, wanted, value=_text_size(series))
@@ -158,16 +158,16 @@ def _text_size(series: PersonSeries) -> str:
     return "none" if series.text_embedding is None else _times(series.text_embedding.shape)
 
 
-def _shown_films(entries: Iterable[_MovieShard]) -> dict[str, str]:
-    """Which film each movie_id shows: the first movie_id with the same file, by its place or its contents."""
+def _shown_movies(entries: Iterable[_MovieShard]) -> dict[str, str]:
+    """Which movie each movie_id shows: the first movie_id with the same file, by its place or its contents."""
     shown: dict[str, str] = {}
-    first: dict[str, str] = {}  # place or contents -> film
+    first: dict[str, str] = {}  # place or contents -> movie
     for entry in sorted(entries, key=lambda entry: entry.movie.movie_id):
         marks = (f"place {entry.movie.video}", f"contents {entry.fingerprint}")
         known = sorted({first[mark] for mark in marks if mark in first})
         shown[entry.movie.movie_id] = name = known[0] if known else entry.movie.movie_id
         first.update(dict.fromkeys(marks, name))
-        if len(known) > 1:  # this one shows that two films seen so far are the same
+        if len(known) > 1:  # this one shows that two movies seen so far are the same
             shown = {movie_id: name if of in known else of for movie_id, of in shown.items()}
             first = {mark: name if of in known else of for mark, of in first.items()}
     return shown
@@ -176,7 +176,7 @@ def _shown_films(entries: Iterable[_MovieShard]) -> dict[str, str]:
 def _clips(entry: _MovieShard, shown: str, labels: Labels) -> Iterator[Clip]:
     for person in entry.movie.persons:
         promised = np.flatnonzero(entry.series[person.person_id].status != FrameStatus.OUTSIDE)
-        if promised.size:  # the interval of a person may lie behind the film's end
+        if promised.size:  # the interval of a person may lie behind the movie's end
             yield _clip(entry, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
 
 
@@ -187,7 +187,7 @@ def _clip(entry: _MovieShard, shown: str, labels: Labels, person: Person, start:
         person_id=person.person_id,
         reference=person.reference,
         split=person.split,
-        film=shown,
+        movie=shown,
         shard=entry.shard,
         first=start,
         time_s=series.time_s[start:stop],

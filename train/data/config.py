@@ -19,9 +19,9 @@ Positive = Annotated[float, Field(gt=0)]
 class DataConfig(Settings):
     """How a features folder becomes samples, and how these are split.
 
-    Splits: `random` draws samples, so the same person may be on both sides; `cross-movie` draws whole films;
-    `manifest` follows the manifest's column `split`, which may part the persons of one film; `fold` follows
-    splits.csv, which has a test half for each fold, and draws validation films from the training half.
+    Splits: `random` draws samples, so the same person may be on both sides; `cross-movie` draws whole movies;
+    `manifest` follows the manifest's column `split`, which may part the persons of one movie; `fold` follows
+    splits.csv, which has a test half for each fold, and draws validation movies from the training half.
     """
 
     window: int = Field(3000, ge=1)
@@ -32,11 +32,11 @@ class DataConfig(Settings):
     fold: int = Field(1, ge=1)
     """Of split fold."""
     validation_share: float = Field(0.1, gt=0, lt=1)
-    """Of split fold: films of the training half that validate."""
+    """Of split fold: movies of the training half that validate."""
     proportions: tuple[Positive, Positive, Positive] | None = None
     """Train, val, test in any unit; null: the paper's."""
-    films_apart: bool = False
-    """Refuse a manifest's split that has one film on two sides."""
+    movies_apart: bool = False
+    """Refuse a manifest's split that has one movie on two sides."""
     seed: int = Field(0, ge=0, lt=2**64)
     """Of the split."""
     sample_rate: int = Field(1, ge=1)
@@ -44,7 +44,7 @@ class DataConfig(Settings):
     soft_sigma: float | None = Field(None, gt=0)
     """Frames of the features: losses see labels softened along time by a Gaussian of this width; null: as they are."""
     unlabelled: Literal["error", "skip"] = "error"
-    """Persons who are in a film, but not in labels.csv."""
+    """Persons who are in a movie, but not in labels.csv."""
     feature_size: int | None = Field(None, ge=1)
     """F that the run is made for; null: whatever the folder has."""
 
@@ -53,5 +53,5 @@ class DataConfig(Settings):
             yield "min_frames", f"at most window, which is {self.window}"
         if self.proportions is not None and self.split in ("manifest", "fold"):
             yield "proportions", "null, since a file says who is in which split"
-        if self.films_apart and self.split == "random":
-            yield "films_apart", "false with split random, which may part a film"
+        if self.movies_apart and self.split == "random":
+            yield "movies_apart", "false with split random, which may part a movie"

@@ -24,8 +24,8 @@ class Dataset:
     splits: dict[str, SampleSet]  # train, val, test
     vocabulary: Vocabulary
     feature_size: int  # F
-    unlabelled: tuple[str, ...]  # film/person of those skipped for want of labels
-    lost_films: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
+    unlabelled: tuple[str, ...]  # movie/person of those skipped for want of labels
+    lost_movies: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
     left_out_frames: int  # in last windows below `min_frames`
 
 
@@ -46,6 +46,6 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
         vocabulary=contents.vocabulary,
         feature_size=contents.feature_size,
         unlabelled=contents.unlabelled,
-        lost_films=contents.lost_films,
+        lost_movies=contents.lost_movies,
         left_out_frames=left_out,
     )

@@ -1,4 +1,4 @@
-"""Labels to frames: intervals in seconds of film time, sampled at the frames' time stamps.
+"""Labels to frames: intervals in seconds of movie time, sampled at the frames' time stamps.
 
 In: one person's intervals. Out: a label set per frame, and whether the person is there; and how many frames of each
 class there are. Which frames are promised or have features is left to `samples`.

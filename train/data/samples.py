@@ -35,7 +35,7 @@ MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series th
 class Sample:
     """One window of a person. Features are zero where their mask is False."""
 
-    name: str  # film/person/first sample
+    name: str  # movie/person/first sample
     holistic: Tensor  # [T, F] float32
     partial: Tensor  # [T, F] float32
     has_holistic: Tensor  # [T] bool
@@ -47,7 +47,7 @@ class Sample:
 
 
 class SampleSet(torch.utils.data.Dataset[Sample]):
-    """The samples of one split, in the order of film, person and start.
+    """The samples of one split, in the order of movie, person and start.
 
     What is made from labels is computed anew each time: milliseconds, beside reading the features. The curves'
     widths are in frames; None leaves one out.
@@ -66,7 +66,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         return len(self.windows)
 
     def __getitem__(self, index: int) -> Sample:
-        """Raises InputError, naming film, person and frame, where features are not as the status promises."""
+        """Raises InputError, naming movie, person and frame, where features are not as the status promises."""
         window = self.windows[index]
         has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
         has_partial_T = np.isin(window.status, HAS_PARTIAL)
@@ -102,7 +102,9 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         broken_T = has_T & ~np.isfinite(features_TF).all(axis=1)
         if broken_T.any():
             t = int(broken_T.argmax())
-            where = f"{person}, sample {window.start + t} ({window.time_s[t]:.3f} s), of film {clip.movie_id}"
+            where = (
+                f"{person}, sample {window.start + t} ({window.time_s[t]:.3f} s), of movie {clip.movie_id}"
+            )
             expected = f"finite {stream} features where the status promises them"
             got = f"NaN or infinity in {broken_T.sum()} frames, first for {where}"
             raise InputError(Problem(clip.shard, expected, value=got))

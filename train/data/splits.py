@@ -1,6 +1,6 @@
-"""Train, val and test: which windows go where, reproducibly, and never a film on two sides where that matters.
+"""Train, val and test: which windows go where, reproducibly, and never a movie on two sides where that matters.
 
-In: windows in any order. Out: windows per split, sorted by film, person and start. The draw depends on the seed and
+In: windows in any order. Out: windows per split, sorted by movie, person and start. The draw depends on the seed and
 on what there is to divide, not on the order that it comes in.
 """
 
@@ -20,7 +20,7 @@ from rhas.train.data.windows import Window
 
 
 def split_windows(windows: Sequence[Window], config: DataConfig, source: Path) -> dict[str, list[Window]]:
-    """Spans of each split. Raises InputError, naming `source`, for empty splits and for films on two sides."""
+    """Spans of each split. Raises InputError, naming `source`, for empty splits and for movies on two sides."""
     ordered = sorted(windows, key=lambda window: window.place)
     if config.split == "manifest":
         sides = _of_manifest(ordered, config, source)
@@ -39,29 +39,31 @@ def split_windows(windows: Sequence[Window], config: DataConfig, source: Path) -
 
 
 def _of_fold(windows: Sequence[Window], config: DataConfig, file: Path) -> list[str | None]:
-    """The sides of a fold; a few whole films of its training half validate. None for films that it leaves out."""
+    """The sides of a fold; a few whole movies of its training half validate. None for movies that it leaves out."""
     folds = load_folds(file)
     if config.fold not in folds:
         expected = f"one of the folds {', '.join(map(str, sorted(folds)))}"
         raise InputError(Problem(file, expected, column="fold", value=config.fold))
-    own: dict[str, set[str]] = {}  # film, under whatever movie_ids -> its sides
+    own: dict[str, set[str]] = {}  # movie, under whatever movie_ids -> its sides
     for window in windows:
         if side := folds[config.fold].get(window.clip.movie_id):
-            own.setdefault(window.clip.film, set()).add(side)
+            own.setdefault(window.clip.movie, set()).add(side)
     problems = [
-        Problem(file, f"one split in fold {config.fold} for film {film}", column="split", value="train, test")
-        for film, sides in own.items()
+        Problem(
+            file, f"one split in fold {config.fold} for movie {movie}", column="split", value="train, test"
+        )
+        for movie, sides in own.items()
         if len(sides) > 1
     ]
     if problems:
         raise InputError(problems)
-    training = sorted(film for film, sides in own.items() if sides == {"train"})
+    training = sorted(movie for movie, sides in own.items() if sides == {"train"})
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(config.seed)).tolist()
     count = max(1, round(config.validation_share * len(training)))
     validating = {training[i] for i in order[:count]}
-    side_of = {film: "val" if film in validating else next(iter(sides)) for film, sides in own.items()}
+    side_of = {movie: "val" if movie in validating else next(iter(sides)) for movie, sides in own.items()}
     return [
-        side_of[window.clip.film] if window.clip.movie_id in folds[config.fold] else None
+        side_of[window.clip.movie] if window.clip.movie_id in folds[config.fold] else None
         for window in windows
     ]
 
@@ -74,29 +76,29 @@ def _of_manifest(windows: Sequence[Window], config: DataConfig, source: Path) ->
         expected = f"{', '.join(SPLITS)} for everyone who has frames and labels"
         nobody = f"none for {', '.join(without)}"
         problems.append(Problem(source / "manifest.csv", expected, column="split", value=nobody))
-    if config.films_apart:
-        problems += _films_on_two_sides(windows, source)
+    if config.movies_apart:
+        problems += _movies_on_two_sides(windows, source)
     if problems:
         raise InputError(problems)
     return [window.clip.split for window in windows]
 
 
-def _films_on_two_sides(windows: Sequence[Window], source: Path) -> Iterator[Problem]:
-    sides: dict[str, dict[str, set[str]]] = {}  # film -> split -> movie_ids
+def _movies_on_two_sides(windows: Sequence[Window], source: Path) -> Iterator[Problem]:
+    sides: dict[str, dict[str, set[str]]] = {}  # movie -> split -> movie_ids
     for window in windows:
         if window.clip.split is not None:
-            own = sides.setdefault(window.clip.film, {}).setdefault(window.clip.split, set())
+            own = sides.setdefault(window.clip.movie, {}).setdefault(window.clip.split, set())
             own.add(window.clip.movie_id)
-    for film, by_side in sides.items():
+    for movie, by_side in sides.items():
         if len(by_side) > 1:
             got = "; ".join(f"{side}: {', '.join(sorted(ids))}" for side, ids in sorted(by_side.items()))
-            expected = f"one split for all persons of film {film}, under whatever movie_ids it is listed"
+            expected = f"one split for all persons of movie {movie}, under whatever movie_ids it is listed"
             yield Problem(source / "manifest.csv", expected, column="split", value=got)
 
 
 def _drawn(windows: Sequence[Window], config: DataConfig) -> list[str | None]:
-    """One side per window: each drawn by itself, or together with all others of its film."""
-    units = [window.name if config.split == "random" else window.clip.film for window in windows]
+    """One side per window: each drawn by itself, or together with all others of its movie."""
+    units = [window.name if config.split == "random" else window.clip.movie for window in windows]
     sizes: dict[str, int] = {}
     for unit in units:
         sizes[unit] = sizes.get(unit, 0) + 1
@@ -108,7 +110,7 @@ def _drawn(windows: Sequence[Window], config: DataConfig) -> list[str | None]:
 def divide(
     sizes: Mapping[str, int], proportions: Sequence[float], generator: torch.Generator
 ) -> dict[str, str]:
-    """The split of each unit (a film, a sample), by how many samples it has.
+    """The split of each unit (a movie, a sample), by how many samples it has.
 
     In a random order, each unit goes to the split that lacks most samples of its share. So no split gets more
     than 2/3 of the largest unit too many: the largest of three lacks is at least a third of what is left.

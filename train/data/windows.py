@@ -1,6 +1,6 @@
-"""Windows of persons: a `Clip` is where a person is promised in a film, a `Window` a window cut from it.
+"""Windows of persons: a `Clip` is where a person is promised in a movie, a `Window` a window cut from it.
 
-Both say where features lie; none are read here. Samples of a film are counted from its first, as in its shard.
+Both say where features lie; none are read here. Samples of a movie are counted from its first, as in its shard.
 
 Shapes: T frames of the clip or window, C classes.
 """
@@ -22,23 +22,23 @@ from rhas.train.data.rasterise import Bools, rasterise
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """The samples [first, first + T) of a film, in which one person was promised."""
+    """The samples [first, first + T) of a movie, in which one person was promised."""
 
     movie_id: str
     person_id: str
     reference: str
     split: str | None  # as the manifest has it
-    film: str  # one for all movie_ids that show the same film
+    movie: str  # one for all movie_ids that show the same movie
     shard: Path
     first: int
-    time_s: NDArray[np.float64]  # [T] seconds of film time
+    time_s: NDArray[np.float64]  # [T] seconds of movie time
     status: NDArray[np.uint8]  # [T] FrameStatus
     intervals: Sequence[Interval]
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The samples [start, stop) of a clip's film."""
+    """The samples [start, stop) of a clip's movie."""
 
     clip: Clip
     start: int
@@ -50,7 +50,7 @@ class Window:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """What windows are sorted by: film, person, start."""
+        """What windows are sorted by: movie, person, start."""
         return self.clip.movie_id, self.clip.person_id, self.start
 
     @property
@@ -60,7 +60,7 @@ class Window:
 
     @property
     def time_s(self) -> NDArray[np.float64]:
-        """[T] seconds of film time."""
+        """[T] seconds of movie time."""
         return self.clip.time_s[self._own]
 
     def labels(self, vocabulary: Vocabulary) -> tuple[Bools, Bools]:
@@ -74,7 +74,7 @@ class Window:
 
 
 def cut(clips: Sequence[Clip], frames: int, min_frames: int = 1) -> tuple[list[Window], int]:
-    """Windows of `frames` frames, sorted by film, person and start, and how many frames were left out.
+    """Windows of `frames` frames, sorted by movie, person and start, and how many frames were left out.
 
     Only a clip's last window may be shorter; it is left out below `min_frames`.
     """

@@ -1,4 +1,4 @@
-"""One person's film with scores and truth, checked: what every metric takes.
+"""One person's movie with scores and truth, checked: what every metric takes.
 
 In: arrays over T frames and C classes. Out: `Video`, and the N of its T frames that count as `Frames`.
 Frames marked N/A (valid is False) are cut out here, so that whatever stands there can't matter further on.
@@ -33,7 +33,7 @@ def label_sets(scores_NC: Floats, tau: float | None) -> Bools:
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Frames that count, side by side; a break is where a frame's left neighbour isn't the one in the film."""
+    """Frames that count, side by side; a break is where a frame's left neighbour isn't the one in the movie."""
 
     scores_NC: Floats
     labels_NC: Bools
@@ -42,7 +42,7 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """Scores and truth of one person in one film; raises `InputError`, naming the video, if they don't fit.
+    """Scores and truth of one person in one movie; raises `InputError`, naming the video, if they don't fit.
 
     Args:
         scores: [T, C] float, finite on valid frames; meant as probabilities, since τ may cut them.

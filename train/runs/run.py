@@ -159,12 +159,12 @@ def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
     extraction = read_config(FeaturesFolder(features))
     return {
         "features": str(features.absolute()),
-        "extraction": extraction["config"],  # so that a new film can be extracted in the same way
+        "extraction": extraction["config"],  # so that a new movie can be extracted in the same way
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
         "actions": list(dataset.vocabulary.actions),
         "left_out": {
-            "lost_films": list(dataset.lost_films),
+            "lost_movies": list(dataset.lost_movies),
             "unlabelled": list(dataset.unlabelled),
             "frames_of_short_windows": dataset.left_out_frames,
         },

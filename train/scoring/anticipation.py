@@ -1,4 +1,4 @@
-"""Anticipation: what a run's model says of frames that it has not seen, written for films.
+"""Anticipation: what a run's model says of frames that it has not seen, written for movies.
 
 In: a run whose model is an `Anticipator`. Out: anticipated.csv, segments of everyone for the time after what is there.
 

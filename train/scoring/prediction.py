@@ -2,8 +2,8 @@
 
 out/
   segments.csv            movie_id,person_id,action,start_s,end_s,score; score is the segment's mean
-  scores/FILM/PERSON.safetensors   scores [T, C], time_s [T], promised [T]; actions and τ in the header
-  timelines/FILM/PERSON.png        with the truth above, where there are labels
+  scores/MOVIE/PERSON.safetensors   scores [T, C], time_s [T], promised [T]; actions and τ in the header
+  timelines/MOVIE/PERSON.png        with the truth above, where there are labels
 
 In: a run, and features of the same kind as it was trained on. Out: the above; windows of one person are put
 together again, so that every promised frame is there once.
@@ -142,7 +142,7 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
                     clips.append(
                         Clip(
                             movie_id=movie_id, person_id=person_id, reference=series.reference, split=series.split,
-                            film=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
+                            movie=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
                             status=series.status[first:stop], intervals=own,
                         )
                     )  # fmt: skip

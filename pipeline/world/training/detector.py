@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from rhas.extract.ground.text import Captioner
-from rhas.pipeline.world.film import HEIGHT, WIDTH
 from rhas.pipeline.world.looks import Look
+from rhas.pipeline.world.movie import HEIGHT, WIDTH
 from rhas.pipeline.world.training.detector_losses import Targets, detection_losses, look_losses
 from rhas.pipeline.world.training.detector_model import (
     LOOKS,

@@ -1,4 +1,4 @@
-"""What a detector finds in films of the made world that nothing was fitted to: through extraction's own detector."""
+"""What a detector finds in movies of the made world that nothing was fitted to: through extraction's own detector."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from rhas.extract.config import DetectorConfig
 from rhas.extract.ground import load_detector
 from rhas.pipeline.world import HELD_OUT
-from rhas.pipeline.world.film import MadeMovie
+from rhas.pipeline.world.movie import MadeMovie
 from rhas.pipeline.world.references import ATTRIBUTES, traits
 from rhas.pipeline.world.training.scenes import SEEN
 
-FRAMES_PER_FILM = 5
+FRAMES_PER_MOVIE = 5
 RIGHT = 0.5  # IoU of a box that is right
 
 
@@ -28,18 +28,18 @@ class Grounding:
     wrong: float  # it is another person's
     missed: float  # it is nobody's, or there is none
     false_alarms: float  # of sentences about somebody who isn't in the picture: there is a box
-    questions: pd.DataFrame  # film, frame, person, reference, present, score, outcome
+    questions: pd.DataFrame  # movie, frame, person, reference, present, score, outcome
 
 
-def measure_detector(config: DetectorConfig, films: int, seed: int = 0, device: str = "cpu") -> Grounding:
-    """Asks for every person in some frames of `films` held-out films, with one of their references.
+def measure_detector(config: DetectorConfig, movies: int, seed: int = 0, device: str = "cpu") -> Grounding:
+    """Asks for every person in some frames of `movies` held-out movies, with one of their references.
 
     Boxes below the config's threshold don't count. Who can be seen too little to be sure either way isn't asked for.
     """
     detector = load_detector(config).to(device)
     rows = [
         row
-        for number in range(films)
+        for number in range(movies)
         for row in _questions(detector, MadeMovie.made(HELD_OUT, seed, number), number)
     ]
     table = pd.DataFrame(rows)
@@ -62,14 +62,14 @@ def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").fillna(0.0)
 
 
-def _questions(detector: object, film: MadeMovie, number: int) -> Iterator[dict[str, object]]:
+def _questions(detector: object, movie: MadeMovie, number: int) -> Iterator[dict[str, object]]:
     rng = np.random.default_rng([HELD_OUT, number])
-    frames = sorted(rng.choice(film.frames, FRAMES_PER_FILM, replace=False).tolist())
-    pictures = [film.picture(frame) for frame in frames]
-    references = [who.references[number % len(who.references)] for who in film.cast]
+    frames = sorted(rng.choice(movie.frames, FRAMES_PER_MOVIE, replace=False).tolist())
+    pictures = [movie.picture(frame) for frame in frames]
+    references = [who.references[number % len(who.references)] for who in movie.cast]
     images = torch.from_numpy(np.stack([picture.image for picture in pictures]))
     found = detector.detect(images, references)  # type: ignore[attr-defined]
-    for person, who in enumerate(film.cast):
+    for person, who in enumerate(movie.cast):
         named = _named(references[person], traits(who.look))
         for place, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
             seen = picture.inside * picture.visible
@@ -77,7 +77,7 @@ def _questions(detector: object, film: MadeMovie, number: int) -> Iterator[dict[
                 continue
             candidates = found[person][place]
             row: dict[str, object] = {
-                "film": number, "frame": frame, "person": who.person_id, "reference": references[person],
+                "movie": number, "frame": frame, "person": who.person_id, "reference": references[person],
                 "named": named, "present": bool(seen[person] >= SEEN), "score": np.nan, "outcome": "none",
             }  # fmt: skip
             if len(candidates):

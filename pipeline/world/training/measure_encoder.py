@@ -1,7 +1,7 @@
-"""What an encoder sees in films of the made world that nothing was fitted to: through extraction's own encoder.
+"""What an encoder sees in movies of the made world that nothing was fitted to: through extraction's own encoder.
 
 Matching is asked as BLIP-2 asks it, by its own head. What the features hold of actions is read by a linear probe,
-fitted on films of the training stream: nothing but the shipped model is used.
+fitted on movies of the training stream: nothing but the shipped model is used.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rhas.extract.encode import load_encoder
 from rhas.extract.encode.blip2 import Blip2Encoder
 from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.pipeline.world import HELD_OUT, TRAINING
-from rhas.pipeline.world.film import MadeMovie, Picture
+from rhas.pipeline.world.movie import MadeMovie, Picture
 from rhas.pipeline.world.references import traits
 from rhas.pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
 from rhas.pipeline.world.training.scenes import SEEN
 from rhas.pipeline.world.training.tower import MARGIN
 
-FRAMES_PER_FILM = 5
+FRAMES_PER_MOVIE = 5
 _RIDGE = 1.0
 _CLEAR = 0.6  # share of a person that must be seen for a caption about all of them
 
@@ -39,18 +39,18 @@ class Looked:
     hands: int  # -1 for nothing
 
 
-def measure_encoder(weights: Path, films: int, seed: int = 0) -> dict[str, float]:
-    """Shares of right answers in `films` held-out films; for chance, matching has 50 %.
+def measure_encoder(weights: Path, movies: int, seed: int = 0) -> dict[str, float]:
+    """Shares of right answers in `movies` held-out movies; for chance, matching has 50 %.
 
     Matching: whether a caption of looks and action goes with a picture. Of persons cut out by the true box and of whole
-    frames it is asked twice: true ones against those of somebody in the film before, as often; and against those in
+    frames it is asked twice: true ones against those of somebody in the movie before, as often; and against those in
     which a single thing is false (`captions.draw_claim`), as often. False ones are true of nobody in the picture.
     """
     encoder = load_encoder(EncoderConfig(kind="blip2", weights=str(weights)))
     assert isinstance(encoder, Blip2Encoder)
-    figures = _matching(encoder, films, seed)
-    held_out = list(_looked(encoder, HELD_OUT, films, seed))
-    fitted = list(_looked(encoder, TRAINING, films, seed))
+    figures = _matching(encoder, movies, seed)
+    held_out = list(_looked(encoder, HELD_OUT, movies, seed))
+    fitted = list(_looked(encoder, TRAINING, movies, seed))
     for name in ("partial", "holistic"):
         for layer in ("posture", "hands"):
             figures[f"{layer} from {name} features (linear)"] = _probe(fitted, held_out, name, layer)
@@ -61,15 +61,15 @@ def measure_encoder(weights: Path, films: int, seed: int = 0) -> dict[str, float
 
 
 @torch.inference_mode()
-def _matching(encoder: Blip2Encoder, films: int, seed: int) -> dict[str, float]:
+def _matching(encoder: Blip2Encoder, movies: int, seed: int) -> dict[str, float]:
     right: dict[tuple[str, str], list[bool]] = {}
     strangers: list[Known] = []
-    for number in range(films):
+    for number in range(movies):
         rng = np.random.default_rng([HELD_OUT, seed, number])
-        film = MadeMovie.made(HELD_OUT, seed, number)
-        named, hot = [traits(who.look) for who in film.cast], film.lives.multi_hot()
+        movie = MadeMovie.made(HELD_OUT, seed, number)
+        named, hot = [traits(who.look) for who in movie.cast], movie.lives.multi_hot()
         met: list[Known] = []
-        for frame, picture in _pictures(film, rng):
+        for frame, picture in _pictures(movie, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
             there = [Known(named[person], deed(hot[frame, person])) for person in seen]
             images = _images(encoder, picture, seen)
@@ -114,23 +114,23 @@ def _matches(encoder: Blip2Encoder, image_CSS: torch.Tensor, sentence: str) -> b
 
 
 @torch.inference_mode()
-def _looked(encoder: Blip2Encoder, stream: int, films: int, seed: int) -> Iterator[Looked]:
-    for number in range(films):
+def _looked(encoder: Blip2Encoder, stream: int, movies: int, seed: int) -> Iterator[Looked]:
+    for number in range(movies):
         rng = np.random.default_rng([stream, seed, number])
-        film = MadeMovie.made(stream, seed, number)
-        hot = film.lives.multi_hot()
-        for frame, picture in _pictures(film, rng):
+        movie = MadeMovie.made(stream, seed, number)
+        hot = movie.lives.multi_hot()
+        for frame, picture in _pictures(movie, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
             states = encoder.see(_images(encoder, picture, seen))
             for place, person in enumerate(seen.tolist()):
-                sentence = film.cast[person].references[0]
+                sentence = movie.cast[person].references[0]
                 both = encoder.read(states[[0, 1 + place]], sentence).numpy()
                 yield Looked(both[0], both[1], *deed(hot[frame, person]))
 
 
-def _pictures(film: MadeMovie, rng: np.random.Generator) -> Iterator[tuple[int, Picture]]:
-    for frame in rng.choice(film.frames, FRAMES_PER_FILM, replace=False).tolist():
-        picture = film.picture(frame)
+def _pictures(movie: MadeMovie, rng: np.random.Generator) -> Iterator[tuple[int, Picture]]:
+    for frame in rng.choice(movie.frames, FRAMES_PER_MOVIE, replace=False).tolist():
+        picture = movie.picture(frame)
         if (picture.inside * picture.visible >= SEEN).any():
             yield frame, picture
 

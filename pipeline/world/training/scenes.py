@@ -1,6 +1,7 @@
 """Frames to learn from: without end, and each step's the same whenever it is asked for.
 
-Step n of a seed draws its own films of stream `TRAINING`, so a run that is taken up again sees what it would have seen.
+Step n of a seed draws its own movies of stream `TRAINING`, so a run that is taken up again sees what it would have
+seen.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import cv2
 import numpy as np
 
 from rhas.pipeline.world import TRAINING
-from rhas.pipeline.world.film import Character, MadeMovie
+from rhas.pipeline.world.movie import Character, MadeMovie
 from rhas.pipeline.world.references import ATTRIBUTES, Traits, describe, identifying, traits
 
-FRAMES_PER_FILM = 4
+FRAMES_PER_MOVIE = 4
 SEEN = 0.25  # share of a person that must be in the picture, unhidden, to be looked for
 _SECONDS = (8, 14)
 # How often a reference is asked to stand on one attribute alone: small things need more practice.
@@ -45,21 +46,21 @@ def draw_scenes(
     rng = np.random.default_rng([seed, step])
     scenes: list[Scene] = []
     while len(scenes) < count:
-        film = MadeMovie.made(stream, seed, int(rng.integers(2**40)), _SECONDS)
-        hot = film.lives.multi_hot()
-        for frame in rng.choice(film.frames, FRAMES_PER_FILM, replace=False):
-            picture = film.picture(int(frame))
+        movie = MadeMovie.made(stream, seed, int(rng.integers(2**40)), _SECONDS)
+        hot = movie.lives.multi_hot()
+        for frame in rng.choice(movie.frames, FRAMES_PER_MOVIE, replace=False):
+            picture = movie.picture(int(frame))
             seen = picture.inside * picture.visible
             if (seen >= SEEN).any():
                 image = _worn(rng, picture.image)
                 scenes.append(
-                    Scene(image, np.nan_to_num(picture.boxes), seen, hot[frame], picture.joints, film.cast)
+                    Scene(image, np.nan_to_num(picture.boxes), seen, hot[frame], picture.joints, movie.cast)
                 )
     return scenes[:count], rng
 
 
 def _worn(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """What coding a film does to a picture, for every other one."""
+    """What coding a movie does to a picture, for every other one."""
     if rng.random() < 0.5:
         return image
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 95))])
@@ -67,7 +68,7 @@ def _worn(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def draw_reference(rng: np.random.Generator, cast: tuple[Character, ...], person: int) -> str:
-    """A sentence for a person: one of the film's own, or, as often, one that stands on a single attribute if it can."""
+    """A sentence for a person: one of the movie's own, or, as often, one of a single attribute if one is enough."""
     own = cast[person].references
     if rng.random() < 0.4:
         return own[int(rng.integers(len(own)))]

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from rhas.extract.encode.crops import person_crops, pixel_box, whole_frames
 from rhas.pipeline.world.figure import JOINTS
-from rhas.pipeline.world.film import HEIGHT, WIDTH
 from rhas.pipeline.world.lives import HANDS, POSTURES
+from rhas.pipeline.world.movie import HEIGHT, WIDTH
 from rhas.pipeline.world.training.captions import deed
 from rhas.pipeline.world.training.detector_losses import pool
 from rhas.pipeline.world.training.detector_model import LOOKS

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numbered_films import number_of, regular, write_film
+from numbered_movies import number_of, regular, write_movie
 
 from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
 from rhas.extract.decode.windows import WindowDecoder
@@ -22,8 +22,8 @@ def numbers(frames: Frames) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("films") / "film.mp4", regular(150))
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_movie(tmp_path_factory.mktemp("movies") / "movie.mp4", regular(150))
 
 
 def irregular(start_s: float) -> list[float]:
@@ -35,7 +35,7 @@ def irregular(start_s: float) -> list[float]:
 @pytest.mark.parametrize("variable", [False, True])
 def test_frames_and_times_of_any_start_and_rate(tmp_path: Path, start_s: float, variable: bool) -> None:
     times_s = irregular(start_s) if variable else regular(120, start_s=start_s)
-    path = write_film(tmp_path / "film.mp4", times_s)
+    path = write_movie(tmp_path / "movie.mp4", times_s)
     with DecoderProcess() as decoder:
         probe = decoder.probe(path)
         np.testing.assert_allclose(probe.start_s, np.array(times_s) - times_s[0], atol=1e-4)
@@ -47,7 +47,7 @@ def test_frames_and_times_of_any_start_and_rate(tmp_path: Path, start_s: float, 
 
 
 def test_a_damaged_packet_costs_frames_up_to_the_next_key_frame_only(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4", regular(150), keyframe_every=30, b_frames=0)
+    path = write_movie(tmp_path / "movie.mp4", regular(150), keyframe_every=30, b_frames=0)
     with av.open(path) as container:
         packet = [p for p in container.demux(video=0) if p.pos is not None][70]
         position, size = packet.pos, packet.size
@@ -57,11 +57,11 @@ def test_a_damaged_packet_costs_frames_up_to_the_next_key_frame_only(tmp_path: P
     with DecoderProcess() as decoder:
         frames = decoder.read(path, np.arange(150), SIZE)
     assert numbers(frames) == [*range(70), *range(90, 150)]
-    assert frames.reason == "frame 70: damaged film data"
+    assert frames.reason == "frame 70: damaged movie data"
 
 
 def test_messages_of_the_codec_are_counted_for_each_read_and_not_kept(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.ts", regular(60), b_frames=0)
+    path = write_movie(tmp_path / "movie.ts", regular(60), b_frames=0)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 3000] = b"\xff" * 3000
     path.write_bytes(data)
@@ -72,10 +72,10 @@ def test_messages_of_the_codec_are_counted_for_each_read_and_not_kept(tmp_path: 
         assert os.fstat(decoder._stderr.fileno()).st_size == 0
 
 
-@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
-def test_a_truncated_film_keeps_what_decodes(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["movie.mkv", "movie.mp4"])
+def test_a_truncated_movie_keeps_what_decodes(tmp_path: Path, name: str) -> None:
     # An mp4 with its index in front still claims all 150 frames when its end is cut off.
-    path = write_film(tmp_path / name, regular(150), b_frames=0, index_in_front=True)
+    path = write_movie(tmp_path / name, regular(150), b_frames=0, index_in_front=True)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with DecoderProcess() as decoder:
         count = decoder.probe(path).frames
@@ -87,7 +87,7 @@ def test_a_truncated_film_keeps_what_decodes(tmp_path: Path, name: str) -> None:
 
 
 def unusable(kind: str, folder: Path) -> Path:
-    path = folder / "film.mp4"
+    path = folder / "movie.mp4"
     if kind == "empty":
         path.touch()
     elif kind == "garbage":
@@ -100,7 +100,7 @@ def unusable(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "garbage", "directory", "fifo"])
-def test_what_is_no_film_is_refused_with_a_reason(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_movie_is_refused_with_a_reason(tmp_path: Path, kind: str) -> None:
     with DecoderProcess(deadline_s=5) as decoder, pytest.raises(DecodeError) as error:
         decoder.probe(unusable(kind, tmp_path))
     assert str(error.value)
@@ -137,37 +137,37 @@ while True: pass
 
 
 @pytest.mark.parametrize("code", [SPINS, DIES, HANGS_UP])
-def test_a_lost_child_is_replaced_and_the_request_repeated(film: Path, code: str) -> None:
+def test_a_lost_child_is_replaced_and_the_request_repeated(movie: Path, code: str) -> None:
     with Sabotaged(code, faulty=1) as decoder:
-        frames = decoder.read(film, np.arange(20), SIZE)
+        frames = decoder.read(movie, np.arange(20), SIZE)
     assert numbers(frames) == list(range(20))
     assert frames.killed and decoder.started == 2
 
 
-def test_a_child_that_never_answers_is_killed_in_time(film: Path) -> None:
+def test_a_child_that_never_answers_is_killed_in_time(movie: Path) -> None:
     clock = time.monotonic()
     with Sabotaged(SPINS, faulty=99) as decoder:
-        frames = decoder.read(film, np.arange(20), SIZE)
+        frames = decoder.read(movie, np.arange(20), SIZE)
         with pytest.raises(DecodeError, match="no progress for 1 s"):
-            decoder.probe(film)
+            decoder.probe(movie)
     assert not frames.ok.any()
     assert "no progress for 1 s" in frames.reason
     assert time.monotonic() - clock < 20
 
 
-def test_frames_that_arrived_before_a_hang_are_kept_and_not_read_again(film: Path) -> None:
+def test_frames_that_arrived_before_a_hang_are_kept_and_not_read_again(movie: Path) -> None:
     with Sabotaged(DELIVERS_THEN_SPINS, faulty=1) as decoder:
-        frames = decoder.read(film, np.arange(20), SIZE)
+        frames = decoder.read(movie, np.arange(20), SIZE)
     assert frames.ok.all()
     assert (frames.pixels[:3] == 255).all()
     assert [number_of(image) for image in frames.pixels[3:]] == list(range(3, 20))
 
 
-def test_the_child_dies_with_its_parent(film: Path) -> None:
+def test_the_child_dies_with_its_parent(movie: Path) -> None:
     code = (
         "import sys, os, numpy as np; from pathlib import Path\n"
         "from rhas.extract.decode.process import DecoderProcess\n"
-        f"d = DecoderProcess(); d.read(Path({str(film)!r}), np.arange(3), {SIZE}); print(d._child.pid, flush=True)\n"
+        f"d = DecoderProcess(); d.read(Path({str(movie)!r}), np.arange(3), {SIZE}); print(d._child.pid, flush=True)\n"
         "sys.stdin.read()"
     )
     parent = subprocess.Popen(
@@ -185,15 +185,15 @@ def test_the_child_dies_with_its_parent(film: Path) -> None:
     pytest.fail("the decoder process outlived its parent")
 
 
-def test_windows_read_in_a_row_equal_windows_read_alone(film: Path) -> None:
-    source = np.repeat(np.arange(150), 2)[:200]  # as when a film is shown faster than it was shot
+def test_windows_read_in_a_row_equal_windows_read_alone(movie: Path) -> None:
+    source = np.repeat(np.arange(150), 2)[:200]  # as when a movie is shown faster than it was shot
     with DecoderProcess() as decoder:
         in_a_row = WindowDecoder(decoder, lead_frames=10)
         for start in range(0, 200, 50):
             lead = min(10, start)
             wanted = source[start - lead : start + 50]
-            window = in_a_row.read(film, wanted, start, lead, SIZE)
-            alone = WindowDecoder(decoder, lead_frames=10).read(film, wanted, start, lead, SIZE)
+            window = in_a_row.read(movie, wanted, start, lead, SIZE)
+            alone = WindowDecoder(decoder, lead_frames=10).read(movie, wanted, start, lead, SIZE)
             assert [number_of(image) for image in window.frames.pixels] == wanted.tolist()
             np.testing.assert_array_equal(window.frames.pixels, alone.frames.pixels)
             assert window.lead == lead

@@ -44,6 +44,6 @@ def test_time_stamps_rounded_to_milliseconds_lose_no_frame() -> None:
     np.testing.assert_array_equal(sample(start_s, 10.0, 30).source_frame, np.arange(300))
 
 
-def test_a_film_shown_faster_than_shot_repeats_frames() -> None:
+def test_a_movie_shown_faster_than_shot_repeats_frames() -> None:
     grid = sample(np.arange(10) / 10, 1.0, 30)
     np.testing.assert_array_equal(grid.source_frame, np.repeat(np.arange(10), 3))

@@ -1,4 +1,4 @@
-"""Windows through a scripted detector and encoder, against a plain loop over the whole film."""
+"""Windows through a scripted detector and encoder, against a plain loop over the whole movie."""
 
 import numpy as np
 import pytest
@@ -21,11 +21,11 @@ CPU = torch.device("cpu")
 
 
 def person(index):
-    return Person("film", f"p{index}", "x" * (index + 1))  # sentences of different lengths
+    return Person("movie", f"p{index}", "x" * (index + 1))  # sentences of different lengths
 
 
 class Case:
-    """A film of `length` samples, frame t numbered t + 1, and what the models find in it."""
+    """A movie of `length` samples, frame t numbered t + 1, and what the models find in it."""
 
     def __init__(self, length, seen, inside=None, ok=None, carry=2, joint=False, tokens=0):
         self.ok = np.ones(length, bool) if ok is None else np.asarray(ok, bool)
@@ -51,7 +51,7 @@ class Case:
         return WindowFrames(frames, lead), [mask[rows] for mask in self.inside]
 
     def run(self, window_frames=None, batch=16):
-        """The series of every person over the whole film, computed window by window."""
+        """The series of every person over the whole movie, computed window by window."""
         length = len(self.ok)
         models = self.one_pass(batch)
         parts = []

@@ -17,21 +17,21 @@ def header(movie_id="a", frames=10):
 
 def test_counts_follow_the_events():
     told = []
-    progress = Progress(on_film=told.append)
-    progress.now.films = 3
-    progress.film_opened(header(), {0, 2})  # windows of 4 and 2 frames
-    progress.film_opened(header("b", 4), {0})
+    progress = Progress(on_movie=told.append)
+    progress.now.movies = 3
+    progress.movie_opened(header(), {0, 2})  # windows of 4 and 2 frames
+    progress.movie_opened(header("b", 4), {0})
     now = progress.now
-    assert (now.films_opened, now.windows, now.frames, now.current) == (2, 3, 10, "b")
+    assert (now.movies_opened, now.windows, now.frames, now.current) == (2, 3, 10, "b")
     progress.window_done(header(), 0)
     assert (now.windows_done, now.frames_done, now.current) == (1, 4, "a")
     progress.window_failed(header(), 2)
     assert (now.windows_failed, now.frames) == (1, 8)
-    progress.film_done(header())
-    progress.film_failed(make_movie("c"), "probe", "not a film")
-    assert (now.films_done, now.films_failed) == (1, 1)
+    progress.movie_done(header())
+    progress.movie_failed(make_movie("c"), "probe", "not a movie")
+    assert (now.movies_done, now.movies_failed) == (1, 1)
     assert told == ["a", "c"]
-    assert progress.failed_films == {"c": ("probe", "not a film")}
+    assert progress.failed_movies == {"c": ("probe", "not a movie")}
 
 
 def test_stage_seconds_add_up():
@@ -63,19 +63,25 @@ def test_the_listener_is_told_a_few_times_a_second(monkeypatch):
 
 
 def test_no_estimate_before_the_first_window():
-    assert Snapshot(films=3, films_opened=1, frames=100).left_s is None
-    assert Snapshot(films=3, films_opened=1, frames=100, elapsed_s=9.0).left_s is None
+    assert Snapshot(movies=3, movies_opened=1, frames=100).left_s is None
+    assert Snapshot(movies=3, movies_opened=1, frames=100, elapsed_s=9.0).left_s is None
 
 
-def test_films_to_come_are_taken_to_be_like_those_opened():
-    now = Snapshot(films=4, films_opened=2, frames=200, frames_done=50, elapsed_s=10.0)
+def test_movies_to_come_are_taken_to_be_like_those_opened():
+    now = Snapshot(movies=4, movies_opened=2, frames=200, frames_done=50, elapsed_s=10.0)
     assert now.frames_per_s == 5.0
     assert now.left_s == (400 - 50) / 5.0
 
 
-def test_skipped_and_failed_films_are_not_waited_for():
+def test_skipped_and_failed_movies_are_not_waited_for():
     now = Snapshot(
-        films=10, films_skipped=5, films_failed=3, films_opened=2, frames=200, frames_done=100, elapsed_s=10
+        movies=10,
+        movies_skipped=5,
+        movies_failed=3,
+        movies_opened=2,
+        frames=200,
+        frames_done=100,
+        elapsed_s=10,
     )
     assert now.left_s == 10.0
     now.frames_done = 200

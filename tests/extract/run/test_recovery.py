@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from extractions import WORKERS, assert_same, problems, series
-from numbered_films import regular, write_film
+from numbered_movies import regular, write_movie
 from process_tree import processes
 
 from rhas.extract.config import RunOptions, load_config
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("ray_here")
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("films")
-    write_film(folder / "a.mp4", regular(240))
+    folder = tmp_path_factory.mktemp("movies")
+    write_movie(folder / "a.mp4", regular(240))
     path = folder / "manifest.csv"
     path.write_text(
         "movie_id,video,person_id,reference\na,a.mp4,p,the tall person\na,a.mp4,q,the person on the left\n"

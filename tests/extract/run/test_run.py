@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from extractions import assert_same, problems, series
-from numbered_films import regular, write_film
+from numbered_movies import regular, write_movie
 
 from rhas.extract.config import ExtractConfig, RunOptions, load_config
 from rhas.extract.run import ray_pool
@@ -49,12 +49,12 @@ def write_manifest(folder: Path, rows: list[str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two good films, one cut off, one that is no film; the manifest names one more that isn't there."""
-    folder = tmp_path_factory.mktemp("films")
-    write_film(folder / "a.mp4", regular(120))
-    write_film(folder / "b.mp4", regular(45, start_s=3.0))
-    cut = write_film(folder / "cut.mp4", regular(120), index_in_front=True, b_frames=0)
+def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two good movies, one cut off, one that is no movie; the manifest names one more that isn't there."""
+    folder = tmp_path_factory.mktemp("movies")
+    write_movie(folder / "a.mp4", regular(120))
+    write_movie(folder / "b.mp4", regular(45, start_s=3.0))
+    cut = write_movie(folder / "cut.mp4", regular(120), index_in_front=True, b_frames=0)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     (folder / "noise.mp4").write_bytes(os.urandom(4096))
     rows = [
@@ -70,16 +70,16 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+def undisturbed(movies: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
     out = tmp_path_factory.mktemp("features") / "undisturbed"
-    return out, run(films / "manifest.csv", out)
+    return out, run(movies / "manifest.csv", out)
 
 
 def test_every_frame_is_accounted_for(undisturbed: tuple[Path, Summary]) -> None:
     out, summary = undisturbed
     assert summary.exit_code == EXIT_SOME_FAILED
     assert problems(out) == []
-    assert (summary.films, summary.films_failed) == (6 - 1, 2)
+    assert (summary.movies, summary.movies_failed) == (6 - 1, 2)
     statuses = {
         (p.movie_id, p.person_id): np.bincount(p.status, minlength=6) for p in FeaturesReader(out).persons()
     }
@@ -115,34 +115,34 @@ def test_the_report_says_where_the_time_went(undisturbed: tuple[Path, Summary]) 
 
 
 def test_two_workers_give_the_features_of_one(
-    films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
+    movies: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
 ) -> None:
-    run(films / "manifest.csv", tmp_path / "f", workers=2, decoders=2, batch=5)
+    run(movies / "manifest.csv", tmp_path / "f", workers=2, decoders=2, batch=5)
     assert_same(series(undisturbed[0]), series(tmp_path / "f"))
 
 
 def test_windows_of_another_length_give_the_same_features(
-    films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
+    movies: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
 ) -> None:
-    run(films / "manifest.csv", tmp_path / "f", "decode.window_frames=23")
+    run(movies / "manifest.csv", tmp_path / "f", "decode.window_frames=23")
     assert_same(series(undisturbed[0]), series(tmp_path / "f"))
 
 
-def test_a_rerun_does_nothing(films: Path, undisturbed: tuple[Path, Summary]) -> None:
+def test_a_rerun_does_nothing(movies: Path, undisturbed: tuple[Path, Summary]) -> None:
     out, first = undisturbed
     before = {path: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
-    again = run(films / "manifest.csv", out)
+    again = run(movies / "manifest.csv", out)
     assert {path: path.stat().st_mtime_ns for path in (out / "shards").iterdir()} == before
     assert again.report["frames"] == 0
     assert (again.tally, again.exit_code) == (first.tally, first.exit_code)
 
 
-def test_a_killed_run_is_continued(films: Path, undisturbed: tuple[Path, Summary], tmp_path: Path) -> None:
+def test_a_killed_run_is_continued(movies: Path, undisturbed: tuple[Path, Summary], tmp_path: Path) -> None:
     out = tmp_path / "f"
     settings = [argument for setting in SMALL for argument in ("--set", setting)]
-    # Small batches leave time for a kill between the first window and the film's end.
+    # Small batches leave time for a kill between the first window and the movie's end.
     command = [
-        sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", str(films / "manifest.csv"),
+        sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", str(movies / "manifest.csv"),
         "--out", str(out), "--preset", "tiny-random", "--batch", "2", *settings,
     ]  # fmt: skip
     # In a session of its own, so that everything it started can be ended with it.
@@ -155,42 +155,42 @@ def test_a_killed_run_is_continued(films: Path, undisturbed: tuple[Path, Summary
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert not (out / "shards" / "a.h5").exists(), "too late: the first film was done"
+    assert not (out / "shards" / "a.h5").exists(), "too late: the first movie was done"
     time.sleep(1)  # actors notice that their driver is gone
     parts = {path: path.stat().st_mtime_ns for path in out.glob("parts/*/*.h5")}
     assert parts and problems(out) != []
-    summary = run(films / "manifest.csv", out)
+    summary = run(movies / "manifest.csv", out)
     assert summary.report["frames"] < 60 + 23 + 60
     assert problems(out) == []
     assert list(out.glob("**/*.tmp")) == [] and not (out / "parts").exists()
     assert_same(series(undisturbed[0]), series(out))
 
 
-def test_other_settings_are_refused_by_name(films: Path, undisturbed: tuple[Path, Summary]) -> None:
+def test_other_settings_are_refused_by_name(movies: Path, undisturbed: tuple[Path, Summary]) -> None:
     with pytest.raises(InputError, match=r"detector\.nms_iou was 0\.7, now 0\.5"):
-        run(films / "manifest.csv", undisturbed[0], "detector.nms_iou=0.5")
+        run(movies / "manifest.csv", undisturbed[0], "detector.nms_iou=0.5")
 
 
 @pytest.fixture(scope="module")
-def one_film(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A features folder with one film of one person, and its manifest."""
+def one_movie(movies: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A features folder with one movie of one person, and its manifest."""
     folder = tmp_path_factory.mktemp("one")
-    shutil.copy(films / "b.mp4", folder)
+    shutil.copy(movies / "b.mp4", folder)
     manifest = write_manifest(folder, ["b,b.mp4,p,the person on the left,,"])
     assert run(manifest, folder / "f").exit_code == EXIT_DONE
     return folder
 
 
 @pytest.fixture
-def small(one_film: Path, tmp_path: Path) -> Path:
-    """A copy for a test to change: films are known by their bytes, wherever they are."""
-    return shutil.copytree(one_film, tmp_path, dirs_exist_ok=True)
+def small(one_movie: Path, tmp_path: Path) -> Path:
+    """A copy for a test to change: movies are known by their bytes, wherever they are."""
+    return shutil.copytree(one_movie, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
     before = series(small / "f")
     manifest = write_manifest(small, ["b,b.mp4,p,the person on the right,,"])
-    with pytest.raises(InputError, match=r"film b: persons\.p"):
+    with pytest.raises(InputError, match=r"movie b: persons\.p"):
         run(manifest, small / "f")
     assert_same(before, series(small / "f"), 0)
     run(manifest, small / "f", update=True)
@@ -198,14 +198,14 @@ def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
     assert problems(small / "f") == []
 
 
-def test_a_dropped_film_is_refused_and_a_new_one_is_added(small: Path) -> None:
-    with pytest.raises(InputError, match="film b is no longer in the manifest"):
+def test_a_dropped_movie_is_refused_and_a_new_one_is_added(small: Path) -> None:
+    with pytest.raises(InputError, match="movie b is no longer in the manifest"):
         run(write_manifest(small, ["c,b.mp4,p,the person on the left,,"]), small / "f")
     manifest = write_manifest(
         small, ["b,b.mp4,p,the person on the left,,", "c,b.mp4,p,the person on the left,,"]
     )
     summary = run(manifest, small / "f")
-    assert (summary.exit_code, summary.films_skipped, summary.report["frames"]) == (EXIT_DONE, 1, 23)
+    assert (summary.exit_code, summary.movies_skipped, summary.report["frames"]) == (EXIT_DONE, 1, 23)
     assert FeaturesReader(small / "f").movie_ids == ["b", "c"]
 
 
@@ -214,10 +214,10 @@ def test_an_unusable_sentence_names_the_manifest_and_the_person(small: Path) -> 
     with pytest.raises(InputError) as error:
         run(manifest, small / "g")
     assert len(error.value.problems) == 2
-    assert "manifest.csv" in str(error.value) and "film c, person p" in str(error.value)
+    assert "manifest.csv" in str(error.value) and "movie c, person p" in str(error.value)
 
 
-def test_a_person_outside_the_film_is_reported(small: Path) -> None:
+def test_a_person_outside_the_movie_is_reported(small: Path) -> None:
     rows = ["b,b.mp4,p,the person on the left,,", "b,b.mp4,late,the tall person,100,200"]
     summary = run(write_manifest(small, rows), small / "g")
     assert summary.exit_code == EXIT_SOME_FAILED
@@ -226,16 +226,16 @@ def test_a_person_outside_the_film_is_reported(small: Path) -> None:
     assert problems(small / "g") == []
 
 
-def test_too_many_failures_have_their_own_exit_code(films: Path, tmp_path: Path) -> None:
+def test_too_many_failures_have_their_own_exit_code(movies: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
-    manifest.write_text((films / "manifest.csv").read_text().replace(",a.mp4", f",{films}/none.mp4"))
+    manifest.write_text((movies / "manifest.csv").read_text().replace(",a.mp4", f",{movies}/none.mp4"))
     assert run(manifest, tmp_path / "f", max_failure_rate=0.1).exit_code == EXIT_TOO_MANY_FAILED
 
 
-def test_more_gpus_than_there_are_is_an_error_at_once(films: Path, tmp_path: Path) -> None:
+def test_more_gpus_than_there_are_is_an_error_at_once(movies: Path, tmp_path: Path) -> None:
     clock = time.monotonic()
     with pytest.raises(InputError, match="at most 0, all the GPUs that the cluster has"):
-        run(films / "manifest.csv", tmp_path / "f", gpus=8)
+        run(movies / "manifest.csv", tmp_path / "f", gpus=8)
     assert time.monotonic() - clock < 10
 
 
@@ -271,7 +271,7 @@ def test_real_clips_at_every_rate(
         assert person.time_s[0] == 0 and person.time_s[-1] < duration_s[person.movie_id]
         if fps is not None:
             np.testing.assert_allclose(np.diff(person.time_s), 1 / fps)
-        # The corrupted film's first 28 of 50 frames, shot at 10/s, can be decoded.
+        # The corrupted movie's first 28 of 50 frames, shot at 10/s, can be decoded.
         intact = person.source_frame < 28 if person.movie_id == "corrupted" else np.ones(len(person), bool)
         np.testing.assert_array_equal(person.status != FrameStatus.UNDECODABLE, intact)
     assert {f.movie_id for f in read_failures(tmp_path / "f" / "failures.csv")} == {"corrupted", "missing"}
@@ -284,7 +284,7 @@ def test_options_are_checked() -> None:
 
 @pytest.mark.parametrize("when", ["__init__", "describe"])
 def test_what_fails_for_good_before_a_workers_first_work_ends_the_run_at_once(
-    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    movies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     class Broken(ModelWorker):
         pass
@@ -296,7 +296,7 @@ def test_what_fails_for_good_before_a_workers_first_work_ends_the_run_at_once(
     monkeypatch.setattr(ray_pool, "ModelWorker", Broken)
     began = time.monotonic()
     with pytest.raises(WorkerUnfit) as caught:
-        run(films / "manifest.csv", tmp_path / "out")
+        run(movies / "manifest.csv", tmp_path / "out")
     traceback = tmp_path / "out" / "worker-error.txt"
     reason = "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"
     assert str(caught.value) == f"a worker can't begin: {reason} (its traceback is in {traceback})"
@@ -306,7 +306,7 @@ def test_what_fails_for_good_before_a_workers_first_work_ends_the_run_at_once(
 
 @pytest.mark.parametrize("content", [None, b"broken"])
 def test_weights_that_can_not_be_read_end_the_run_at_once(
-    films: Path, tmp_path: Path, content: bytes | None
+    movies: Path, tmp_path: Path, content: bytes | None
 ) -> None:
     weights = tmp_path / "detector"
     shutil.copytree(FOLDER / "mini" / "detector", weights)
@@ -316,5 +316,5 @@ def test_weights_that_can_not_be_read_end_the_run_at_once(
     mini = load_config("mini", [f"detector.weights={weights}"])
     began = time.monotonic()
     with pytest.raises(InputError, match=f"detector.weights: got '{weights}': expected .*model.safetensors"):
-        extract(load_inputs(films / "manifest.csv"), tmp_path / "out", mini, RunOptions())
+        extract(load_inputs(movies / "manifest.csv"), tmp_path / "out", mini, RunOptions())
     assert time.monotonic() - began < 60, "it was asked again"

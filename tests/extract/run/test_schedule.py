@@ -1,4 +1,4 @@
-"""The scheduler on a pool without processes: what must hold for any films, workers, orders and faults."""
+"""The scheduler on a pool without processes: what must hold for any movies, workers, orders and faults."""
 
 import random
 from collections import Counter
@@ -22,12 +22,12 @@ WINDOW = 4
 LEAD = 2
 
 
-def run(pool, movies, *, finished=None, open_film=None, memory_bytes=1 << 40, **options):
-    """Runs `movies` through `pool`; returns the progress. `finished`: windows by film that need no work."""
+def run(pool, movies, *, finished=None, open_movie=None, memory_bytes=1 << 40, **options):
+    """Runs `movies` through `pool`; returns the progress. `finished`: windows by movie that need no work."""
     detector = DetectorConfig(carry_frames=LEAD)
     config = ExtractConfig(decode=DecodeConfig(window_frames=WINDOW), detector=detector)
     progress = Progress()
-    progress.now.films = len(movies)
+    progress.now.movies = len(movies)
     pool.memory_bytes = memory_bytes
 
     def opened(movie, probe, grid):
@@ -35,10 +35,10 @@ def run(pool, movies, *, finished=None, open_film=None, memory_bytes=1 << 40, **
         return header, set(header.planned()) - (finished or {}).get(movie.movie_id, set())
 
     scheduler = Scheduler(
-        pool, config, RunOptions(memory_bytes=memory_bytes, **options), progress, open_film or opened
+        pool, config, RunOptions(memory_bytes=memory_bytes, **options), progress, open_movie or opened
     )
     scheduler.run(iter(movies))
-    assert (scheduler.bytes_in_flight, scheduler.unwritten, scheduler.open_films) == (0, 0, 0)
+    assert (scheduler.bytes_in_flight, scheduler.unwritten, scheduler.open_movies) == (0, 0, 0)
     # Every worker is free, or about to say that it is there (again).
     workers = len(pool.decoders) + len(pool.models)
     assert len(scheduler.idle) + len(scheduler.there) + len(scheduler.awaited) == workers
@@ -59,17 +59,17 @@ def windows_of(frames):
 
 @st.composite
 def situations(draw):
-    films = draw(st.lists(st.integers(1, 40), min_size=0, max_size=6))
+    movies = draw(st.lists(st.integers(1, 40), min_size=0, max_size=6))
     share = st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0])
     return {
-        "films": {f"f{i}": frames for i, frames in enumerate(films)},
+        "movies": {f"f{i}": frames for i, frames in enumerate(movies)},
         "persons": [
-            draw(st.lists(st.tuples(st.integers(0, 45), st.integers(1, 45)), min_size=1, max_size=3)) for _ in films
+            draw(st.lists(st.tuples(st.integers(0, 45), st.integers(1, 45)), min_size=1, max_size=3)) for _ in movies
         ],
         "unprobeable": draw(st.sets(st.sampled_from([f"f{i}" for i in range(6)]), max_size=2)),
         "unopenable": draw(st.sets(st.sampled_from([f"f{i}" for i in range(6)]), max_size=2)),
         "deadly": draw(st.sets(st.sampled_from([f"f{i}" for i in range(6)]), max_size=2)),
-        "finished": {f"f{i}": draw(st.sets(st.integers(0, 9), max_size=5)) for i in range(len(films))},
+        "finished": {f"f{i}": draw(st.sets(st.integers(0, 9), max_size=5)) for i in range(len(movies))},
         "lose": {m: draw(share) for m in ("probe", "read", "encode")},
         "raise": {m: draw(share) for m in ("read", "encode")},
         "writer_losses": draw(st.integers(0, 2)),
@@ -84,7 +84,7 @@ def situations(draw):
 
 @settings(max_examples=200, deadline=None)
 @given(situations())
-def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(case):
+def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(case):
     chance = random.Random(case["seed"])
     written_and_lost: Counter = Counter()
     raised = {}
@@ -93,7 +93,7 @@ def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(cas
     def fault(method, movie_id, window):
         nonlocal writer_losses
         if method == "probe" and movie_id in case["unprobeable"]:
-            return DecodeError("not a film")
+            return DecodeError("not a movie")
         if chance.random() < case["lose"].get(method, 0):
             return "lost"
         if method in ("write", "seal") and writer_losses and chance.random() < 0.3:
@@ -110,14 +110,14 @@ def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(cas
 
     movies = [
         make_movie(movie_id, [(a, a + n) for a, n in persons])
-        for movie_id, persons in zip(case["films"], case["persons"], strict=True)
+        for movie_id, persons in zip(case["movies"], case["persons"], strict=True)
     ]
     pool = FakePool(
-        case["films"], [f"d{i}" for i in range(case["decoders"])], [f"m{i}" for i in range(case["models"])],
+        case["movies"], [f"d{i}" for i in range(case["decoders"])], [f"m{i}" for i in range(case["models"])],
         seed=case["seed"], fault=fault,
     )  # fmt: skip
 
-    def open_film(movie, probe, grid):
+    def open_movie(movie, probe, grid):
         if movie.movie_id in case["unopenable"]:
             pool.open -= 1
             raise FileNotFoundError(2, "No such file or directory")
@@ -125,26 +125,28 @@ def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(cas
         return header, set(header.planned()) - case["finished"][movie.movie_id]
 
     names = ("memory_bytes", "span_windows", "attempts")
-    progress = run(pool, movies, open_film=open_film, **{name: case[name] for name in names})
+    progress = run(pool, movies, open_movie=open_movie, **{name: case[name] for name in names})
 
-    assert not pool.sealed.keys() & progress.failed_films.keys()
-    assert pool.sealed.keys() | progress.failed_films.keys() == case["films"].keys()
+    assert not pool.sealed.keys() & progress.failed_movies.keys()
+    assert pool.sealed.keys() | progress.failed_movies.keys() == case["movies"].keys()
     assert pool.most_open <= 2 * case["decoders"]
     planned = 0
     for movie in movies:
         movie_id = movie.movie_id
-        if movie_id in progress.failed_films:
-            stage, reason = progress.failed_films[movie_id]
+        if movie_id in progress.failed_movies:
+            stage, reason = progress.failed_movies[movie_id]
             assert stage == "probe"
             if reason == f"worker lost ({case['attempts']} attempts)":
                 assert pool.losses[movie_id, -1] == case["attempts"]
-            elif reason == "not a film":
+            elif reason == "not a movie":
                 assert movie_id in case["unprobeable"]
             else:
                 assert reason == "FileNotFoundError: [Errno 2] No such file or directory"
                 assert movie_id in case["unopenable"]
             continue
-        todo = set(make_header(movie, case["films"][movie_id], WINDOW).planned()) - case["finished"][movie_id]
+        todo = (
+            set(make_header(movie, case["movies"][movie_id], WINDOW).planned()) - case["finished"][movie_id]
+        )
         planned += len(todo)
         failed = pool.sealed[movie_id]
         written = {window for m, window in pool.written if m == movie_id}
@@ -165,14 +167,14 @@ def test_every_window_is_written_or_recorded_and_every_film_sealed_or_failed(cas
                 assert stage in ("decode", "model", "write")
     now = progress.now
     assert (now.windows, now.windows_done + now.windows_failed) == (planned, planned)
-    assert (now.films_done, now.films_failed) == (len(pool.sealed), len(progress.failed_films))
+    assert (now.movies_done, now.movies_failed) == (len(pool.sealed), len(progress.failed_movies))
     assert now.frames == now.frames_done
 
 
 # --- single promises
 
 
-def test_one_decoder_reads_film_by_film_in_ascending_windows():
+def test_one_decoder_reads_movie_by_movie_in_ascending_windows():
     pool = FakePool({"a": 20, "b": 9})
     run(pool, [make_movie("a"), make_movie("b")], span_windows=2)
     reads = [(movie_id, window) for _, movie_id, window in calls(pool, "read")]
@@ -265,24 +267,24 @@ def test_errors_of_a_window_concern_it_alone_and_are_not_repeated():
     assert len(calls(pool, "read")) == 3
 
 
-def test_a_film_that_cant_be_probed_or_opened_does_not_stop_the_others():
-    def open_film(movie, probe, grid):
+def test_a_movie_that_cant_be_probed_or_opened_does_not_stop_the_others():
+    def open_movie(movie, probe, grid):
         if movie.movie_id == "vanished":
-            raise FileNotFoundError(2, "No such file or directory", "/films/vanished")
+            raise FileNotFoundError(2, "No such file or directory", "/movies/vanished")
         header = make_header(movie, probe.frames, WINDOW)
         return header, set(header.planned())
 
     pool = FakePool({"vanished": 8, "good": 8}, ["d0", "d1"])
     movies = [make_movie(name) for name in ("absent", "vanished", "good")]
-    progress = run(pool, movies, open_film=open_film)
-    assert progress.failed_films == {
-        "absent": ("probe", "no such film"),
-        "vanished": ("probe", "FileNotFoundError: [Errno 2] No such file or directory: '/films/vanished'"),
+    progress = run(pool, movies, open_movie=open_movie)
+    assert progress.failed_movies == {
+        "absent": ("probe", "no such movie"),
+        "vanished": ("probe", "FileNotFoundError: [Errno 2] No such file or directory: '/movies/vanished'"),
     }
     assert pool.sealed == {"good": {}}
 
 
-def test_a_film_that_only_kills_decoders_is_given_up():
+def test_a_movie_that_only_kills_decoders_is_given_up():
     def fault(method, movie_id, window):
         return (
             ReadReport(0, WINDOW, "made no progress", True, 9.0)
@@ -300,7 +302,7 @@ def test_a_film_that_only_kills_decoders_is_given_up():
     assert sorted(w for movie_id, w in pool.written if movie_id == "bad") == read  # as undecodable
 
 
-def test_a_film_that_gives_some_frames_is_not_given_up():
+def test_a_movie_that_gives_some_frames_is_not_given_up():
     def fault(method, movie_id, window):
         return ReadReport(int(window % 3 == 2), WINDOW, "slow", True, 9.0) if method == "read" else None
 
@@ -314,7 +316,7 @@ def test_nothing_to_do_still_seals():
     movies = [make_movie("empty", [(100, 200)]), make_movie("finished")]
     progress = run(pool, movies, finished={"finished": {0, 1}})
     assert pool.sealed == {"empty": {}, "finished": {}}
-    assert calls(pool, "read") == [] and progress.now.films_done == 2
+    assert calls(pool, "read") == [] and progress.now.movies_done == 2
     assert run(FakePool({}), []).now.windows == 0
 
 
@@ -342,12 +344,12 @@ def test_a_slow_writer_holds_the_models_back():
     assert len(pool.written) == 50
 
 
-def test_few_films_are_open_at_once():
-    films = {f"f{i}": 4 for i in range(30)}
-    pool = FakePool(films, ["d0", "d1"], slow=["m0", "writer"])
-    run(pool, [make_movie(name) for name in films])
+def test_few_movies_are_open_at_once():
+    movies = {f"f{i}": 4 for i in range(30)}
+    pool = FakePool(movies, ["d0", "d1"], slow=["m0", "writer"])
+    run(pool, [make_movie(name) for name in movies])
     assert pool.most_open == 4
-    assert pool.sealed == {name: {} for name in films}
+    assert pool.sealed == {name: {} for name in movies}
 
 
 def test_reasons_are_one_line():
@@ -373,7 +375,7 @@ def test_a_worker_whose_node_is_gone_is_not_waited_for():
     pool = FakePool({"a": 60, "b": 40}, ("d0", "d1"), ("m0", "m1"), fault=fault, slow=("m0",))
     pool.absent = lambda worker: worker in gone
     run(pool, [make_movie("a"), make_movie("b")])
-    assert pool.written.keys() == {(m, w) for m, n in pool.films.items() for w in windows_of(n)}
+    assert pool.written.keys() == {(m, w) for m, n in pool.movies.items() for w in windows_of(n)}
     assert gone and pool.sealed == {"a": {}, "b": {}}
 
 
@@ -408,7 +410,7 @@ def test_a_worker_with_other_weights_is_refused():
 
 
 def test_a_worker_that_can_not_be_made_again_ends_the_run():
-    """It was there once; the next process doesn't come up. Its windows are no films' fault."""
+    """It was there once; the next process doesn't come up. Its windows are no movies' fault."""
     pool = FakePool({"a": 40}, fault=lambda method, *_: WorkerUnfit("no GPU") if method == "encode" else None)
     with pytest.raises(WorkerUnfit, match="no GPU"):
         run(pool, [make_movie("a")])

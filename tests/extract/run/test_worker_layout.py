@@ -87,7 +87,7 @@ def test_window_tasks():
     assert (last.start, last.stop, last.lead) == (8, 10, 3)
     assert last.source_frame.tolist() == [5, 6, 7, 8, 9]
     assert last.frame_bytes == 5 * 480 * 640 * 3
-    assert last.window_id == header.window_id(2) and last.video == Path("/films/a")
+    assert last.window_id == header.window_id(2) and last.video == Path("/movies/a")
     second = window_task(header, 1, movie.persons, lead_frames=9, short_side=480)
     assert second.lead == 4  # no more than there is
     masks = [mask.astype(int).tolist() for mask in second.inside]

@@ -1,4 +1,4 @@
-"""Import of AVA-style annotations: what key frames stand for, which films are found, what is refused."""
+"""Import of AVA-style annotations: what key frames stand for, which movies are found, what is refused."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ REFERENCES = "video_id,person_id,reference\n"
 BOX = "0.1,0.2,0.5,1.000"
 
 
-def run(folder: Path, annotations: str, references: str, films: tuple[str, ...] = ("v1.mp4",)) -> AvaImport:
+def run(folder: Path, annotations: str, references: str, movies: tuple[str, ...] = ("v1.mp4",)) -> AvaImport:
     videos = folder / "videos"
     videos.mkdir(exist_ok=True)
-    for film in films:
-        (videos / film).touch()
+    for movie in movies:
+        (videos / movie).touch()
     (folder / "ava.csv").write_text(annotations)
     (folder / "references.csv").write_text(REFERENCES + references)
     return import_ava(folder / "ava.csv", folder / "references.csv", videos, VOCABULARY)
 
 
-def problems_of(folder: Path, *args: str, films: tuple[str, ...] = ()) -> list[Problem]:
+def problems_of(folder: Path, *args: str, movies: tuple[str, ...] = ()) -> list[Problem]:
     with pytest.raises(InputError) as caught:
-        run(folder, *args, films=films)
+        run(folder, *args, movies=movies)
     return caught.value.problems
 
 
@@ -74,11 +74,11 @@ def test_persons_without_reference_are_skipped_and_reported(tmp_path: Path) -> N
     assert skipped == (("v1", "7"), ("v2", "0"))
 
 
-def test_films_are_found_by_id(tmp_path: Path) -> None:
+def test_movies_are_found_by_id(tmp_path: Path) -> None:
     annotations = frame(1) + frame(1, video_id="v2") + frame(1, video_id="-v.3") + frame(1, video_id="_4")
     references = "v1,0,x\nv2,0,x\n-v.3,0,x\n_4,0,x\n"
-    films = ("v1.MKV", "v1.srt", "-v.3.webm", "v22.mp4")
-    manifest = run(tmp_path, annotations, references, films).manifest
+    movies = ("v1.MKV", "v1.srt", "-v.3.webm", "v22.mp4")
+    manifest = run(tmp_path, annotations, references, movies).manifest
     assert [(movie.movie_id, movie.video.name) for movie in manifest.movies] == [
         ("v1", "v1.MKV"),
         ("v2", "v2.mp4"),
@@ -88,15 +88,15 @@ def test_films_are_found_by_id(tmp_path: Path) -> None:
     assert all(movie.video.parent == tmp_path / "videos" for movie in manifest.movies)
 
 
-def test_several_films_of_one_id(tmp_path: Path) -> None:
-    (problem,) = problems_of(tmp_path, frame(1), "v1,0,x\n", films=("v1.mp4", "v1.mkv"))
+def test_several_movies_of_one_id(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, frame(1), "v1,0,x\n", movies=("v1.mp4", "v1.mkv"))
     assert (problem.file, problem.value) == (tmp_path / "videos", "v1.mkv, v1.mp4")
-    assert problem.expected == "one film for video_id 'v1'"
+    assert problem.expected == "one movie for video_id 'v1'"
 
 
-def test_no_folder_of_films(tmp_path: Path) -> None:
+def test_no_folder_of_movies(tmp_path: Path) -> None:
     run(tmp_path, frame(1), "v1,0,x\n")
-    with pytest.raises(InputError, match="a folder of films"):
+    with pytest.raises(InputError, match="a folder of movies"):
         import_ava(tmp_path / "ava.csv", tmp_path / "references.csv", tmp_path / "none", VOCABULARY)
 
 
@@ -143,7 +143,7 @@ def test_bad_references(tmp_path: Path, row: str, column: str, value: str) -> No
 
 
 def test_problems_of_all_files_in_one_error(tmp_path: Path) -> None:
-    problems = problems_of(tmp_path, frame(1, 9), "v1,0,\nv9,0,x\n", films=("v1.mp4", "v1.mkv"))
+    problems = problems_of(tmp_path, frame(1, 9), "v1,0,\nv9,0,x\n", movies=("v1.mp4", "v1.mkv"))
     assert [Path(p.file).name for p in problems] == ["ava.csv", "references.csv", "videos"]
 
 
@@ -169,7 +169,7 @@ def test_covers_exactly_the_annotated_seconds(
     folder = tmp_path_factory.getbasetemp()
     rows = [frame(t, action, *key) for key, frames in tracklets.items() for t, action in sorted(frames)]
     references = "".join(f"{video_id},{person_id},someone\n" for video_id, person_id in tracklets)
-    imported = run(folder, "".join(data.draw(st.permutations(rows))), references, films=())
+    imported = run(folder, "".join(data.draw(st.permutations(rows))), references, movies=())
 
     for person in imported.manifest.persons:
         frames = tracklets[person.key]

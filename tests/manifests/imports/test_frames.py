@@ -40,7 +40,7 @@ def test_frames_come_back_exactly(
 
 @settings(deadline=None, max_examples=30)
 @given(runs=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5000)), min_size=1, max_size=20), fps=FPS)
-def test_long_films_too(runs: list[tuple[int, int]], fps: float) -> None:
+def test_long_movies_too(runs: list[tuple[int, int]], fps: float) -> None:
     classes = np.repeat([index for index, _ in runs], [count for _, count in runs])
     intervals = intervals_of(([index] for index in classes.tolist()), fps, VOCABULARY)
     labels_TC, _ = rasterise(intervals, frame_times(len(classes), fps), VOCABULARY)
@@ -58,7 +58,7 @@ def test_intervals_are_maximal_runs() -> None:
 
 
 @pytest.mark.parametrize("fps", [0.0, -15.0, float("nan"), float("inf"), 1e6])
-def test_rates_that_no_film_has(fps: float) -> None:
+def test_rates_that_no_movie_has(fps: float) -> None:
     with pytest.raises(InputError, match="--fps"):
         check_fps(fps)
 

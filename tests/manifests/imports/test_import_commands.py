@@ -21,7 +21,7 @@ def test_mstcn(tmp_path: Path) -> None:
     write_mstcn(tmp_path / "in", {"a": [0, 1, 1], "b": [2, 2], "c": [1]}, extra={"a": 1})
     done = rhas("import", "mstcn", tmp_path / "in", "--out", tmp_path / "out", "--fps", 30, "--tolerance", 1)
     assert done.returncode == 0, done.stderr
-    assert "3 films (0 were there already), 4 intervals, 1 folds, 1 films cut" in done.stdout
+    assert "3 movies (0 were there already), 4 intervals, 1 folds, 1 movies cut" in done.stdout
     verified = rhas("verify", tmp_path / "out")
     assert verified.returncode == 0 and "clean: every checksum holds" in verified.stdout
     assert rhas("shards", tmp_path / "out").returncode == 0
@@ -45,7 +45,7 @@ def test_rhas133(tmp_path: Path) -> None:
                "--partial", "partial/x", "--numbering", "through", "--tokens", "all", "--fps", 25)  # fmt: skip
     done = rhas("import", "rhas133", tmp_path / "in", "--out", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
-    assert "2 films (0 were there already), 4 intervals, 1 without partial features" in done.stdout
+    assert "2 movies (0 were there already), 4 intervals, 1 without partial features" in done.stdout
     verified = rhas("verify", tmp_path / "out")
     assert verified.returncode == 0 and "clean: every checksum holds" in verified.stdout
     movies = load_manifest(tmp_path / "out" / "manifest.csv").movies

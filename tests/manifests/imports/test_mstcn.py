@@ -41,7 +41,7 @@ def test_features_labels_and_folds_come_through(tmp_path: Path) -> None:
     features = write_mstcn(tmp_path / "in", VIDEOS, FOLDS)
     out = FeaturesFolder(tmp_path / "out")
     written = imported(tmp_path / "in", out.root, fps=30.0)
-    assert (written.films, written.skipped, written.cut, written.without_partial) == (4, 0, 0, 4)
+    assert (written.movies, written.skipped, written.cut, written.without_partial) == (4, 0, 0, 4)
 
     checks = list(verify(out.root))
     assert [(check.problems, check.failures) for check in checks] == [([], [])] * 4
@@ -150,7 +150,7 @@ def test_a_rerun_writes_what_is_missing_damaged_or_changed(tmp_path: Path) -> No
     assert imported(tmp_path / "in", out.root).skipped == 4
 
 
-def test_other_settings_and_other_films_are_refused(tmp_path: Path) -> None:
+def test_other_settings_and_other_movies_are_refused(tmp_path: Path) -> None:
     write_mstcn(tmp_path / "in", VIDEOS)
     imported(tmp_path / "in", tmp_path / "out")
     with pytest.raises(InputError, match="the settings that the folder was begun with"):
@@ -247,7 +247,7 @@ def test_text_files_as_windows_and_macs_leave_them(tmp_path: Path) -> None:
     (tmp_path / "in" / "splits" / "._train.split1.bundle").write_bytes(b"\x00\x05")
     found = read_mstcn(tmp_path / "in")
     assert found.vocabulary.actions == CLASSES
-    assert [[i.action for i in film.intervals] for film in found.films] == [
+    assert [[i.action for i in movie.intervals] for movie in found.movies] == [
         ["background", "add_oil"],
         ["cut tomato"],
     ]

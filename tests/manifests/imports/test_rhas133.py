@@ -65,7 +65,7 @@ def test_everything_comes_through(tmp_path: Path) -> None:
     features = make(tmp_path / "in")
     out = tmp_path / "out"
     written = imported(tmp_path / "in", out)
-    assert (written.films, written.cut, written.without_partial) == (6, 0, 1)
+    assert (written.movies, written.cut, written.without_partial) == (6, 0, 1)
     checks = {check.movie_id: check for check in verify(out)}
     assert not any(check.problems or check.failures for check in checks.values())
     assert checks["train_0"].tally is not None and checks["train_0"].tally[FrameStatus.IMPORTED] == 3
@@ -89,7 +89,7 @@ def test_everything_comes_through(tmp_path: Path) -> None:
 def test_training_reads_the_folder(tmp_path: Path) -> None:
     features = make(tmp_path / "in")
     imported(tmp_path / "in", tmp_path / "out")
-    dataset = load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
+    dataset = load_dataset(tmp_path / "out", DataConfig(split="manifest", movies_apart=True))
     assert {side: [sample.split("/")[0] for sample in (s.name for s in own.windows)]
             for side, own in dataset.splits.items()} == {
         "train": ["train_0", "train_1", "train_2"], "val": ["val_0"], "test": ["test_0", "test_1"],
@@ -118,8 +118,8 @@ def test_all_tokens_are_kept_on_request(tmp_path: Path) -> None:
 def test_features_without_tokens(tmp_path: Path) -> None:
     features = write_rhas133(tmp_path, "train", [[[1], [2]]], tokens=None)["holistic"][0]
     assert features is not None
-    film = read(tmp_path).films[0]
-    np.testing.assert_array_equal(film.holistic.rows(0, 2), features)
+    movie = read(tmp_path).movies[0]
+    np.testing.assert_array_equal(movie.holistic.rows(0, 2), features)
     assert "features T×N×F" in problem_of_each(tmp_path, tokens="all")[0]
 
 
@@ -195,7 +195,7 @@ def load_labels_or_none(out: Path, samples: list[list[set[int]]]) -> Any:
     return load_labels(FeaturesFolder(out).labels, VOCABULARY, None).intervals if some else {}
 
 
-def test_frame_ids_name_films_and_their_frames(tmp_path: Path) -> None:
+def test_frame_ids_name_movies_and_their_frames(tmp_path: Path) -> None:
     ids = [
         ["Heat/f_0012.jpg", "Heat/f_0013.jpg"],
         [4, np.int64(9)],
@@ -204,22 +204,22 @@ def test_frame_ids_name_films_and_their_frames(tmp_path: Path) -> None:
         ["Heat/5"],
     ]
     write_rhas133(tmp_path, "train", [[[1]] * len(own) for own in ids], ids)
-    films = read(tmp_path).films
-    assert [film.movie.video.relative_to(tmp_path).as_posix() for film in films] == [
+    movies = read(tmp_path).movies
+    assert [movie.movie.video.relative_to(tmp_path).as_posix() for movie in movies] == [
         "Heat", "holistic/train/1_blip_feat.npy", "Up", "holistic/train/3_blip_feat.npy", "Heat",
     ]  # fmt: skip
-    assert [film.source_frame.tolist() for film in films] == [[12, 13], [4, 9], [0, 1], [0, 1], [5]]
-    own = read(tmp_path, film_pattern=r"(?P<film>\w+?)(/|_).*").films
-    assert [film.movie.video.name for film in own] == ["Heat", "1_blip_feat.npy", "Up", "x", "Heat"]
+    assert [movie.source_frame.tolist() for movie in movies] == [[12, 13], [4, 9], [0, 1], [0, 1], [5]]
+    own = read(tmp_path, movie_pattern=r"(?P<movie>\w+?)(/|_).*").movies
+    assert [movie.movie.video.name for movie in own] == ["Heat", "1_blip_feat.npy", "Up", "x", "Heat"]
 
 
-def test_samples_of_one_film_on_two_sides_are_found(tmp_path: Path) -> None:
+def test_samples_of_one_movie_on_two_sides_are_found(tmp_path: Path) -> None:
     write_rhas133(tmp_path, "train", [[[1]]], [["Heat/1"]])
     write_rhas133(tmp_path, "val", [[[1]]], [["Up/1"]])
     write_rhas133(tmp_path, "test", [[[2]]], [["Heat/7"]])
     imported(tmp_path, tmp_path / "out")
-    with pytest.raises(InputError, match="one split for all persons of film"):
-        load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
+    with pytest.raises(InputError, match="one split for all persons of movie"):
+        load_dataset(tmp_path / "out", DataConfig(split="manifest", movies_apart=True))
 
 
 def test_the_same_features_on_two_sides_are_found(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_the_same_features_on_two_sides_are_found(tmp_path: Path) -> None:
     twin = (tmp_path / "in" / "holistic" / "train" / "2_blip_feat.npy").read_bytes()
     (tmp_path / "in" / "holistic" / "test" / "0_blip_feat.npy").write_bytes(twin)
     imported(tmp_path / "in", tmp_path / "out")
-    with pytest.raises(InputError, match="one split for all persons of film"):
-        load_dataset(tmp_path / "out", DataConfig(split="manifest", films_apart=True))
+    with pytest.raises(InputError, match="one split for all persons of movie"):
+        load_dataset(tmp_path / "out", DataConfig(split="manifest", movies_apart=True))
 
 
 def test_splits_of_other_names_in_other_folders(tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_splits_of_other_names_in_other_folders(tmp_path: Path) -> None:
         "partial": "partial",
     }
     found = read(tmp_path, **options, numbering="through")
-    assert [(f.movie.movie_id, f.movie.persons[0].split) for f in found.films] == [
+    assert [(f.movie.movie_id, f.movie.persons[0].split) for f in found.movies] == [
         ("cross_a_0", "train"), ("cross_a_1", "train"), ("cross_b_2", "test"),
     ]  # fmt: skip
-    assert [film.intervals[0].action for film in found.films] == list(VOCABULARY.actions[1:4])
+    assert [movie.intervals[0].action for movie in found.movies] == list(VOCABULARY.actions[1:4])
     assert "folders of its own for split cross_b" in problem_of(tmp_path, **options)
     only = {**options, "splits": {"cross_a": "train"}}
     assert "got '2_blip_feat.npy'" in problem_of_each(tmp_path, **only)[0]
@@ -269,7 +269,7 @@ def test_splits_of_other_names_in_other_folders(tmp_path: Path) -> None:
         ("frame_ids", [[0, 1]], "frame_ids_train_rhas.pkl: got 1: expected 2 samples"),
         ("frame_ids", [[0, 1], [0, 1]], "got 2: expected 1 frames of sample 1"),
         ("frame_ids", [[1, 0], [0]], "got '0': expected frame numbers of sample 0 that don't fall"),
-        ("frame_ids", [["a/1", "b/2"], [0]], "got 'a (frame 0), b (frame 1)': expected one film for all frames"),
+        ("frame_ids", [["a/1", "b/2"], [0]], "got 'a (frame 0), b (frame 1)': expected one movie for all frames"),
         ("frame_ids", [["a/1", 2], [0]], "got 'a (frame 0), none (frame 1)'"),
         ("frame_ids", [[0, 1.5], [0]], "got '1.5': expected a number or a short text for frame 1 of sample 0"),
         ("frame_ids", [[0, " \n"], [0]], "for frame 1 of sample 0"),
@@ -291,7 +291,10 @@ def test_sentences_are_one_line_and_may_be_said_for_every_frame(tmp_path: Path) 
     write_pickles(
         tmp_path, "train", [[[1], [2]], [[3]]], [[0, 1], [0]], [["the man"] * 2, " the\nwömán  here "]
     )
-    assert [film.movie.persons[0].reference for film in read(tmp_path).films] == ["the man", "the wömán here"]
+    assert [movie.movie.persons[0].reference for movie in read(tmp_path).movies] == [
+        "the man",
+        "the wömán here",
+    ]
 
 
 def test_files_of_a_sample_have_to_agree(tmp_path: Path) -> None:
@@ -299,8 +302,8 @@ def test_files_of_a_sample_have_to_agree(tmp_path: Path) -> None:
     np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", np.zeros((2, 32, 6), np.float32))
     assert "partial/train/0_blip_feat.npy: got 2: expected 3 frames" in problem_of(tmp_path)
     assert "(sample 0)" in problem_of(tmp_path)
-    (film,) = read(tmp_path, tolerance=1).films
-    assert (film.frames, film.cut, len(film.intervals), len(film.source_frame)) == (2, 1, 2, 2)
+    (movie,) = read(tmp_path, tolerance=1).movies
+    assert (movie.frames, movie.cut, len(movie.intervals), len(movie.source_frame)) == (2, 1, 2, 2)
     np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", np.zeros((3, 32, 5), np.float32))
     assert "got '5': expected frames of 6 numbers" in problem_of(tmp_path)
     (tmp_path / "partial" / "train" / "0_blip_feat.npy").write_bytes(b"damaged")  # not the same as missing
@@ -325,8 +328,8 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         {"numbering": "odd"},
         {"tolerance": -1},
         {"fps": 0.0},
-        {"film_pattern": "("},
-        {"film_pattern": "(.*)/"},
+        {"movie_pattern": "("},
+        {"movie_pattern": "(.*)/"},
     ],
 )
 def test_options_that_mean_nothing(options: dict[str, Any]) -> None:

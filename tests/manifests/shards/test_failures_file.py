@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_folders import make_film, make_windows
+from feature_folders import make_movie, make_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.failures import (
     COLUMNS,
     Failure,
-    film_failure,
+    movie_failure,
     read_failures,
     shard_failures,
     write_failures,
@@ -29,12 +29,12 @@ HEADER = ",".join(COLUMNS) + "\n"
 
 
 def test_of_a_shard(tmp_path: Path) -> None:
-    header = make_film(samples=20, window_frames=8)
+    header = make_movie(samples=20, window_frames=8)
     windows = make_windows(header) | {1: failed_window(header, 1, "model", "out of\nmemory")}
     folder = FeaturesFolder(tmp_path)
     write_shard(folder, header, windows.__getitem__)
     with Shard(folder.shard("m1")) as shard:
-        outside = "the interval of person late holds no frame; the film has 20 frames"
+        outside = "the interval of person late holds no frame; the movie has 20 frames"
         assert shard_failures(shard) == [
             Failure("m1", 1, 0.8, 1.5, "model", "out of memory", 8 + 6),  # p1 in all of it, p2 in 6
             Failure("m1", "", "", "", "interval", outside, 0),
@@ -42,7 +42,7 @@ def test_of_a_shard(tmp_path: Path) -> None:
 
 
 def test_counts_lost_frames_of_all_persons(tmp_path: Path) -> None:
-    header = make_film(samples=30, persons=(Person("m1", "p", "x"), Person("m1", "q", "y", 1.0)))
+    header = make_movie(samples=30, persons=(Person("m1", "p", "x"), Person("m1", "q", "y", 1.0)))
     windows = make_windows(header, lossy=True)
     folder = FeaturesFolder(tmp_path)
     write_shard(folder, header, windows.__getitem__)
@@ -55,11 +55,11 @@ def test_counts_lost_frames_of_all_persons(tmp_path: Path) -> None:
     assert [(f.start_s, f.end_s) for f in found] == [(0.0, 0.7), (0.8, 1.5), (1.6, 2.3), (2.4, 2.9)]
 
 
-def test_whole_films() -> None:
-    failure = film_failure("m1", "probe", "no\r\nfilm\udcff")
-    assert failure == Failure("m1", "", "", "", "probe", "no film", 0) and failure.whole_film
-    assert not Failure("m1", "", "", "", "interval", "x", 0).whole_film
-    assert not Failure("m1", 0, 0.0, 1.0, "probe", "x", 1).whole_film
+def test_whole_movies() -> None:
+    failure = movie_failure("m1", "probe", "no\r\nmovie\udcff")
+    assert failure == Failure("m1", "", "", "", "probe", "no movie", 0) and failure.whole_movie
+    assert not Failure("m1", "", "", "", "interval", "x", 0).whole_movie
+    assert not Failure("m1", 0, 0.0, 1.0, "probe", "x", 1).whole_movie
 
 
 def test_no_failures(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from feature_folders import (
     expected_series,
-    make_film,
+    make_movie,
     make_window,
     make_windows,
     same_rows,
@@ -54,7 +54,7 @@ def files(folder: FeaturesFolder) -> list[str]:
 
 @pytest.mark.parametrize("feature_shape", [(6,), (32, 3)])
 def test_a_part_holds_its_window(folder: FeaturesFolder, feature_shape: tuple[int, ...]) -> None:
-    header = make_film(feature_shape=feature_shape)
+    header = make_movie(feature_shape=feature_shape)
     for window in make_windows(header, seed=3, lossy=True).values():
         write_part(folder, window)
         path = folder.part("m1", window.index, window.window_id)
@@ -63,7 +63,7 @@ def test_a_part_holds_its_window(folder: FeaturesFolder, feature_shape: tuple[in
 
 
 def test_writing_twice_leaves_one(folder: FeaturesFolder) -> None:
-    header = make_film()
+    header = make_movie()
     write_part(folder, make_window(header, 1, seed=1))
     write_part(folder, make_window(header, 1, seed=2))
     path = folder.part("m1", 1, header.window_id(1))
@@ -74,7 +74,7 @@ def test_writing_twice_leaves_one(folder: FeaturesFolder) -> None:
 def test_a_failing_disk_leaves_no_part_and_keeps_the_old(
     folder: FeaturesFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header = make_film()
+    header = make_movie()
     write_part(folder, make_window(header, 0))
     before = files(folder)
 
@@ -104,20 +104,20 @@ def test_a_failing_dataset_leaves_no_part(folder: FeaturesFolder, monkeypatch: p
 
     monkeypatch.setattr(h5py.Group, "create_dataset", fail_at_status)
     with pytest.raises(RuntimeError, match="disk full"):
-        write_part(folder, make_window(make_film(), 0))
+        write_part(folder, make_window(make_movie(), 0))
     assert files(folder) == []
 
 
 # --- shards
 
 
-def test_windows_of_other_films_or_forms_are_refused(folder: FeaturesFolder) -> None:
-    header = make_film(samples=16, window_frames=8)
+def test_windows_of_other_movies_or_forms_are_refused(folder: FeaturesFolder) -> None:
+    header = make_movie(samples=16, window_frames=8)
     window = make_window(header, 0)
     check_window(header, window)
     rows = window.persons["p1"]
     wrong = [
-        replace(window, window_id=make_film(video_id="w").window_id(0)),
+        replace(window, window_id=make_movie(video_id="w").window_id(0)),
         replace(window, stop=7),
         replace(window, persons={}),
         replace(window, persons={**window.persons, "late": rows}),
@@ -125,13 +125,13 @@ def test_windows_of_other_films_or_forms_are_refused(folder: FeaturesFolder) -> 
         replace(window, persons={"p1": replace(rows, box=rows.box[:7])}),
     ]
     for other in wrong:
-        with pytest.raises(ValueError, match="window 0 of film m1"):
+        with pytest.raises(ValueError, match="window 0 of movie m1"):
             write_shard(folder, header, lambda index, other=other: other)
     assert files(folder) == []
 
 
 def test_a_failing_load_leaves_the_old_shard(folder: FeaturesFolder) -> None:
-    header = make_film()
+    header = make_movie()
     write_shard(folder, header, make_windows(header).__getitem__)
     old = folder.shard("m1").read_bytes()
     windows = make_windows(header, seed=5)
@@ -142,7 +142,7 @@ def test_a_failing_load_leaves_the_old_shard(folder: FeaturesFolder) -> None:
 
 
 def test_features_that_are_not_there_take_no_room(folder: FeaturesFolder) -> None:
-    header = make_film(samples=4000, window_frames=256, feature_shape=(768,))
+    header = make_movie(samples=4000, window_frames=256, feature_shape=(768,))
     whole = make_windows(header)
     blank = {
         index: replace(
@@ -164,7 +164,7 @@ def test_features_that_are_not_there_take_no_room(folder: FeaturesFolder) -> Non
 
 
 def test_load_is_asked_for_planned_windows_in_turn(folder: FeaturesFolder) -> None:
-    header = make_film(samples=40, persons=(Person("m1", "p", "x", 1.0, 2.4), Person("m1", "q", "y", 3.9)))
+    header = make_movie(samples=40, persons=(Person("m1", "p", "x", 1.0, 2.4), Person("m1", "q", "y", 3.9)))
     asked: list[int] = []
 
     def load(index: int) -> Window:
@@ -176,7 +176,7 @@ def test_load_is_asked_for_planned_windows_in_turn(folder: FeaturesFolder) -> No
 
 
 def test_what_a_shard_says(folder: FeaturesFolder) -> None:
-    header = make_film(samples=20)
+    header = make_movie(samples=20)
     windows = make_windows(header) | {2: failed_window(header, 2, "model", "a\nb")}
     write_shard(folder, header, windows.__getitem__)
     with Shard(folder.shard("m1")) as shard:
@@ -190,7 +190,7 @@ def test_what_a_shard_says(folder: FeaturesFolder) -> None:
         assert all(same_window(shard.window(row), windows[row["index"]]) for row in table)
     with h5py.File(folder.shard("m1")) as file:
         assert (file.attrs["format"], file.attrs["format_version"]) == (b"rhas-features", 1)
-        assert file.attrs["video"] == b"/films/m1.mp4"
+        assert file.attrs["video"] == b"/movies/m1.mp4"
         assert dict(file["persons/p2"].attrs) == {
             "reference": "the wömán".encode(), "start_s": 0.8, "end_s": 1.4, "split": b"val"
         }  # fmt: skip
@@ -201,7 +201,7 @@ def test_what_a_shard_says(folder: FeaturesFolder) -> None:
 
 
 def test_native_frame_rate_is_none(folder: FeaturesFolder) -> None:
-    header = make_film(fps=None)
+    header = make_movie(fps=None)
     write_shard(folder, header, make_windows(header).__getitem__)
     with Shard(folder.shard("m1")) as shard:
         assert shard.fps is None
@@ -214,7 +214,7 @@ def test_native_frame_rate_is_none(folder: FeaturesFolder) -> None:
 def test_chunks_and_checksums(
     folder: FeaturesFolder, samples: int, feature_shape: tuple[int, ...], rows: int
 ) -> None:
-    header = make_film(samples=samples, window_frames=8, feature_shape=feature_shape, persons=())
+    header = make_movie(samples=samples, window_frames=8, feature_shape=feature_shape, persons=())
     header = replace(header, persons=(Person("m1", "late", "x", 1e6),))
     write_shard(folder, header, make_windows(header).__getitem__)
     small = min(256, samples)
@@ -235,7 +235,7 @@ def test_chunks_and_checksums(
 
 def test_unwritten_chunks_take_no_room(folder: FeaturesFolder) -> None:
     persons = (Person("m1", "first", "x", 0.0, 25.6), Person("m1", "late", "y", 1e6))
-    header = make_film(samples=1024, window_frames=64, feature_shape=(768,), persons=persons)
+    header = make_movie(samples=1024, window_frames=64, feature_shape=(768,), persons=persons)
     write_shard(folder, header, make_windows(header).__getitem__)
     with h5py.File(folder.shard("m1")) as file:
         stored = {p: file[f"persons/{p}/holistic"].id.get_num_chunks() for p in ("first", "late")}
@@ -247,7 +247,7 @@ def test_unwritten_chunks_take_no_room(folder: FeaturesFolder) -> None:
 
 def test_nothing_is_kept_where_hdf5_has_no_checksums(folder: FeaturesFolder) -> None:
     """Texts of varying length would lie in its global heap: flips there go unnoticed, or make HDF5 loop."""
-    header = make_film()
+    header = make_movie()
     windows = make_windows(header, lossy=True)
     write_parts(folder, windows)
     write_shard(folder, header, windows.__getitem__)
@@ -256,24 +256,24 @@ def test_nothing_is_kept_where_hdf5_has_no_checksums(folder: FeaturesFolder) -> 
         assert b"GCOL" not in data and data[8] >= 2  # superblock versions 0 and 1 have no checksum
 
 
-def test_a_film_without_samples(folder: FeaturesFolder) -> None:
-    header = make_film(samples=0)
+def test_a_movie_without_samples(folder: FeaturesFolder) -> None:
+    header = make_movie(samples=0)
     write_shard(folder, header, make_windows(header).__getitem__)
     with Shard(folder.shard("m1")) as shard:
         assert shard.windows() == [] and len(shard.person("p1")) == 0
 
 
 def test_identity_larger_than_an_object_header(folder: FeaturesFolder) -> None:
-    header = make_film(persons=tuple(Person("m1", f"p{i}", "ö" * 2000) for i in range(40)))
+    header = make_movie(persons=tuple(Person("m1", f"p{i}", "ö" * 2000) for i in range(40)))
     write_shard(folder, header, make_windows(header).__getitem__)
     with Shard(folder.shard("m1")) as shard:
         assert shard.json("identity") == header.identity and shard.person("p39").reference == "ö" * 2000
 
 
 @st.composite
-def films(draw: st.DrawFn) -> MovieHeader:
+def movies(draw: st.DrawFn) -> MovieHeader:
     samples = draw(st.integers(1, 60))
-    header = make_film(
+    header = make_movie(
         samples=samples,
         window_frames=draw(st.integers(1, 70)),
         feature_shape=draw(st.sampled_from([(1,), (5,), (32, 2)])),
@@ -284,11 +284,11 @@ def films(draw: st.DrawFn) -> MovieHeader:
         start_s = draw(st.floats(0, 8))
         end_s = draw(st.just(np.inf) | st.floats(start_s, 9, exclude_min=True))
         persons.append(Person("m1", f"p{number}", "x", start_s, end_s))
-    return replace(header, persons=tuple(persons), identity={"film": samples})
+    return replace(header, persons=tuple(persons), identity={"movie": samples})
 
 
 @settings(deadline=None, max_examples=40)
-@given(film=films(), seed=st.integers(0, 99), lossy=st.booleans())
+@given(movie=movies(), seed=st.integers(0, 99), lossy=st.booleans())
 def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory, header: MovieHeader, seed: int, lossy: bool
 ) -> None:

@@ -73,13 +73,13 @@ def test_fingerprint(tmp_path: Path, size: int) -> None:
 
 
 def test_fingerprint_reads_three_places_only(tmp_path: Path) -> None:
-    film = tmp_path / "a.mp4"
+    movie = tmp_path / "a.mp4"
     data = bytearray(8 * MIB)
-    film.write_bytes(data)
-    own = video_fingerprint(film)
+    movie.write_bytes(data)
+    own = video_fingerprint(movie)
     data[2 * MIB] = 1
-    film.write_bytes(data)
-    assert video_fingerprint(film) == own
+    movie.write_bytes(data)
+    assert video_fingerprint(movie) == own
 
 
 def test_fingerprint_of_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from feature_folders import make_film, make_window, make_windows, write_folder
+from feature_folders import make_movie, make_window, make_windows, write_folder
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import SERIES, write_part, write_shard
@@ -20,7 +20,7 @@ from rhas.manifests.shards.reader import FeaturesReader, Shard, read_part
 
 @pytest.fixture
 def folder(tmp_path: Path) -> FeaturesFolder:
-    return write_folder(tmp_path / "features", [make_film("m2"), make_film("m1.a", samples=9)])
+    return write_folder(tmp_path / "features", [make_movie("m2"), make_movie("m1.a", samples=9)])
 
 
 def open_shards() -> int:
@@ -29,7 +29,7 @@ def open_shards() -> int:
     return sum(str(link.readlink()).endswith(".h5") for link in links)
 
 
-def test_films_and_persons_in_order(folder: FeaturesFolder) -> None:
+def test_movies_and_persons_in_order(folder: FeaturesFolder) -> None:
     (folder.shards / ".m3.h5.12.tmp").touch()
     (folder.shards / ".hidden.h5").touch()
     reader = FeaturesReader(folder.root)
@@ -55,7 +55,7 @@ def test_a_series_keeps_its_file_open_and_no_longer(folder: FeaturesFolder) -> N
 
 
 def test_text_embeddings(folder: FeaturesFolder) -> None:
-    header = make_film("m2")
+    header = make_movie("m2")
     reader = FeaturesReader(folder.root)
     embedding = reader.person("m2", "p1").text_embedding
     assert embedding is not None and embedding.tolist() == header.text_embeddings["p1"].tolist()
@@ -189,7 +189,7 @@ def test_links_are_never_followed(folder: FeaturesFolder) -> None:
     for name in ("time_s", "persons", "windows", STATUS):
         if path.exists():
             path.unlink()
-        header = make_film("m2")
+        header = make_movie("m2")
         write_shard(folder, header, make_windows(header).__getitem__)
         instead(name, lambda f, p: h5py.ExternalLink("pipe", "/x"))(path)
         with pytest.raises(InputError, match="link"):
@@ -222,7 +222,7 @@ def test_flipped_bytes_of_a_series_are_noticed(folder: FeaturesFolder, name: str
     ],
 )
 def test_damaged_parts(folder: FeaturesFolder, damage: Callable[[Path], None], message: str) -> None:
-    header = make_film("m2")
+    header = make_movie("m2")
     write_part(folder, make_window(header, 0))
     path = folder.part("m2", 0, header.window_id(0))
     damage(path)
@@ -232,7 +232,7 @@ def test_damaged_parts(folder: FeaturesFolder, damage: Callable[[Path], None], m
 
 
 def test_a_part_that_only_its_checksum_gives_away(folder: FeaturesFolder) -> None:
-    header = make_film("m2")
+    header = make_movie("m2")
     path = folder.part("m2", 0, header.window_id(0))
     for change in ("score", "reason"):
         write_part(folder, make_window(header, 0))
@@ -246,7 +246,7 @@ def test_a_part_that_only_its_checksum_gives_away(folder: FeaturesFolder) -> Non
 
 
 def test_a_part_with_links(folder: FeaturesFolder) -> None:
-    header = make_film("m2")
+    header = make_movie("m2")
     write_part(folder, make_window(header, 0))
     path = folder.part("m2", 0, header.window_id(0))
     instead(STATUS, lambda f, p: h5py.ExternalLink("other.h5", "/status"))(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import pytest
-from feature_folders import make_film, write_folder
+from feature_folders import make_movie, write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ from rhas.manifests.shards.verify import verify
 @pytest.fixture(scope="module")
 def clean_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("damage") / "features"
-    write_folder(root, [make_film("m1"), make_film("m2", samples=20)], lossy=True)
+    write_folder(root, [make_movie("m1"), make_movie("m2", samples=20)], lossy=True)
     return root
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from feature_folders import failures_of, make_film, make_window, make_windows, write_folder
+from feature_folders import failures_of, make_movie, make_window, make_windows, write_folder
 
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.shards.failures import film_failure, read_failures, write_failures
+from rhas.manifests.shards.failures import movie_failure, read_failures, write_failures
 from rhas.manifests.shards.format import SERIES, Window, failed_window, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.statistics import Tally
@@ -23,13 +23,13 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.shards.verify import MovieCheck, read_config, verify
 from rhas.manifests.tables.manifest import Person
 
-FILMS = [make_film("m1"), make_film("m2", samples=20)]
+MOVIES = [make_movie("m1"), make_movie("m2", samples=20)]
 
 
 @pytest.fixture(scope="session")
 def clean_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("verify") / "features"
-    write_folder(root, FILMS, lossy=True)
+    write_folder(root, MOVIES, lossy=True)
     return root
 
 
@@ -40,16 +40,16 @@ def folder(clean_folder: Path, tmp_path: Path) -> FeaturesFolder:
 
 
 def problems(folder: FeaturesFolder) -> dict[str, list[str]]:
-    """Problems by film, without the folder's name."""
+    """Problems by movie, without the folder's name."""
     root = f"{folder.root}/"
     return {c.movie_id: [p.replace(root, "") for p in c.problems] for c in verify(folder.root)}
 
 
 def reshard(folder: FeaturesFolder, windows: dict[int, Window], failures: bool = True) -> None:
-    """Film m1 once more, from other windows."""
-    write_shard(folder, FILMS[0], windows.__getitem__)
+    """Movie m1 once more, from other windows."""
+    write_shard(folder, MOVIES[0], windows.__getitem__)
     if failures:
-        write_failures(folder.failures, failures_of(folder, FILMS))
+        write_failures(folder.failures, failures_of(folder, MOVIES))
 
 
 def with_rows(window: Window, person_id: str, **arrays: Any) -> Window:
@@ -63,19 +63,19 @@ def with_rows(window: Window, person_id: str, **arrays: Any) -> Window:
 def test_clean(folder: FeaturesFolder) -> None:
     checks = list(verify(folder.root))
     assert [(c.movie_id, c.problems) for c in checks] == [("m1", []), ("m2", [])]
-    for check, film in zip(checks, FILMS, strict=True):
-        windows = make_windows(film, lossy=True).values()
+    for check, movie in zip(checks, MOVIES, strict=True):
+        windows = make_windows(movie, lossy=True).values()
         statuses = [rows.status for window in windows for rows in window.persons.values()]
         assert check.tally == Tally.sum(map(Tally.of, statuses))
-        promised = sum(int(film.inside(p).sum()) for p in film.persons)
+        promised = sum(int(movie.inside(p).sum()) for p in movie.persons)
         assert check.tally.promised == promised > check.tally.lost > 0
     recorded = [f for c in checks for f in c.failures]
-    assert recorded == read_failures(folder.failures) == failures_of(folder, FILMS)
+    assert recorded == read_failures(folder.failures) == failures_of(folder, MOVIES)
     assert [f.stage for f in checks[1].failures] == ["decode", "decode", "decode", "interval"]
 
 
 def test_a_failed_window_is_recorded_and_clean(folder: FeaturesFolder) -> None:
-    windows = make_windows(FILMS[0]) | {2: failed_window(FILMS[0], 2, "model", "gone")}
+    windows = make_windows(MOVIES[0]) | {2: failed_window(MOVIES[0], 2, "model", "gone")}
     reshard(folder, windows)
     check = next(verify(folder.root))
     assert check.problems == [] and check.tally is not None
@@ -84,18 +84,18 @@ def test_a_failed_window_is_recorded_and_clean(folder: FeaturesFolder) -> None:
     )  # fmt: skip
 
 
-def test_a_film_that_could_not_be_opened_is_clean_when_recorded(folder: FeaturesFolder) -> None:
+def test_a_movie_that_could_not_be_opened_is_clean_when_recorded(folder: FeaturesFolder) -> None:
     folder.shard("m1").unlink()
     assert problems(folder)["m1"] == ["m1: no shard and no recorded failure"]
     recorded = [f for f in read_failures(folder.failures) if f.movie_id != "m1"]
-    write_failures(folder.failures, [film_failure("m1", "probe", "not a film"), *recorded])
+    write_failures(folder.failures, [movie_failure("m1", "probe", "not a movie"), *recorded])
     assert next(verify(folder.root)) == MovieCheck(
-        "m1", None, [], [film_failure("m1", "probe", "not a film")]
+        "m1", None, [], [movie_failure("m1", "probe", "not a movie")]
     )
 
 
-def test_a_film_that_a_rerun_could_not_open_keeps_its_shard(folder: FeaturesFolder) -> None:
-    failures = [film_failure("m1", "probe", "moved away"), *read_failures(folder.failures)]
+def test_a_movie_that_a_rerun_could_not_open_keeps_its_shard(folder: FeaturesFolder) -> None:
+    failures = [movie_failure("m1", "probe", "moved away"), *read_failures(folder.failures)]
     write_failures(folder.failures, failures)
     assert problems(folder) == {"m1": [], "m2": []}
 
@@ -106,25 +106,25 @@ def test_a_film_that_a_rerun_could_not_open_keeps_its_shard(folder: FeaturesFold
 def test_parts_are_unfinished(folder: FeaturesFolder) -> None:
     folder.shard("m1").unlink()
     for index in (0, 3):
-        write_part(folder, make_window(FILMS[0], index))
+        write_part(folder, make_window(MOVIES[0], index))
     (folder.parts("m1") / ".x.h5").touch()
     assert problems(folder) == {"m1": ["m1: unfinished, 2 windows in parts"], "m2": []}
 
 
-def test_films_that_the_manifest_does_not_name(folder: FeaturesFolder) -> None:
+def test_movies_that_the_manifest_does_not_name(folder: FeaturesFolder) -> None:
     shutil.copy(folder.shard("m1"), folder.shard("m3"))
-    write_failures(folder.failures, [*read_failures(folder.failures), film_failure("m4", "probe", "x")])
+    write_failures(folder.failures, [*read_failures(folder.failures), movie_failure("m4", "probe", "x")])
     assert problems(folder) == {
         "m1": [], "m2": [],
-        "m3": ["shards/m3.h5: the manifest names no such film"],
-        "m4": ["failures.csv: film m4: the manifest names no such film"],
+        "m3": ["shards/m3.h5: the manifest names no such movie"],
+        "m4": ["failures.csv: movie m4: the manifest names no such movie"],
     }  # fmt: skip
 
 
-def test_the_shard_of_another_film(folder: FeaturesFolder) -> None:
+def test_the_shard_of_another_movie(folder: FeaturesFolder) -> None:
     shutil.copy(folder.shard("m2"), folder.shard("m1"))
     assert problems(folder)["m1"][:2] == [
-        "shards/m1.h5: it is the shard of film 'm2'",
+        "shards/m1.h5: it is the shard of movie 'm2'",
         "shards/m1.h5: persons differ from config.json and manifest.csv",
     ]
 
@@ -184,8 +184,8 @@ CHECKSUM = "window 0 (samples 0 to 8) that can be read (ValueError: the checksum
         (change("windows/id", 0, to=b"x" * 32), "window 0 (samples 0 to 8) has the id of another window"),
         (change("windows/start", 1, to=4), "window 1 (samples 4 to 16) overlaps an earlier window"),
         (change("windows/start", 1, to=4), "window 1 (samples 4 to 16) has the id of another window"),
-        (change("windows/stop", 4, to=41), "window 4 (samples 32 to 41) is not within the film's 40 samples"),
-        (change("windows/start", 0, to=-8), "window 0 (samples -8 to 8) is not within the film's 40 samples"),
+        (change("windows/stop", 4, to=41), "window 4 (samples 32 to 41) is not within the movie's 40 samples"),
+        (change("windows/start", 0, to=-8), "window 0 (samples -8 to 8) is not within the movie's 40 samples"),
         (change("time_s", 5, to=99.0), "time stamps or source frames are not in order"),
         (change("time_s", 39, to=np.nan), "time stamps or source frames are not in order"),
         (change("source_frame", 5, to=2), "time stamps or source frames are not in order"),
@@ -195,7 +195,7 @@ CHECKSUM = "window 0 (samples 0 to 8) that can be read (ValueError: the checksum
         (change("identity", to=np.bytes_("{}")), "KeyError: 'video'"),
         (change("config", to=np.bytes_("{}")), "config differ from config.json and manifest.csv"),
         (change("models", to=np.bytes_("no JSON")), "an attribute models that can be read"),
-        (change("movie_id", to=np.bytes_("m7")), "it is the shard of film 'm7'"),
+        (change("movie_id", to=np.bytes_("m7")), "it is the shard of movie 'm7'"),
     ],
 )  # fmt: skip
 def test_changes_that_only_the_accounts_can_notice(
@@ -246,7 +246,7 @@ def test_another_manifest(folder: FeaturesFolder) -> None:
 @pytest.mark.parametrize("there", [True, False])
 def test_status_and_features_disagree(folder: FeaturesFolder, stream: str, there: bool) -> None:
     """Features that a status promises are not there, or some that it does not promise are."""
-    windows = make_windows(FILMS[0])
+    windows = make_windows(MOVIES[0])
     rows = windows[1].persons["p1"]
     wanted = FrameStatus.MISSING if there and stream != "holistic" else FrameStatus.DETECTED
     status = rows.status.copy()
@@ -270,7 +270,7 @@ def test_losses_that_nothing_records(folder: FeaturesFolder) -> None:
 
 
 def test_recorded_losses_that_did_not_happen(folder: FeaturesFolder) -> None:
-    reshard(folder, make_windows(FILMS[0]), failures=False)
+    reshard(folder, make_windows(MOVIES[0]), failures=False)
     recorded = [f for f in read_failures(folder.failures) if f.movie_id == "m1" and f.frames]
     assert problems(folder)["m1"] == [
         f"shards/m1.h5: failures.csv records window {f.window}: {f.frames} frames lost (decode: {f.reason}), "
@@ -302,8 +302,8 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_splits_may_change(folder: FeaturesFolder) -> None:
     """Features do not depend on them, so a rerun with other splits leaves the shard as it is."""
-    film = replace(FILMS[0], persons=tuple(replace(p, split="test") for p in FILMS[0].persons))
-    manifest = write_folder(folder.root / "other", [film]).manifest
+    movie = replace(MOVIES[0], persons=tuple(replace(p, split="test") for p in MOVIES[0].persons))
+    manifest = write_folder(folder.root / "other", [movie]).manifest
     lines = folder.manifest.read_text().splitlines()
     own = manifest.read_text().splitlines()
     shutil.rmtree(folder.root / "other")
@@ -311,8 +311,8 @@ def test_splits_may_change(folder: FeaturesFolder) -> None:
     assert problems(folder) == {"m1": [], "m2": []}
 
 
-def test_a_folder_of_one_film_without_windows(tmp_path: Path) -> None:
-    header = make_film("m1", persons=(Person("m1", "late", "x", 1e6),))
+def test_a_folder_of_one_movie_without_windows(tmp_path: Path) -> None:
+    header = make_movie("m1", persons=(Person("m1", "late", "x", 1e6),))
     folder = write_folder(tmp_path, [header])
     (check,) = verify(tmp_path)
     assert check.problems == [] and check.tally == Tally() and check.tally.promised == 0

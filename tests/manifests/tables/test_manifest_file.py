@@ -32,20 +32,20 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "manifest.csv"
 
 
-def test_reads_films_and_persons_in_file_order(file: Path) -> None:
+def test_reads_movies_and_persons_in_file_order(file: Path) -> None:
     file.write_text(
         "movie_id,video,person_id,reference,start_s,end_s,split\n"
-        'm2,films/b.mp4,p1,"the man, in red",1.5,9,train\n'
+        'm2,movies/b.mp4,p1,"the man, in red",1.5,9,train\n'
         "m1,/data/a.mp4,p1,the woman,,,\n"
         "\n"
-        "m2,films/b.mp4,p2,the child,,4e1,val\n"
+        "m2,movies/b.mp4,p2,the child,,4e1,val\n"
     )
     first = Person("m2", "p1", "the man, in red", 1.5, 9.0, "train")
     second = Person("m2", "p2", "the child", 0.0, 40.0, "val")
     third = Person("m1", "p1", "the woman", 0.0, math.inf, None)
     manifest = load_manifest(file)
     assert manifest.movies == (
-        Movie("m2", file.parent / "films/b.mp4", (first, second)),
+        Movie("m2", file.parent / "movies/b.mp4", (first, second)),
         Movie("m1", Path("/data/a.mp4"), (third,)),
     )
     assert manifest.persons == (first, second, third)
@@ -64,7 +64,7 @@ def test_optional_columns_bom_and_crlf(file: Path) -> None:
     assert load_manifest(file).persons == (Person("m1", "p1", "the man"),)
 
 
-def test_two_films_may_share_a_video(file: Path) -> None:
+def test_two_movies_may_share_a_video(file: Path) -> None:
     file.write_text(HEADER + GOOD + "m2,a.mp4,p1,the man in red,,,\n")
     assert len(load_manifest(file).movies) == 2
 

@@ -63,10 +63,12 @@ def test_near_names_are_sought_for_what_is_told_only(tmp_path: Path, monkeypatch
     monkeypatch.setattr(labels, "did_you_mean", counted)
     path = tmp_path / "labels.csv"
     path.write_text(HEADER + "".join(f"flim_{row:04},p1,walking,0,1\n" for row in range(ROWS)))
-    films = [Movie(f"film_{i:04}", Path("a.mp4"), (Person(f"film_{i:04}", "p1", "x"),)) for i in range(ROWS)]
-    error = caught(load_labels, path, None, Manifest(Path("manifest.csv"), tuple(films)))
+    movies = [
+        Movie(f"movie_{i:04}", Path("a.mp4"), (Person(f"movie_{i:04}", "p1", "x"),)) for i in range(ROWS)
+    ]
+    error = caught(load_labels, path, None, Manifest(Path("manifest.csv"), tuple(movies)))
     assert asked == [f"flim_{row:04}" for row in range(SHOWN_PROBLEMS)]
-    assert all(f"did you mean 'film_{row:04}'?" in p.expected for row, p in enumerate(error.problems))
+    assert all(f"did you mean 'movie_{row:04}'?" in p.expected for row, p in enumerate(error.problems))
     assert error.more == ROWS - SHOWN_PROBLEMS
 
 

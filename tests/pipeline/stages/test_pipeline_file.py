@@ -25,7 +25,7 @@ def test_stages_read_what_the_nearest_one_before_them_wrote(tmp_path: Path) -> N
         """
 out: out
 stages:
-  extract: {movies: films/manifest.csv, gpus: 8, fps: 5, set: [detector.box_threshold=0.3], update: true}
+  extract: {movies: movies/manifest.csv, gpus: 8, fps: 5, set: [detector.box_threshold=0.3], update: true}
   verify:
   small: {stage: train, config: small}
   big: {stage: train, config: paper, gpus: 2, shards: elsewhere}
@@ -36,7 +36,7 @@ stages:
     by_name = {stage.name: stage for stage in pipeline.stages}
     features, out = str(tmp_path / "out" / "extract"), tmp_path / "out"
     assert by_name["extract"].arguments == (
-        "extract", "--movies", str(tmp_path / "films" / "manifest.csv"), "--gpus", "8", "--fps", "5",
+        "extract", "--movies", str(tmp_path / "movies" / "manifest.csv"), "--gpus", "8", "--fps", "5",
         "--set", "detector.box_threshold=0.3", "--update", "--out", features,
     )  # fmt: skip
     assert by_name["verify"].arguments == ("verify", features)

@@ -23,7 +23,7 @@ from rhas.pipeline.world.writing import World, write_world
 PIPELINE = """
 out: out
 stages:
-  extract: {movies: films/manifest.csv, preset: tiny-random, fps: 3, workers: 1, decoders: 1}
+  extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 3, workers: 1, decoders: 1}
   verify:
   train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
   eval:
@@ -60,7 +60,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     folder = tmp_path_factory.mktemp("pipeline")
-    write_world(folder / "films", World(films=4, seed=7, shortest_s=4, longest_s=5))
+    write_world(folder / "movies", World(movies=4, seed=7, shortest_s=4, longest_s=5))
     (folder / "night.yaml").write_text(PIPELINE)
     planned = rhas("run", folder / "night.yaml", "--dry-run")
     assert planned.returncode == 0, planned.stderr
@@ -94,7 +94,7 @@ def test_what_is_unchanged_is_left_alone_and_what_is_not_is_done_again(ran: Ran)
     ran.file.write_text(PIPELINE.replace("epochs=1", "epochs=2"))
     assert states(rhas("run", ran.file, "--dry-run").stdout) == ["done before"] * 2 + ["to do"] * 2
     ran.file.write_text(PIPELINE)
-    manifest = ran.folder / "films" / "manifest.csv"
+    manifest = ran.folder / "movies" / "manifest.csv"
     before = manifest.read_text()
     manifest.write_text(before.replace("the ", "this ", 1))
     assert states(rhas("run", ran.file, "--dry-run").stdout) == ["to do"] * 4
@@ -151,22 +151,26 @@ def test_a_failing_stage_names_its_log_and_stops_the_rest(ran: Ran) -> None:
     assert states(rhas("run", ran.file).stdout) == ["done before"] * 4
 
 
-def test_lost_films_do_not_stop_it_but_are_told_and_asked_again(ran: Ran, tmp_path: Path) -> None:
-    rows = (ran.folder / "films" / "manifest.csv").read_text().replace("films/", f"{ran.folder}/films/films/")
+def test_lost_movies_do_not_stop_it_but_are_told_and_asked_again(ran: Ran, tmp_path: Path) -> None:
+    rows = (
+        (ran.folder / "movies" / "manifest.csv")
+        .read_text()
+        .replace("movies/", f"{ran.folder}/movies/movies/")
+    )
     (tmp_path / "manifest.csv").write_text(rows + "gone,gone.mp4,p1,the man in the red shirt\n")
-    stages = PIPELINE.replace("films/manifest.csv", "manifest.csv").split("  train")[0]
+    stages = PIPELINE.replace("movies/manifest.csv", "manifest.csv").split("  train")[0]
     (tmp_path / "night.yaml").write_text(stages)
     first = rhas("run", tmp_path / "night.yaml")
     assert first.returncode == 3, first.stdout + first.stderr
-    assert "some films or windows failed" in first.stdout
+    assert "some movies or windows failed" in first.stdout
     assert states(first.stdout) == ["done", "done"]
     again = rhas("run", tmp_path / "night.yaml", "--dry-run")
-    assert states(again.stdout) == ["to do", "to do"], "what comes of the film may come later"
+    assert states(again.stdout) == ["to do", "to do"], "what comes of the movie may come later"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_however_it_ends_its_stage_ends_with_it(ran: Ran, tmp_path: Path, sent: signal.Signals) -> None:
-    text = PIPELINE.replace("films/manifest.csv", str(ran.folder / "films" / "manifest.csv"))
+    text = PIPELINE.replace("movies/manifest.csv", str(ran.folder / "movies" / "manifest.csv"))
     (tmp_path / "night.yaml").write_text(text.replace("fps: 3", "fps: 15"))
     order = [sys.executable, "-m", "rhas.pipeline.cli", "run", str(tmp_path / "night.yaml")]
     process = subprocess.Popen(order, stdout=subprocess.PIPE, text=True)

@@ -14,9 +14,9 @@ from rhas.extract.encode import load_encoder
 from rhas.extract.ground import load_detector
 from rhas.extract.weights.shipped_weights import FOLDER, place
 from rhas.manifests.common.errors import InputError
-from rhas.pipeline.world.film import HEIGHT, WIDTH
 from rhas.pipeline.world.lives import HANDS, POSTURES
 from rhas.pipeline.world.looks import draw_looks
+from rhas.pipeline.world.movie import HEIGHT, WIDTH
 from rhas.pipeline.world.references import traits
 from rhas.pipeline.world.training.captions import Known, caption, draw_claim, others_claim
 from rhas.pipeline.world.training.detector import DetectorTask
@@ -335,20 +335,20 @@ def test_shipped_weights_are_small_and_say_what_they_are() -> None:
         assert "measure-models" in card and "Apache-2.0" in card
 
 
-def test_the_shipped_detector_finds_who_is_meant_in_films_it_has_not_seen() -> None:
+def test_the_shipped_detector_finds_who_is_meant_in_movies_it_has_not_seen() -> None:
     config = DetectorConfig(
         implementation="transformers", weights="shipped:mini", short_side=96, long_side=160, box_threshold=0.0
     )
-    found = measure_detector(config, films=12, seed=1)
-    assert len(found.questions) > 100 and found.questions.film.nunique() == 12
+    found = measure_detector(config, movies=12, seed=1)
+    assert len(found.questions) > 100 and found.questions.movie.nunique() == 12
     assert found.right + found.wrong + found.missed == pytest.approx(1)
     assert found.right >= 0.75 and found.wrong <= 0.2
 
 
 def test_the_shipped_encoder_tells_true_captions_from_false_ones() -> None:
-    figures = measure_encoder(FOLDER / "mini" / "encoder", films=12, seed=1)
+    figures = measure_encoder(FOLDER / "mini" / "encoder", movies=12, seed=1)
     assert figures["matching, cut-out persons, false ones are another person's"] >= 0.85
     assert figures["matching, cut-out persons, false ones are false in a single thing"] >= 0.7
-    # With so few films the probe itself is fitted to a tenth of what the model card's is.
+    # With so few movies the probe itself is fitted to a tenth of what the model card's is.
     assert figures["posture from partial features (linear)"] >= 0.7
     assert figures["hands from partial features (linear)"] >= 0.65

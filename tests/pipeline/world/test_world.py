@@ -18,15 +18,15 @@ from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.inputs import load_inputs
 from rhas.pipeline.cli import app
-from rhas.pipeline.world import FILMS, HELD_OUT, TRAINING
+from rhas.pipeline.world import HELD_OUT, MOVIES, TRAINING
 from rhas.pipeline.world.figure import JOINTS, joints
-from rhas.pipeline.world.film import MadeMovie
 from rhas.pipeline.world.lives import ACTIONS, FPS, HANDS, POSTURES, live
 from rhas.pipeline.world.looks import draw_looks
+from rhas.pipeline.world.movie import MadeMovie
 from rhas.pipeline.world.references import identifying, refer, traits
 from rhas.pipeline.world.writing import OUTSIDE, Truth, World, absences, movie_id, truth_path, write_world
 
-WORLD = World(films=3, seed=5, shortest_s=20, longest_s=24)
+WORLD = World(movies=3, seed=5, shortest_s=20, longest_s=24)
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +44,26 @@ def test_a_seed_gives_the_same_files_to_the_bit_whatever_the_workers(folder: Pat
         assert (tmp_path / path).read_bytes() == (folder / path).read_bytes(), path
 
 
-def test_another_seed_gives_other_films(folder: Path, tmp_path: Path) -> None:
-    write_world(tmp_path, World(films=1, seed=6, shortest_s=20, longest_s=24))
-    film = Path("films") / f"{movie_id(0)}.mp4"
-    assert (tmp_path / film).read_bytes() != (folder / film).read_bytes()
+def test_another_seed_gives_other_movies(folder: Path, tmp_path: Path) -> None:
+    write_world(tmp_path, World(movies=1, seed=6, shortest_s=20, longest_s=24))
+    movie = Path("movies") / f"{movie_id(0)}.mp4"
+    assert (tmp_path / movie).read_bytes() != (folder / movie).read_bytes()
 
 
 def test_a_rerun_makes_what_is_missing_and_refuses_another_world(folder: Path) -> None:
-    film = folder / "films" / f"{movie_id(1)}.mp4"
-    before, kept = film.read_bytes(), (folder / "films" / f"{movie_id(0)}.mp4").stat().st_mtime_ns
-    film.unlink()
+    movie = folder / "movies" / f"{movie_id(1)}.mp4"
+    before, kept = movie.read_bytes(), (folder / "movies" / f"{movie_id(0)}.mp4").stat().st_mtime_ns
+    movie.unlink()
     write_world(folder, WORLD)
-    assert film.read_bytes() == before
-    assert (folder / "films" / f"{movie_id(0)}.mp4").stat().st_mtime_ns == kept
+    assert movie.read_bytes() == before
+    assert (folder / "movies" / f"{movie_id(0)}.mp4").stat().st_mtime_ns == kept
     with pytest.raises(InputError, match=r"world\.json"):
-        write_world(folder, World(films=3, seed=6, shortest_s=20, longest_s=24))
+        write_world(folder, World(movies=3, seed=6, shortest_s=20, longest_s=24))
 
 
-def test_larger_films_show_the_same_finer(folder: Path, tmp_path: Path) -> None:
-    write_world(tmp_path, World(films=1, seed=5, shortest_s=20, longest_s=24, scale=3))
-    paths = [root / "films" / f"{movie_id(0)}.mp4" for root in (folder, tmp_path)]
+def test_larger_movies_show_the_same_finer(folder: Path, tmp_path: Path) -> None:
+    write_world(tmp_path, World(movies=1, seed=5, shortest_s=20, longest_s=24, scale=3))
+    paths = [root / "movies" / f"{movie_id(0)}.mp4" for root in (folder, tmp_path)]
     frames = []
     for path in paths:
         with av.open(path) as container:
@@ -114,15 +114,15 @@ def test_labels_are_the_truth_of_each_frame(folder: Path) -> None:
 
 def test_boxes_hold_all_of_a_person() -> None:
     """Without a person, the picture differs inside of their box only, and there it does."""
-    film = MadeMovie.made(FILMS, 3, 0)
-    for frame in range(0, film.frames, 37):
-        with_everybody = film.picture(frame)
+    movie = MadeMovie.made(MOVIES, 3, 0)
+    for frame in range(0, movie.frames, 37):
+        with_everybody = movie.picture(frame)
         for person, box in enumerate(with_everybody.boxes):
-            cast = list(film.cast)
+            cast = list(movie.cast)
             cast.pop(person)
-            others = [i for i in range(len(film.cast)) if i != person]
-            lives = type(film.lives)(**{name: value[:, others] for name, value in vars(film.lives).items()})
-            without = MadeMovie(**{**vars(film), "cast": tuple(cast), "lives": lives}).picture(frame)
+            others = [i for i in range(len(movie.cast)) if i != person]
+            lives = type(movie.lives)(**{name: value[:, others] for name, value in vars(movie.lives).items()})
+            without = MadeMovie(**{**vars(movie), "cast": tuple(cast), "lives": lives}).picture(frame)
             changed = np.argwhere((with_everybody.image != without.image).any(axis=2))
             if np.isnan(box[0]):
                 assert not len(changed)
@@ -170,7 +170,7 @@ def _fits(sentence: str, person: dict[str, str]) -> bool:
     return all(person.get(name) == value for name, value in said.items())
 
 
-def test_two_people_of_a_film_always_differ_in_what_sentences_can_name() -> None:
+def test_two_people_of_a_movie_always_differ_in_what_sentences_can_name() -> None:
     rng = np.random.default_rng(1)
     for _ in range(300):
         looks = draw_looks(rng, 4)
@@ -214,18 +214,18 @@ def test_limbs_keep_their_length() -> None:
                 assert np.linalg.norm(points[at[a]] - points[at[b]]) == pytest.approx(length)
 
 
-def test_films_for_experiments_training_and_measuring_are_never_the_same() -> None:
-    looks = {stream: MadeMovie.made(stream, 0, 0).cast for stream in (FILMS, TRAINING, HELD_OUT)}
-    assert looks[FILMS] != looks[TRAINING] != looks[HELD_OUT] != looks[FILMS]
+def test_movies_for_experiments_training_and_measuring_are_never_the_same() -> None:
+    looks = {stream: MadeMovie.made(stream, 0, 0).cast for stream in (MOVIES, TRAINING, HELD_OUT)}
+    assert looks[MOVIES] != looks[TRAINING] != looks[HELD_OUT] != looks[MOVIES]
 
 
 def test_the_command_makes_a_world_and_names_what_it_can_t_make(tmp_path: Path) -> None:
-    made = CliRunner().invoke(app, ["world", str(tmp_path / "w"), "--films", "1", "--seconds", "2", "3"])
-    assert made.exit_code == 0 and "1 films" in made.output
+    made = CliRunner().invoke(app, ["world", str(tmp_path / "w"), "--movies", "1", "--seconds", "2", "3"])
+    assert made.exit_code == 0 and "1 movies" in made.output
     assert (tmp_path / "w" / "manifest.csv").is_file()
-    command = [sys.executable, "-m", "rhas.pipeline.cli", "world", str(tmp_path / "v"), "--films", "0"]
+    command = [sys.executable, "-m", "rhas.pipeline.cli", "world", str(tmp_path / "v"), "--movies", "0"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2 and "--films" in refused.stderr
+    assert refused.returncode == 2 and "--movies" in refused.stderr
 
 
 def test_its_true_boxes_stand_in_for_a_detector(folder: Path, tmp_path: Path) -> None:

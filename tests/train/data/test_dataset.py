@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from feature_folders import FPS, make_windows
-from training_folders import VOCABULARY, intervals_of, labelled_film, two_persons, write_training_folder
+from training_folders import VOCABULARY, intervals_of, labelled_movie, two_persons, write_training_folder
 
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.shards.failures import film_failure, write_failures
+from rhas.manifests.shards.failures import movie_failure, write_failures
 from rhas.manifests.shards.format import write_shard
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.tables.manifest import Person
@@ -35,11 +35,11 @@ def _message(root: Path, config: DataConfig = CONFIG) -> str:
 
 
 def test_samples_are_the_promised_frames_of_everyone(root: Path) -> None:
-    films = [labelled_film(f"m{i}", samples=40 + 7 * i) for i in range(4)]
-    write_training_folder(root, films)
+    movies = [labelled_movie(f"m{i}", samples=40 + 7 * i) for i in range(4)]
+    write_training_folder(root, movies)
     dataset = load_dataset(root, CONFIG)
     assert (dataset.feature_size, dataset.vocabulary) == (6, VOCABULARY)
-    assert (dataset.unlabelled, dataset.lost_films, dataset.left_out_frames) == ((), (), 0)
+    assert (dataset.unlabelled, dataset.lost_movies, dataset.left_out_frames) == ((), (), 0)
     samples = {sample.name: sample for split in dataset.splits.values() for sample in split}
     promised = {(s.movie_id, s.person_id): s for s in FeaturesReader(root).persons()}
     for (movie_id, person_id), series in promised.items():
@@ -52,12 +52,12 @@ def test_samples_are_the_promised_frames_of_everyone(root: Path) -> None:
     assert not samples
 
 
-def test_a_person_behind_the_films_end_has_no_samples_and_needs_no_labels(root: Path) -> None:
-    films = [labelled_film(f"m{i}") for i in range(3)]
+def test_a_person_behind_the_movies_end_has_no_samples_and_needs_no_labels(root: Path) -> None:
+    movies = [labelled_movie(f"m{i}") for i in range(3)]
     late = (*two_persons("m3"), Person("m3", "late", "the child", 99.0, 100.0))
-    films.append(labelled_film("m3", persons=late))
-    labels = {p.key: intervals_of(f) for f in films for p in f.persons if p.person_id != "late"}
-    write_training_folder(root, films, labels)
+    movies.append(labelled_movie("m3", persons=late))
+    labels = {p.key: intervals_of(f) for f in movies for p in f.persons if p.person_id != "late"}
+    write_training_folder(root, movies, labels)
     names = [name.split("/")[1] for name in _names(root)]
     assert set(names) == {"a", "b"}
 
@@ -67,19 +67,19 @@ def _names(root: Path, config: DataConfig = CONFIG) -> list[str]:
 
 
 def test_short_last_windows_can_be_left_out(root: Path) -> None:
-    write_training_folder(root, [labelled_film(f"m{i}") for i in range(3)])
+    write_training_folder(root, [labelled_movie(f"m{i}") for i in range(3)])
     dataset = load_dataset(root, DataConfig(window=16, split="random", min_frames=8))
     # Person a has 40 frames, b 20: the last windows have 8 and 4.
     assert dataset.left_out_frames == 3 * 4
     assert sum(len(split) for split in dataset.splits.values()) == 3 * (3 + 1)
 
 
-def test_a_film_listed_twice_is_one_film(root: Path) -> None:
-    """m0 and m1 seem two films until m2 has the contents of the one and the place of the other."""
-    films = [labelled_film(f"m{i}", video_id="same" if i in (0, 2) else None) for i in range(6)]
-    folder = write_training_folder(root, films)
+def test_a_movie_listed_twice_is_one_movie(root: Path) -> None:
+    """m0 and m1 seem two movies until m2 has the contents of the one and the place of the other."""
+    movies = [labelled_movie(f"m{i}", video_id="same" if i in (0, 2) else None) for i in range(6)]
+    folder = write_training_folder(root, movies)
     text = folder.manifest.read_text()
-    folder.manifest.write_text(text.replace("/films/m2.mp4", "/films/m1.mp4"))
+    folder.manifest.write_text(text.replace("/movies/m2.mp4", "/movies/m1.mp4"))
     for seed in range(8):
         splits = load_dataset(root, DataConfig(window=16, seed=seed)).splits
         sides = {
@@ -92,35 +92,35 @@ def test_a_film_listed_twice_is_one_film(root: Path) -> None:
 
 
 def test_a_manifests_split_is_not_cross_movie_by_itself(root: Path) -> None:
-    films = [
-        labelled_film(f"m{i}", persons=two_persons(f"m{i}", sides))
+    movies = [
+        labelled_movie(f"m{i}", persons=two_persons(f"m{i}", sides))
         for i, sides in enumerate([("train", "train"), ("val", "test")])
     ]
-    write_training_folder(root, films)
+    write_training_folder(root, movies)
     assert len(_names(root, DataConfig(window=16, split="manifest"))) == 10
-    message = _message(root, DataConfig(window=16, split="manifest", films_apart=True))
-    assert "got 'test: m1; val: m1'" in message and "persons of film m1" in message
+    message = _message(root, DataConfig(window=16, split="manifest", movies_apart=True))
+    assert "got 'test: m1; val: m1'" in message and "persons of movie m1" in message
 
 
 def test_no_folder_and_no_labels_are_named(root: Path) -> None:
     assert "config.json" in _message(root)
-    folder = write_training_folder(root, [labelled_film("m0")])
+    folder = write_training_folder(root, [labelled_movie("m0")])
     folder.labels.unlink()
     message = _message(root)
     assert str(folder.labels) in message and "rhas labels" in message
 
 
 def test_labels_outside_the_vocabulary_are_named(root: Path) -> None:
-    folder = write_training_folder(root, [labelled_film("m0")])
+    folder = write_training_folder(root, [labelled_movie("m0")])
     folder.labels.write_text(folder.labels.read_text().replace("walking", "wolking"))
     assert "labels.csv, row 3, column action: got 'wolking'" in _message(root)
 
 
 def test_persons_without_labels_are_all_listed_or_skipped_and_counted(root: Path) -> None:
-    films = [labelled_film(f"m{i}") for i in range(4)]
-    labels = {p.key: intervals_of(f) for f in films for p in f.persons}
+    movies = [labelled_movie(f"m{i}") for i in range(4)]
+    labels = {p.key: intervals_of(f) for f in movies for p in f.persons}
     del labels["m0", "b"], labels["m2", "a"]
-    write_training_folder(root, films, labels)
+    write_training_folder(root, movies, labels)
     assert "got 'none for m0/b, m2/a'" in _message(root)
     skipping = DataConfig(window=16, split="random", unlabelled="skip")
     assert load_dataset(root, skipping).unlabelled == ("m0/b", "m2/a")
@@ -128,8 +128,8 @@ def test_persons_without_labels_are_all_listed_or_skipped_and_counted(root: Path
 
 
 def test_features_of_another_size_are_named(root: Path) -> None:
-    films = [labelled_film("m0"), labelled_film("m1", feature_shape=(7,)), labelled_film("m2")]
-    folder = write_training_folder(root, films)
+    movies = [labelled_movie("m0"), labelled_movie("m1", feature_shape=(7,)), labelled_movie("m2")]
+    folder = write_training_folder(root, movies)
     expected = f"{folder.shard('m1')}: got '7': expected features of size 6, as in m0.h5"
     assert _message(root) == expected
     message = _message(root, DataConfig(split="random", feature_size=7))
@@ -140,14 +140,14 @@ def test_features_of_another_size_are_named(root: Path) -> None:
 
 
 def test_text_embeddings_of_another_size_are_named(root: Path) -> None:
-    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    folder = write_training_folder(root, [labelled_movie("m0"), labelled_movie("m1")])
     with h5py.File(folder.shard("m1"), "r+") as file:
         del file["persons/b/text_embedding"]
     assert "got 'none': expected 4, as for a in m0.h5, as size" in _message(root)
 
 
 def test_shards_of_another_extraction_are_named(root: Path) -> None:
-    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    folder = write_training_folder(root, [labelled_movie("m0"), labelled_movie("m1")])
     with h5py.File(folder.shard("m1"), "r+") as file:
         identity = json.loads(bytes(file.attrs["identity"]).decode())
         identity["extraction"] = "0" * 32
@@ -163,22 +163,22 @@ def _describe(file: h5py.File, **values: Any) -> None:
 
 
 def test_a_changed_manifest_is_noticed(root: Path) -> None:
-    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    folder = write_training_folder(root, [labelled_movie("m0"), labelled_movie("m1")])
     folder.manifest.write_text(folder.manifest.read_text().replace("the man in red", "the man in blue"))
     assert _message(root).count("got 'another persons'") == 2
 
 
 def test_an_unfinished_extraction_is_no_dataset_but_a_recorded_loss_is_known(root: Path) -> None:
-    folder = write_training_folder(root, [labelled_film(f"m{i}") for i in range(5)])
+    folder = write_training_folder(root, [labelled_movie(f"m{i}") for i in range(5)])
     folder.shard("m3").unlink()
-    assert f"{folder.shard('m3')}: expected the shard of film m3" in _message(root)
-    write_failures(folder.failures, [film_failure("m3", "probe", "no film")])
-    assert load_dataset(root, CONFIG).lost_films == ("m3",)
+    assert f"{folder.shard('m3')}: expected the shard of movie m3" in _message(root)
+    write_failures(folder.failures, [movie_failure("m3", "probe", "no movie")])
+    assert load_dataset(root, CONFIG).lost_movies == ("m3",)
     assert not [name for name in _names(root) if name.startswith("m3/")]
 
 
 def test_a_damaged_shard_is_named_beside_other_problems(root: Path) -> None:
-    folder = write_training_folder(root, [labelled_film("m0"), labelled_film("m1"), labelled_film("m2")])
+    folder = write_training_folder(root, [labelled_movie("m0"), labelled_movie("m1"), labelled_movie("m2")])
     folder.shard("m0").write_bytes(b"nothing")
     folder.shard("m1").unlink()
     assert [line.split(":")[0] for line in _message(root).splitlines()] == [
@@ -187,7 +187,7 @@ def test_a_damaged_shard_is_named_beside_other_problems(root: Path) -> None:
 
 
 def test_times_that_do_not_rise_are_named(root: Path) -> None:
-    header = labelled_film("m0")
+    header = labelled_movie("m0")
     folder = write_training_folder(root, [header])
     header.time_s[5] = 4 / FPS
     write_shard(folder, header, make_windows(header).__getitem__)
@@ -195,7 +195,7 @@ def test_times_that_do_not_rise_are_named(root: Path) -> None:
 
 
 def test_an_empty_split_is_an_error(root: Path) -> None:
-    write_training_folder(root, [labelled_film("m0"), labelled_film("m1")])
+    write_training_folder(root, [labelled_movie("m0"), labelled_movie("m1")])
     message = _message(root, DataConfig(split="cross-movie"))
     assert "at least one sample in val" in message and "train" not in message
 
@@ -205,11 +205,11 @@ def test_an_empty_split_is_an_error(root: Path) -> None:
     [
         ({"window": 0, "min_frames": 0}, "window"),
         ({"window": 10, "min_frames": 11}, "min_frames"),
-        ({"split": "cross-film"}, "split"),
+        ({"split": "cross-movie"}, "split"),
         ({"proportions": (1, 2)}, "proportions"),
         ({"proportions": (1, 2, 0)}, "proportions"),
         ({"proportions": (1, 2, 3), "split": "manifest"}, "proportions"),
-        ({"films_apart": True, "split": "random"}, "films_apart"),
+        ({"movies_apart": True, "split": "random"}, "movies_apart"),
         ({"seed": -1}, "seed"),
         ({"unlabelled": "keep"}, "unlabelled"),
         ({"feature_size": 0}, "feature_size"),

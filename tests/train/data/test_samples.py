@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from feature_folders import FPS, make_windows
-from training_folders import VOCABULARY, damage, intervals_of, labelled_film, write_training_folder
+from training_folders import VOCABULARY, damage, intervals_of, labelled_movie, write_training_folder
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import write_shard
@@ -21,12 +21,12 @@ from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from rhas.train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, load_dataset, rasterise
 from rhas.train.data.samples import OpenShards
 
-FILMS = ("m0", "m1", "m2")
+MOVIES = ("m0", "m1", "m2")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> FeaturesFolder:
-    return write_training_folder(tmp_path / "features", [labelled_film(name) for name in FILMS])
+    return write_training_folder(tmp_path / "features", [labelled_movie(name) for name in MOVIES])
 
 
 def _all_samples(
@@ -59,7 +59,7 @@ def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
             np.testing.assert_array_equal(features[mask], getattr(series, stream)[own][mask])
             assert (features[~mask] == 0).all()
         labels_TC, present_T = rasterise(
-            intervals_of(labelled_film(movie_id)), series.time_s[own], VOCABULARY
+            intervals_of(labelled_movie(movie_id)), series.time_s[own], VOCABULARY
         )
         np.testing.assert_array_equal(sample.labels, labels_TC)
         np.testing.assert_array_equal(sample.valid, present_T)
@@ -75,8 +75,8 @@ def test_what_the_status_does_not_promise_is_not_taken(folder: FeaturesFolder) -
 
 
 def test_tokens_are_averaged(tmp_path: Path) -> None:
-    films = [labelled_film(name, feature_shape=(32, 6)) for name in FILMS]
-    samples = _all_samples(write_training_folder(tmp_path / "features", films))
+    movies = [labelled_movie(name, feature_shape=(32, 6)) for name in MOVIES]
+    samples = _all_samples(write_training_folder(tmp_path / "features", movies))
     sample = samples[0]
     series = FeaturesReader(tmp_path / "features").person("m0", "a")
     mask = sample.has_partial.numpy()
@@ -97,15 +97,15 @@ def test_targets_are_made_when_asked_for(folder: FeaturesFolder) -> None:
 
 @pytest.mark.parametrize("stream", ["holistic", "partial"])
 def test_nan_where_the_status_promises_a_feature_is_named(tmp_path: Path, stream: str) -> None:
-    films = [labelled_film(name) for name in FILMS]
-    folder = write_training_folder(tmp_path / "features", films, lossy=False)
+    movies = [labelled_movie(name) for name in MOVIES]
+    folder = write_training_folder(tmp_path / "features", movies, lossy=False)
     status = FeaturesReader(folder.root).person("m1", "b").status
     broken = int(np.flatnonzero(np.isin(status, HAS_PARTIAL))[-1])
     damage(folder, "m1", "b", stream, broken)
     samples = _all_samples(folder)
     index = max(i for i, window in enumerate(samples.windows) if window.place[:2] == ("m1", "b"))
     expected = (
-        rf"m1\.h5: got 'NaN .*person b, sample {broken} \({broken / FPS:.3f} s\), of film m1'.*{stream}"
+        rf"m1\.h5: got 'NaN .*person b, sample {broken} \({broken / FPS:.3f} s\), of movie m1'.*{stream}"
     )
     with pytest.raises(InputError, match=expected):
         samples[index]
@@ -131,7 +131,7 @@ def test_a_damaged_chunk_is_named(folder: FeaturesFolder) -> None:
 
 def test_features_that_changed_meanwhile_are_refused(folder: FeaturesFolder) -> None:
     samples = _all_samples(folder)
-    header = labelled_film("m0")
+    header = labelled_movie("m0")
     write_shard(folder, header, make_windows(header, seed=9).__getitem__)
     with pytest.raises(InputError, match="person a as when training began"):
         samples[0]

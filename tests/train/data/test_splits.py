@@ -1,4 +1,4 @@
-"""Splits: disjoint, complete, near their proportions, the same for a seed, films never on two sides."""
+"""Splits: disjoint, complete, near their proportions, the same for a seed, movies never on two sides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rhas.train.data.splits import divide, split_windows
 from rhas.train.data.windows import Window
 
 SOURCE = Path("features")
-FILMS = st.dictionaries(
+MOVIES = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=4), st.integers(1, 30), min_size=3, max_size=40
 )
 PROPORTIONS = st.tuples(*[st.integers(1, 20)] * 3)
@@ -31,18 +31,18 @@ def _split(windows: list[Window], **config: object) -> dict[str, list[Window]]:
 
 
 @settings(max_examples=50, deadline=None)
-@given(FILMS, st.sampled_from(("random", "cross-movie")), st.integers(0, 2**64 - 1), st.randoms())
+@given(MOVIES, st.sampled_from(("random", "cross-movie")), st.integers(0, 2**64 - 1), st.randoms())
 def test_splits_are_complete_disjoint_and_reproducible(
-    films: dict[str, int], protocol: str, seed: int, shuffler: random.Random
+    movies: dict[str, int], protocol: str, seed: int, shuffler: random.Random
 ) -> None:
-    windows = windows_of(**films)
+    windows = windows_of(**movies)
     splits = _split(windows, split=protocol, seed=seed)
     assert list(splits) == ["train", "val", "test"]
     together = [window.name for side in splits.values() for window in side]
     assert sorted(together) == sorted(window.name for window in windows)
     if protocol == "cross-movie":
         sides = Counter(
-            film for side in splits.values() for film in {window.clip.movie_id for window in side}
+            movie for side in splits.values() for movie in {window.clip.movie_id for window in side}
         )
         assert set(sides.values()) == {1}
     shuffler.shuffle(windows)
@@ -52,17 +52,19 @@ def test_splits_are_complete_disjoint_and_reproducible(
 
 
 @settings(max_examples=50, deadline=None)
-@given(FILMS, PROPORTIONS, st.integers(0, 100))
+@given(MOVIES, PROPORTIONS, st.integers(0, 100))
 def test_no_split_is_far_from_its_share(
-    films: dict[str, int], proportions: tuple[int, ...], seed: int
+    movies: dict[str, int], proportions: tuple[int, ...], seed: int
 ) -> None:
-    sides = divide(films, proportions, torch.Generator().manual_seed(seed))
+    sides = divide(movies, proportions, torch.Generator().manual_seed(seed))
     assert set(sides.values()) == {"train", "val", "test"}
-    largest, total = max(films.values()), sum(films.values())
+    largest, total = max(movies.values()), sum(movies.values())
     for name, part in zip(("train", "val", "test"), proportions, strict=True):
-        own = sum(n for film, n in films.items() if sides[film] == name)
-        only_film = sum(side == name for side in sides.values()) == 1  # may have been given to fill the split
-        assert only_film or own - total * part / sum(proportions) <= 2 / 3 * largest + 1e-6
+        own = sum(n for movie, n in movies.items() if sides[movie] == name)
+        only_movie = (
+            sum(side == name for side in sides.values()) == 1
+        )  # may have been given to fill the split
+        assert only_movie or own - total * part / sum(proportions) <= 2 / 3 * largest + 1e-6
 
 
 def test_the_papers_numbers() -> None:
@@ -84,17 +86,17 @@ def test_another_seed_is_another_split() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 50))
-def test_films_under_two_ids_stay_together(seed: int) -> None:
-    twins = [Window(clip_of(f"m{i}", film=f"film {i // 2}"), 0, 1) for i in range(12)]
+def test_movies_under_two_ids_stay_together(seed: int) -> None:
+    twins = [Window(clip_of(f"m{i}", movie=f"movie {i // 2}"), 0, 1) for i in range(12)]
     for own in _split(twins, split="cross-movie", seed=seed).values():
-        films = Counter(window.clip.film for window in own)
-        assert set(films.values()) == {2}
+        movies = Counter(window.clip.movie for window in own)
+        assert set(movies.values()) == {2}
 
 
 def _by_manifest(*sides: str | None) -> list[Window]:
-    """The persons of films 1, 1, 2, 2, …"""
+    """The persons of movies 1, 1, 2, 2, …"""
     return [
-        Window(clip_of(f"m{i // 2}", f"p{i}", film=f"m{i // 2}", split=side), 0, 1)
+        Window(clip_of(f"m{i // 2}", f"p{i}", movie=f"m{i // 2}", split=side), 0, 1)
         for i, side in enumerate(sides)
     ]
 
@@ -105,18 +107,18 @@ def test_the_manifests_split_is_followed() -> None:
     assert names == {"train": ["m0/p1/0", "m1/p3/0"], "val": ["m1/p2/0"], "test": ["m0/p0/0"]}
 
 
-def test_a_manifests_split_may_be_held_to_keep_films_apart() -> None:
+def test_a_manifests_split_may_be_held_to_keep_movies_apart() -> None:
     apart = _by_manifest("test", "test", "val", "val", "train", "train")
-    assert len(_split(apart, split="manifest", films_apart=True)["val"]) == 2
+    assert len(_split(apart, split="manifest", movies_apart=True)["val"]) == 2
     with pytest.raises(InputError) as caught:
-        _split(_by_manifest("test", "test", "val", "train"), split="manifest", films_apart=True)
+        _split(_by_manifest("test", "test", "val", "train"), split="manifest", movies_apart=True)
     assert len(caught.value.problems) == 1
     message = str(caught.value)
     assert "manifest.csv, column split" in message and "got 'train: m1; val: m1'" in message
-    # The same film under two ids, one on each side.
-    twins = [replace(s, clip=replace(s.clip, film="m0")) for s in apart]
+    # The same movie under two ids, one on each side.
+    twins = [replace(s, clip=replace(s.clip, movie="m0")) for s in apart]
     with pytest.raises(InputError, match="test: m0; train: m2; val: m1"):
-        _split(twins, split="manifest", films_apart=True)
+        _split(twins, split="manifest", movies_apart=True)
 
 
 def test_a_person_without_a_split_is_named() -> None:
@@ -140,8 +142,8 @@ def _fold(root: Path, fold: int = 1, **config: object) -> dict[str, list[str]]:
     return {name: sorted({window.clip.movie_id for window in own}) for name, own in splits.items()}
 
 
-def test_a_fold_keeps_its_test_half_and_validates_on_training_films(tmp_path: Path) -> None:
-    sides = {f"f{i:02d}": "test" if i < 5 else "train" for i in range(18)}  # two films are in no half
+def test_a_fold_keeps_its_test_half_and_validates_on_training_movies(tmp_path: Path) -> None:
+    sides = {f"f{i:02d}": "test" if i < 5 else "train" for i in range(18)}  # two movies are in no half
     write_folds({1: sides, 3: {"f00": "train", "f01": "train", "f02": "test"}}, tmp_path / "splits.csv")
     splits = _fold(tmp_path, validation_share=0.3)
     assert splits["test"] == [f"f{i:02d}" for i in range(5)]
@@ -153,8 +155,8 @@ def test_a_fold_keeps_its_test_half_and_validates_on_training_films(tmp_path: Pa
         _fold(tmp_path, 2)
 
 
-def test_a_film_on_both_sides_of_a_fold_is_refused(tmp_path: Path) -> None:
+def test_a_movie_on_both_sides_of_a_fold_is_refused(tmp_path: Path) -> None:
     write_folds({1: {"a": "train", "b": "test", "c": "train"}}, tmp_path / "splits.csv")
-    windows = [Window(clip_of(name, film="same" if name in "ab" else name), 0, 1) for name in "abc"]
-    with pytest.raises(InputError, match="one split in fold 1 for film same"):
+    windows = [Window(clip_of(name, movie="same" if name in "ab" else name), 0, 1) for name in "abc"]
+    with pytest.raises(InputError, match="one split in fold 1 for movie same"):
         split_windows(windows, DataConfig(split="fold"), tmp_path)

@@ -16,7 +16,7 @@ CLIPS = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 100)), min_size=1,
 
 
 def _clips(places: list[tuple[int, int]]) -> list[Clip]:
-    return [clip_of("film", f"p{i}", n, first) for i, (first, n) in enumerate(places)]
+    return [clip_of("movie", f"p{i}", n, first) for i, (first, n) in enumerate(places)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -53,12 +53,12 @@ def test_the_order_of_persons_does_not_matter(places: list[tuple[int, int]], ran
 
 
 def test_frames_outside_the_interval_and_absence_are_not_valid() -> None:
-    clip = clip_of("film", frames=4, first=5)
+    clip = clip_of("movie", frames=4, first=5)
     clip.status[1] = FrameStatus.OUTSIDE
     clip.status[2] = FrameStatus.FAILED
     own = (Interval("running", 0.0, 0.8), Interval(ABSENT, 0.8, 9.0))
     window = Window(Clip(**{**vars(clip), "intervals": own}), 5, 9)
     labels_TC, valid_T = window.labels(VOCABULARY)
-    assert window.name == "film/a/5"
+    assert window.name == "movie/a/5"
     assert labels_TC[:, 0].tolist() == [True, True, True, False]
     assert valid_T.tolist() == [True, False, True, False]  # lost features make a frame no less valid

@@ -52,7 +52,7 @@ def test_segments_lie_ahead(made: tuple[Path, Path], tmp_path: Path) -> None:
     with (tmp_path / "anticipated.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(segments) > 0
-    ends = {"a": 4.0, "b": 3.0}  # of the first film, whose 40 frames are .1 s each; b leaves at 3 s
+    ends = {"a": 4.0, "b": 3.0}  # of the first movie, whose 40 frames are .1 s each; b leaves at 3 s
     for segment in (segment for segment in segments if segment.movie_id == "m0"):
         end = ends[segment.person_id]
         assert end - 1e-6 <= segment.start_s < segment.end_s <= end + 2.5 + 1e-6

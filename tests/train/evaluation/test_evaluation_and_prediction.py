@@ -148,7 +148,7 @@ def test_what_does_not_fit_the_run_is_refused(made: tuple[Path, Path], run: Path
     with pytest.raises(InputError, match="one of train, val, test"):
         evaluate_run(run, "validation", device="cpu")
     with pytest.raises(InputError, match=r"samples\.test"):
-        evaluate_run(run, "test", toy_features(tmp_path / "fewer", films=3), "cpu")
+        evaluate_run(run, "test", toy_features(tmp_path / "fewer", movies=3), "cpu")
     with pytest.raises(InputError, match="the folder of a run"):
         open_run(features)
     moved = shutil.copytree(features, tmp_path / "moved")

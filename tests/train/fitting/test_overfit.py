@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_folders import FPS, make_film
+from feature_folders import FPS, make_movie
 from training_folders import write_training_folder
 
 from rhas.manifests.tables.csvfile import write_rows
@@ -45,18 +45,18 @@ def layered(seed: int) -> tuple[Interval, ...]:
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same two videos in each split: features are noise, which tells frames apart and nothing else."""
-    films, labels = [], {}
+    movies, labels = [], {}
     for split in SPLITS:
         for number in range(2):
             movie_id = f"{split}-{number}"
             person = Person(movie_id, "p", "the one in red", split=split)
-            films.append(
-                make_film(
+            movies.append(
+                make_movie(
                     movie_id, FRAMES, feature_shape=(FEATURES,), persons=(person,), video_id=f"video {number}"
                 )
             )
             labels[person.key] = layered(number)
-    folder = write_training_folder(tmp_path_factory.mktemp("features"), films, labels, lossy=False)
+    folder = write_training_folder(tmp_path_factory.mktemp("features"), movies, labels, lossy=False)
     write_rows(folder.actions, ("action",), [(action,) for action in ACTIONS])
     return folder.root
 

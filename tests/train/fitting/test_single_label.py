@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from toy_segmenter import Toy, ToyConfig, toy_config
-from training_folders import labelled_film, write_training_folder
+from training_folders import labelled_movie, write_training_folder
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.tables.labels import Interval
@@ -38,10 +38,10 @@ def softmax_config(*overrides: str) -> TrainConfig:
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Either of two actions in every frame."""
-    films = [labelled_film(f"m{i}", 40 + i) for i in range(10)]
+    movies = [labelled_movie(f"m{i}", 40 + i) for i in range(10)]
     labels = (Interval("running", 0, 1.5), Interval("walking", 1.5, 60))
     root = tmp_path_factory.mktemp("single")
-    write_training_folder(root, films, {person.key: labels for film in films for person in film.persons})
+    write_training_folder(root, movies, {person.key: labels for movie in movies for person in movie.persons})
     return root
 
 
@@ -98,11 +98,11 @@ def test_every_offset_counts_in_every_frame(features: Path) -> None:
 
 
 def test_frames_of_several_labels_or_none_are_named(features: Path, tmp_path: Path) -> None:
-    films = [labelled_film(f"m{i}", 40) for i in range(10)]
-    labels = {person.key: (Interval("running", 0, 60),) for film in films for person in film.persons}
+    movies = [labelled_movie(f"m{i}", 40) for i in range(10)]
+    labels = {person.key: (Interval("running", 0, 60),) for movie in movies for person in movie.persons}
     labels["m3", "a"] = (Interval("running", 0, 60), Interval("walking", 1, 1.5))
     labels["m4", "a"] = (Interval("running", 0.5, 60),)
-    write_training_folder(tmp_path / "features", films, labels)
+    write_training_folder(tmp_path / "features", movies, labels)
     with pytest.raises(InputError) as caught:
         train(tmp_path / "features", tmp_path / "run", softmax_config(), "cpu")
     several, none = sorted(str(problem) for problem in caught.value.problems)[::-1]

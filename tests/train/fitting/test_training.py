@@ -185,7 +185,7 @@ def test_another_config_or_other_data_is_refused(features: Path, tmp_path: Path)
     with pytest.raises(InputError, match=r"optimiser\.lr: got '0\.1': expected 0\.05") as caught:
         train(features, tmp_path / "run", toy_config("optimiser.lr=0.1", "settings.noise=0.2"), "cpu")
     assert [problem.column for problem in caught.value.problems] == ["settings.noise", "optimiser.lr"]
-    fewer = toy_features(tmp_path / "fewer", films=3)
+    fewer = toy_features(tmp_path / "fewer", movies=3)
     with pytest.raises(InputError, match=r"samples\.train: got '\d+ new, \d+ gone'"):
         train(fewer, tmp_path / "run", toy_config(), "cpu")
     other = toy_features(tmp_path / "other", size=5)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from training_folders import labelled_film, write_training_folder
+from training_folders import labelled_movie, write_training_folder
 
 from rhas.train.data import DataConfig, load_dataset
 from rhas.train.runs.run import balancing_weights
 
 
 def test_class_weights_balance_the_valid_frames_of_a_split(tmp_path: Path) -> None:
-    write_training_folder(tmp_path, [labelled_film(f"m{i}", samples=50) for i in range(4)])
+    write_training_folder(tmp_path, [labelled_movie(f"m{i}", samples=50) for i in range(4)])
     train = load_dataset(tmp_path, DataConfig(window=16, split="random")).splits["train"]
     positives, frames = np.zeros(2), 0
     for sample in train:

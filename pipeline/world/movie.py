@@ -1,4 +1,4 @@
-"""A film of the made world: who is in it, what happens, and what each of its frames shows.
+"""A movie of the made world: who is in it, what happens, and what each of its frames shows.
 
 `MadeMovie.made(stream, seed, number)` follows from these three numbers alone; `picture(frame)` draws any frame of it
 and says where everybody is.
@@ -25,11 +25,11 @@ _NOBODY = 255
 
 @dataclass(frozen=True)
 class Character:
-    """A person of a film."""
+    """A person of a movie."""
 
     person_id: str
     look: Look
-    references: tuple[str, ...]  # paraphrases, each meaning this person of the film and nobody else
+    references: tuple[str, ...]  # paraphrases, each meaning this person of the movie and nobody else
     ground: float  # of the height: where the feet stand; the greater, the nearer
     size: float  # body height as a share of the frame's
 
@@ -53,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class MadeMovie:
-    """Everything that happens in a film of T frames."""
+    """Everything that happens in a movie of T frames."""
 
     frames: int
     cast: tuple[Character, ...]
@@ -65,7 +65,7 @@ class MadeMovie:
 
     @classmethod
     def made(cls, stream: int, seed: int, number: int, seconds: tuple[float, float] = (30, 60)) -> MadeMovie:
-        """Film `number` of a seed; its length is drawn from `seconds`."""
+        """Movie `number` of a seed; its length is drawn from `seconds`."""
         rng = np.random.default_rng([stream, seed, number])
         frames = round(rng.uniform(*seconds) * FPS)
         persons = int(rng.choice([2, 3, 4], p=[0.4, 0.4, 0.2]))

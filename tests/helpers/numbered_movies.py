@@ -1,4 +1,4 @@
-"""Films for tests: every frame carries its own number, so that a test can tell which frame it got.
+"""Movies for tests: every frame carries its own number, so that a test can tell which frame it got.
 
 The number stands in the picture as a row of black and white blocks, coarse enough to survive H.264.
 """
@@ -38,7 +38,7 @@ def number_of(image: np.ndarray) -> int:
     )
 
 
-def write_film(
+def write_movie(
     path: Path,
     times_s: Sequence[float],
     size: tuple[int, int] = (96, 128),
@@ -47,7 +47,7 @@ def write_film(
     b_frames: int = 2,
     index_in_front: bool = False,
 ) -> Path:
-    """An H.264 film whose frame i is `picture(i)`, shown at `times_s[i]`."""
+    """An H.264 movie whose frame i is `picture(i)`, shown at `times_s[i]`."""
     options = {"movflags": "faststart"} if index_in_front and path.suffix == ".mp4" else {}
     with av.open(path, "w", options=options) as container:
         stream = container.add_stream("libx264", rate=30)

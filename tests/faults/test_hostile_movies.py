@@ -1,4 +1,4 @@
-"""Hundreds of damaged and odd films at the decoder: frames for what is intact, a reason for the rest, no hang."""
+"""Hundreds of damaged and odd movies at the decoder: frames for what is intact, a reason for the rest, no hang."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import odd_films
+import odd_movies
 import pytest
-from hostile_films import BASES, FPS, FRAMES, GROUP, HEIGHT, Base, Case, bases, damaged
-from numbered_films import number_of
+from hostile_movies import BASES, FPS, FRAMES, GROUP, HEIGHT, Base, Case, bases, damaged
+from numbered_movies import number_of
 
 from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, Probe, fit_short_side
-from rhas.extract.decode.sampling import MAX_FILM_S, MAX_FRAMES, sample
+from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S, sample
 
 DEADLINE_S = 5.0
 MEMORY_BYTES = 2 << 30
-READ_AT_MOST = 10 * FRAMES  # of films that claim more frames than they have
+READ_AT_MOST = 10 * FRAMES  # of movies that claim more frames than they have
 
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[DecoderProcess]:
-    """One for all films, as in an extraction."""
+    """One for all movies, as in an extraction."""
     with DecoderProcess(DEADLINE_S, memory_bytes=MEMORY_BYTES) as process:
         yield process
 
@@ -33,19 +33,19 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Base, Pa
     return {base.name: (base, folder / f"{base.name}_spoilt") for base in bases(folder)}
 
 
-def decode(decoder: DecoderProcess, film: Path) -> tuple[Probe, Frames] | str:
+def decode(decoder: DecoderProcess, movie: Path) -> tuple[Probe, Frames] | str:
     """Probe and frames, or why there are none. Asserts what must hold for every file."""
     clock = time.monotonic()
     try:
-        probe = decoder.probe(film)
+        probe = decoder.probe(movie)
     except DecodeError as error:
         assert str(error).strip()
         result: tuple[Probe, Frames] | str = str(error)
     else:
-        assert len(probe.start_s) == probe.frames <= MAX_FRAMES and probe.end_s <= MAX_FILM_S
-        assert len(sample(probe.start_s, probe.end_s, 15.0)) <= MAX_FILM_S * 15 + 1
+        assert len(probe.start_s) == probe.frames <= MAX_FRAMES and probe.end_s <= MAX_MOVIE_S
+        assert len(sample(probe.start_s, probe.end_s, 15.0)) <= MAX_MOVIE_S * 15 + 1
         size = fit_short_side(probe.height, probe.width, HEIGHT)
-        frames = decoder.read(film, np.arange(min(probe.frames, READ_AT_MOST)), size)
+        frames = decoder.read(movie, np.arange(min(probe.frames, READ_AT_MOST)), size)
         assert frames.ok.all() or frames.reason.strip()
         assert not frames.pixels[~frames.ok].any()
         result = probe, frames
@@ -74,7 +74,7 @@ def test_damage_costs_only_what_it_hits(
         if problem := misplaced(case, result):
             wrong[case.name] = problem
     assert not wrong
-    # The cases are what they are meant to be: some films open and some don't.
+    # The cases are what they are meant to be: some movies open and some don't.
     assert sum(map(len, outcomes.values())) == 51
     assert all(outcomes["wrong extension"])
     assert any(outcomes["cut off"]) == (name not in ("behind.mp4", "mpeg4.mov"))  # their index is at the end
@@ -93,9 +93,9 @@ def misplaced(case: Case, result: tuple[Probe, Frames] | str) -> str:
     return str(min(wrong, key=len) or "")
 
 
-def test_odd_films_decode_to_their_last_frame(decoder: DecoderProcess, tmp_path: Path) -> None:
-    for name, (film, count) in odd_films.healthy(tmp_path).items():
-        result = decode(decoder, film)
+def test_odd_movies_decode_to_their_last_frame(decoder: DecoderProcess, tmp_path: Path) -> None:
+    for name, (movie, count) in odd_movies.healthy(tmp_path).items():
+        result = decode(decoder, movie)
         assert not isinstance(result, str), f"{name}: {result}"
         probe, frames = result
         assert [number_of(image) for image in frames.pixels[:count]] == list(range(count)), name
@@ -107,27 +107,27 @@ def test_odd_films_decode_to_their_last_frame(decoder: DecoderProcess, tmp_path:
 
 
 def test_frames_asked_for_in_any_order_are_those_frames(decoder: DecoderProcess, tmp_path: Path) -> None:
-    films = [film for film, count in odd_films.healthy(tmp_path).values() if count == FRAMES]
+    movies = [movie for movie, count in odd_movies.healthy(tmp_path).values() if count == FRAMES]
     for base in bases(tmp_path):
-        films.append(tmp_path / base.name)
-    for film in films:
-        probe = decoder.probe(film)
+        movies.append(tmp_path / base.name)
+    for movie in movies:
+        probe = decoder.probe(movie)
         size = fit_short_side(probe.height, probe.width, HEIGHT)
         for first, step in ((35, 1), (7, 13), (20, 3), (0, 7), (11, 1), (12, 1), (39, 1)):
             wanted = np.arange(first, FRAMES if step > 1 else first + 1, step)
-            frames = decoder.read(film, wanted, size)
-            assert [number_of(image) for image in frames.pixels] == wanted.tolist(), film.name
+            frames = decoder.read(movie, wanted, size)
+            assert [number_of(image) for image in frames.pixels] == wanted.tolist(), movie.name
 
 
-def test_no_film_is_refused_with_a_reason_and_stops_nothing(tmp_path: Path) -> None:
+def test_no_movie_is_refused_with_a_reason_and_stops_nothing(tmp_path: Path) -> None:
     with DecoderProcess(deadline_s=1.5) as decoder:
         check_refusals(decoder, tmp_path)
 
 
 def check_refusals(decoder: DecoderProcess, tmp_path: Path) -> None:
     reasons = {}
-    for name, film in odd_films.refused(tmp_path).items():
-        result = decode(decoder, film)
+    for name, movie in odd_movies.refused(tmp_path).items():
+        result = decode(decoder, movie)
         assert isinstance(result, str), f"{name} gave frames"
         assert str(tmp_path) not in result, "a reason names no folder"
         reasons[name] = result
@@ -140,36 +140,36 @@ def check_refusals(decoder: DecoderProcess, tmp_path: Path) -> None:
 
 
 def test_huge_pictures_decode_or_are_recorded(decoder: DecoderProcess, tmp_path: Path) -> None:
-    films = odd_films.bombs(tmp_path)
+    movies = odd_movies.bombs(tmp_path)
     decoded = set()
-    for name, (film, side) in films.items():
-        result = decode(decoder, film)
+    for name, (movie, side) in movies.items():
+        result = decode(decoder, movie)
         if not isinstance(result, str):
             probe, frames = result
             assert (probe.height, probe.width, frames.ok.sum()) == (side, side, 1)
             decoded.add(name)
     assert decoded == {"png 16000, 1 bit", "png 16000, 8 bit"}
-    healthy = odd_films.write(tmp_path / "film.mp4", "libx264")
+    healthy = odd_movies.write(tmp_path / "movie.mp4", "libx264")
     with DecoderProcess(DEADLINE_S, memory_bytes=400 << 20) as small:  # too little for 256 million pixels
-        result = decode(small, films["png 16000, 8 bit"][0])
+        result = decode(small, movies["png 16000, 8 bit"][0])
         assert isinstance(result, str) or not result[1].ok.any()
         result = decode(small, healthy)
         assert not isinstance(result, str) and result[1].ok.all()
 
 
-def test_a_strip_takes_no_more_memory_than_a_film() -> None:
+def test_a_strip_takes_no_more_memory_than_a_movie() -> None:
     height, width = fit_short_side(40, 65_000, 480)
     assert height * width <= 16 * 480 * 480 and (height, width) == (5, 7680)
 
 
-def test_a_damaged_time_stamp_does_not_stretch_the_film(decoder: DecoderProcess, tmp_path: Path) -> None:
-    film = odd_films.write(tmp_path / "film.ts", "libx264")
-    data = bytearray(film.read_bytes())
+def test_a_damaged_time_stamp_does_not_stretch_the_movie(decoder: DecoderProcess, tmp_path: Path) -> None:
+    movie = odd_movies.write(tmp_path / "movie.ts", "libx264")
+    data = bytearray(movie.read_bytes())
     # The seventh picture's PES header (ISO/IEC 13818-1): its time stamp's highest bit is 13 hours.
     at = [i for i in range(len(data)) if data[i : i + 4] == b"\x00\x00\x01\xe0"][20] + 9
     data[at] ^= 0b1000
-    film.write_bytes(data)
-    result = decode(decoder, film)
+    movie.write_bytes(data)
+    result = decode(decoder, movie)
     assert not isinstance(result, str)
     probe, frames = result
     assert probe.end_s < 2
@@ -178,10 +178,10 @@ def test_a_damaged_time_stamp_does_not_stretch_the_film(decoder: DecoderProcess,
 
 
 def test_time_stamps_of_years_are_refused(decoder: DecoderProcess, tmp_path: Path) -> None:
-    film = odd_films.write(tmp_path / "film.mp4", "libx264", options={"bf": "0"})
-    data = bytearray(film.read_bytes().replace(b"edts", b"free"))  # no edit list, which would cut it
+    movie = odd_movies.write(tmp_path / "movie.mp4", "libx264", options={"bf": "0"})
+    data = bytearray(movie.read_bytes().replace(b"edts", b"free"))  # no edit list, which would cut it
     at = data.index(b"stts") + 16  # how long each frame lasts (ISO/IEC 14496-12)
     data[at : at + 4] = b"\x7f" * 4
-    film.write_bytes(data)
-    result = decode(decoder, film)
+    movie.write_bytes(data)
+    result = decode(decoder, movie)
     assert isinstance(result, str) and "are believed" in result

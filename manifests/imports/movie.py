@@ -1,4 +1,4 @@
-"""One film of a features folder, made of features that others computed.
+"""One movie of a features folder, made of features that others computed.
 
 In: an `ImportedMovie` and the folder's config.json. Out: its shard, unless that is there already, whole and made
 from the same files. Memory is that of one window. Numbers that float16 can't hold are an InputError, and leave
@@ -32,7 +32,7 @@ MOST = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True)
 class ImportedMovie:
-    """One film with one person: the first `frames` frames of its files, in labels and features."""
+    """One movie with one person: the first `frames` frames of its files, in labels and features."""
 
     movie: Movie
     frames: int  # T
@@ -43,17 +43,17 @@ class ImportedMovie:
     cut: int = 0  # frames beyond the first T, in the file that has most
 
 
-def write_film(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedMovie) -> bool:
-    """Whether the film's shard had to be written."""
-    header = _film(record, fps, imported)
+def write_movie(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedMovie) -> bool:
+    """Whether the movie's shard had to be written."""
+    header = _movie(record, fps, imported)
     if _whole(folder, header):
         return False
     write_shard(folder, header, lambda index: _window(header, imported, index))
     return True
 
 
-def _film(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieHeader:
-    """What the shard says of the film. Its identity is that of its files: the holistic one stands for the film.
+def _movie(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieHeader:
+    """What the shard says of the movie. Its identity is that of its files: the holistic one stands for the movie.
 
     The frames and the partial file are part of it too, so that windows of other files are never taken over.
     """
@@ -76,7 +76,7 @@ def _film(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieH
         versions=record["versions"],
         source={
             "frames": imported.frames + imported.cut, "cut": imported.cut,
-            "height": 0, "width": 0, "decoded_height": 0, "decoded_width": 0,  # nobody saw the film
+            "height": 0, "width": 0, "decoded_height": 0, "decoded_width": 0,  # nobody saw the movie
         },
         fps=fps,
         window_frames=WINDOW_FRAMES,
@@ -88,7 +88,7 @@ def _film(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieH
 
 
 def _whole(folder: FeaturesFolder, header: MovieHeader) -> bool:
-    """Whether the film's shard is there, from the same files, says the same and has every window undamaged."""
+    """Whether the movie's shard is there, from the same files, says the same and has every window undamaged."""
     path = folder.shard(header.movie_id)
     if not path.exists():
         return False

@@ -1,4 +1,4 @@
-"""Films and their windows in memory: bounds, who is promised where, digests, and the tally of statuses."""
+"""Movies and their windows in memory: bounds, who is promised where, digests, and the tally of statuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from feature_folders import make_film, make_window
+from feature_folders import make_movie, make_window
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +15,8 @@ from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
 
 
-def test_bounds_cover_the_film_and_windows_hold_who_is_promised() -> None:
-    header = make_film(samples=20, window_frames=8)  # p2 in [0.8, 1.4) s: samples 8 to 13
+def test_bounds_cover_the_movie_and_windows_hold_who_is_promised() -> None:
+    header = make_movie(samples=20, window_frames=8)  # p2 in [0.8, 1.4) s: samples 8 to 13
     assert header.bounds() == [(0, 8), (8, 16), (16, 20)]
     who = {index: [p.person_id for p in persons] for index, persons in header.planned().items()}
     assert who == {0: ["p1"], 1: ["p1", "p2"], 2: ["p1"]}
@@ -25,7 +25,7 @@ def test_bounds_cover_the_film_and_windows_hold_who_is_promised() -> None:
 
 
 def test_a_failed_window_says_so_where_somebody_was_promised() -> None:
-    header = make_film(samples=20, window_frames=8)
+    header = make_movie(samples=20, window_frames=8)
     window = failed_window(header, 1, "decode", "gone")
     assert (window.start, window.stop, window.stage, window.reason) == (8, 16, "decode", "gone")
     assert not window.done
@@ -41,11 +41,11 @@ def test_a_failed_window_says_so_where_somebody_was_promised() -> None:
     [("a\nb\r\nc", "a b c"), ("a\0b", "a b"), ("caf\udce9 é", "caf é"), (" ", ""), ("“so”, 中", "“so”, 中")],
 )
 def test_reasons_are_kept_as_one_line(given_text: str, kept: str) -> None:
-    assert failed_window(make_film(), 0, "decode", given_text).reason == kept
+    assert failed_window(make_movie(), 0, "decode", given_text).reason == kept
 
 
 def test_digest_changes_with_every_part_of_a_window() -> None:
-    header = make_film()
+    header = make_movie()
     window = make_window(header, 2)
     person_id, rows = next(iter(window.persons.items()))
     others = [

@@ -1,4 +1,4 @@
-"""A film with one referred person's box, sentence, and true and predicted actions drawn in.
+"""A movie with one referred person's box, sentence, and true and predicted actions drawn in.
 
 In: a `Series` of scores with its truth, and the shard that it came from. Out: H.264 in an MP4 file, in real time. Every
 picture shows the box and the actions of the sample that it belongs to.
@@ -25,7 +25,7 @@ from rhas.train.scoring.inference import Series
 
 LONGEST_S = 40.0
 _WIDTH, _TITLE, _ROW, _LABELS = 640, 34, 18, 150  # pixels
-_FASTEST = 30.0  # pictures a second; films that have more are shown at the samples' rate
+_FASTEST = 30.0  # pictures a second; movies that have more are shown at the samples' rate
 _INK, _PAPER, _QUIET = (30, 32, 38), (250, 249, 246), (214, 212, 205)
 _TRUE, _PREDICTED = (91, 125, 177), (217, 130, 43)  # as in the timelines
 _RIGHT, _WRONG = (0, 114, 178), (190, 70, 0)  # told apart by colour-blind people too; marks say it as well
@@ -41,8 +41,8 @@ class Shown:
     counts: NDArray[np.bool_]  # [T]: labelled, promised and not N/A
 
 
-def write_film(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: NDArray[np.float32]) -> float:
-    """Writes the film and returns its seconds. Raises DecodeError if the film can't be read any more."""
+def write_movie(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: NDArray[np.float32]) -> float:
+    """Writes the movie and returns its seconds. Raises DecodeError if the movie can't be read any more."""
     person = shard.person(series.clip.person_id)
     first = series.clip.first
     source_T = person.source_frame[first : first + len(series.scores)]

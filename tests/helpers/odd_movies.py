@@ -1,7 +1,7 @@
-"""Films that are odd rather than damaged, and things that are no films, each by name.
+"""Movies that are odd rather than damaged, and things that are no movies, each by name.
 
 `healthy` decode to the last frame whatever they claim; `refused` hold nothing that could be read; `bombs` are
-small files that ask for much memory. Every frame carries its number (`numbered_films`).
+small files that ask for much memory. Every frame carries its number (`numbered_movies`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from hostile_films import FRAMES, HEIGHT, WIDTH, write
+from hostile_movies import FRAMES, HEIGHT, WIDTH, write
 
 
 def healthy(folder: Path) -> dict[str, tuple[Path, int]]:
-    """Films with their numbers of frames. `… claims` have lengths of years in their headers."""
-    films = {
+    """Movies with their numbers of frames. `… claims` have lengths of years in their headers."""
+    movies = {
         "one frame": (write(folder / "one.mp4", "libx264", frames=1), 1),
         "4:4:4": (write(folder / "444.mp4", "libx264", "yuv444p"), FRAMES),
         "10 bit": (write(folder / "10bit.mkv", "libx264", "yuv420p10le"), FRAMES),
@@ -29,18 +29,18 @@ def healthy(folder: Path) -> dict[str, tuple[Path, int]]:
         "late start": (write(folder / "late.mp4", "libx264", start=75), FRAMES),
         "late start ts": (write(folder / "late.ts", "libx264", start=75), FRAMES),
         "slow": (write(folder / "slow.mkv", "libx264", options={"bf": "2"}, gap=300), FRAMES),
-        "windows media": (write(folder / "film.wmv", "wmv2"), FRAMES),
-        "flash": (write(folder / "film.flv", "flv1"), FRAMES),
+        "windows media": (write(folder / "movie.wmv", "wmv2"), FRAMES),
+        "flash": (write(folder / "movie.flv", "flv1"), FRAMES),
         "b-frames in avi": (write(folder / "bframes.avi", "mpeg4", options={"bf": "2"}), FRAMES),
         "b-frames in mkv": (write(folder / "bframes.mkv", "mpeg4", options={"bf": "2"}), FRAMES),
     }
-    films |= {f"{name} claims": (claiming(path), n) for name, (path, n) in {
-        "mp4": films["4:4:4"], "matroska": films["10 bit"], "avi": films["b-frames in avi"]}.items()}  # fmt: skip
+    movies |= {f"{name} claims": (claiming(path), n) for name, (path, n) in {
+        "mp4": movies["4:4:4"], "matroska": movies["10 bit"], "avi": movies["b-frames in avi"]}.items()}  # fmt: skip
     names = {"a name, with “all” signs ;|&%03d [1] {} ~ ünïcödé 映画.mp4", "-i.mp4", "concat:a|b.mp4"}
     for name in names:
-        films[name] = ((folder / name), FRAMES)
-        films[name][0].write_bytes(films["4:4:4"][0].read_bytes())
-    return films
+        movies[name] = ((folder / name), FRAMES)
+        movies[name][0].write_bytes(movies["4:4:4"][0].read_bytes())
+    return movies
 
 
 def claiming(path: Path) -> Path:
@@ -62,7 +62,7 @@ def claiming(path: Path) -> Path:
 
 
 def refused(folder: Path) -> dict[str, Path]:
-    """What is no film. The run may be root's, whom no permission stops: links in a circle can't be read either."""
+    """What is no movie. The run may be root's, whom no permission stops: links in a circle can't be read either."""
     paths = {
         "missing": folder / "missing.mp4",
         "empty": folder / "empty.mp4",
@@ -74,14 +74,14 @@ def refused(folder: Path) -> dict[str, Path]:
         "link to a device": folder / "zero.mp4",
         "links in a circle": folder / "circle.mp4",
         "name too long": folder / f"{'x' * 300}.mp4",
-        "a file as folder": folder / "text.mkv" / "film.mp4",
+        "a file as folder": folder / "text.mkv" / "movie.mp4",
         "audio only": _audio(folder / "audio.mp4"),
         "no frames": folder / "header.mkv",
         "playlist naming a fifo": folder / "list.m3u8",
         "list naming a device": folder / "list.ffconcat",
     }
     paths["empty"].touch()
-    paths["text"].write_text("This is not a film.\n" * 500)
+    paths["text"].write_text("This is not a movie.\n" * 500)
     paths["zeros"].write_bytes(bytes(100_000))
     paths["directory"].mkdir()
     os.mkfifo(paths["fifo"])
@@ -89,8 +89,8 @@ def refused(folder: Path) -> dict[str, Path]:
     paths["link to a device"].symlink_to("/dev/zero")
     paths["links in a circle"].symlink_to(folder / "circle2.mp4")
     (folder / "circle2.mp4").symlink_to(paths["links in a circle"])
-    film = write(folder / "whole.mkv", "libx264").read_bytes()
-    paths["no frames"].write_bytes(film[: film.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster
+    movie = write(folder / "whole.mkv", "libx264").read_bytes()
+    paths["no frames"].write_bytes(movie[: movie.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster
     paths["playlist naming a fifo"].write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{paths['fifo']}\n#EXT-X-ENDLIST\n"
     )
@@ -111,13 +111,13 @@ def _audio(path: Path) -> Path:
 
 def bombs(folder: Path) -> dict[str, tuple[Path, int]]:
     """Small files with one huge picture, and its side in pixels. FFmpeg itself refuses 20 000 × 20 000."""
-    film = write(folder / "jpeg.mkv", "mjpeg", "yuvj420p").read_bytes()
+    movie = write(folder / "jpeg.mkv", "mjpeg", "yuvj420p").read_bytes()
     found = {}
     for side in (16_000, 20_000, 65_500):
         # The frame header of each picture, SOF0: precision 8, then height and width.
         small, large = (struct.pack(">BHH", 8, h, w) for h, w in ((HEIGHT, WIDTH), (side, side)))
         found[f"jpeg {side}"] = folder / f"jpeg_{side}.mkv", side
-        found[f"jpeg {side}"][0].write_bytes(film.replace(small, large))
+        found[f"jpeg {side}"][0].write_bytes(movie.replace(small, large))
     for side, bits in ((16_000, 1), (16_000, 8), (20_000, 1)):
         name = f"png {side}, {bits} bit"
         found[name] = folder / f"png_{side}_{bits}.mkv", side  # content decides, not the name

@@ -1,7 +1,7 @@
-"""Damaged films for tests: a few healthy films in several containers, and hundreds of ways to spoil their bytes.
+"""Damaged movies for tests: a few healthy movies in several containers, and hundreds of ways to spoil their bytes.
 
 In: a folder and a seed. Out: cases with the file and with what is known of it: which frames lie wholly outside
-the damage, and so must be had with the right picture. Every frame carries its number (`numbered_films`).
+the damage, and so must be had with the right picture. Every frame carries its number (`numbered_movies`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import av
-from numbered_films import picture
+from numbered_movies import picture
 
 FRAMES, FPS, GROUP = 40, 30, 10
 HEIGHT, WIDTH = 48, 96
@@ -76,7 +76,7 @@ def write(
     path: Path, codec: str, pixels: str = "yuv420p", options: dict[str, str] | None = None,
     size: tuple[int, int] = (HEIGHT, WIDTH), frames: int = FRAMES, gap: int = 1, start: int = 0,
 ) -> Path:  # fmt: skip
-    """A film whose frame i is `picture(i)`, shown at (start + i * gap) / FPS seconds."""
+    """A movie whose frame i is `picture(i)`, shown at (start + i * gap) / FPS seconds."""
     in_front = {"movflags": "faststart"} if path.name.startswith("front") else {}
     with av.open(str(path), "w", options=in_front) as container:
         stream = container.add_stream(codec, rate=FPS)
@@ -124,7 +124,7 @@ def _stored(path: Path) -> tuple[Stored, ...]:
 
 
 def damaged(base: Base, folder: Path, seed: int) -> Iterator[Case]:
-    """The base film, spoilt in some forty ways."""
+    """The base movie, spoilt in some forty ways."""
     chance = random.Random(f"{base.name} {seed}")
     folder.mkdir(exist_ok=True)
     data, size = base.data, len(base.data)
@@ -140,8 +140,8 @@ def damaged(base: Base, folder: Path, seed: int) -> Iterator[Case]:
 
     everything = base.outside(0, 0)
     frames = [stored for stored in base.stored if stored.stop > stored.start]
-    yield case("wrong extension", data, everything, f"film{'.mp4' if suffix != '.mp4' else '.avi'}")
-    yield case("wrong extension", data, everything, "film.txt")
+    yield case("wrong extension", data, everything, f"movie{'.mp4' if suffix != '.mp4' else '.avi'}")
+    yield case("wrong extension", data, everything, "movie.txt")
     yield case("garbage behind", data + chance.randbytes(5000))
     for cut in sorted(chance.sample(range(1, size), 12)):
         yield case("cut off", data[:cut])
