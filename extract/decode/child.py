@@ -1,9 +1,9 @@
-"""The decoder process: runs decord, writes frames into shared memory, reports every few frames.
+"""The decoder process: makes a movie's index, and reads frames by it into shared memory, reporting each.
 
 Started as `python -m rhas.extract.decode.child REQUESTS_FD EVENTS_FD BUFFER_FD MEMORY_BYTES` by
 `rhas.extract.decode.process`, which kills it when it stops reporting: decord can spin for ever while holding the
-interpreter lock, so no thread in this process could help. Messages are JSON, never pickles. It dies with its
-parent.
+interpreter lock, so no thread in this process could help. Messages are JSON, never pickles; an index is sent as the
+bytes of its file. It dies with its parent.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from rhas.extract.decode import packets
+from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.picture import resized
+from rhas.extract.decode.reader import FrameReader
+from rhas.manifests.common.digest import file_key
 from rhas.manifests.common.processes import die_with_parent
 
-BATCH = 16  # frames decoded between two reports
+BATCH = 8  # frames that decord decodes between two reports: they are held at full size
 
 
 def _reason(error: Exception) -> str:
@@ -36,57 +39,35 @@ def _reason(error: Exception) -> str:
 
 
 class OpenMovie:
-    """An open movie. `size` (height, width) resizes in the decoder; None keeps the movie's own.
-
-    decord reads what it can be trusted with; what it doesn't open, and all else, is read packet by packet.
+    """A movie that is being read. decord reads it if its index shows that it is exact there; else, or if it fails,
+    `FrameReader` does, with the same pictures.
     """
 
-    def __init__(self, path: str, size: tuple[int, int] | None):
+    def __init__(self, path: str, index: MovieIndex):
         self.path = path
-        self.size = size
-        self.reader: Any = None
-        self.packets: packets.PacketReader | None = None
-        if packets.exact(path):
-            try:
-                self._open_with_decord()
-            except Exception:  # noqa: BLE001  decord raises several unrelated classes
-                self.reader = None
-        if self.reader is None:
-            self.packets = movie = packets.PacketReader(path)
-            self.start_s, self.end_s, self.shape = movie.start_s, movie.end_s, size or movie.shape
+        self.index = index
+        self.decord: Any = None
+        if index.for_decord:
+            with contextlib.suppress(Exception):  # decord raises several unrelated classes
+                self.decord = _opened_by_decord(path, index)
+        self.reader = None if self.decord is not None else FrameReader(path, index)
 
-    def _open_with_decord(self) -> None:
-        """Start times [N], 0 at the first frame; end; shape as displayed (rotation applied)."""
-        import decord
-
-        height, width = self.size or (-1, -1)
-        self.reader = decord.VideoReader(self.path, width=width, height=height, num_threads=1)
-        spans_s = np.asarray(self.reader.get_frame_timestamp(np.arange(len(self.reader))), dtype=np.float64)
-        if not (np.isfinite(spans_s).all() and (np.diff(spans_s[:, 0]) >= 0).all()):
-            raise ValueError("time stamps that do not ascend")
-        self.start_s, self.end_s = spans_s[:, 0] - spans_s[0, 0], float(spans_s[-1, 1] - spans_s[0, 0])
-        self.shape = self.size or self.reader[0].shape[:2]
-
-    def info(self) -> dict[str, Any]:
-        height, width = self.shape
-        return {"frames": len(self.start_s), "height": height, "width": width, "end_s": self.end_s}
-
-    def read(self, indices: list[int], out: np.ndarray, events: Connection) -> None:
+    def read(self, indices: list[int], size: tuple[int, int], out: np.ndarray, events: Connection) -> None:
         """Decodes `indices` (ascending) into `out` [n,H,W,3]; reports which arrived and why others did not."""
-        if self.reader is not None:
+        if self.decord is not None:
             try:
                 for first in range(0, len(indices), BATCH):
-                    batch = indices[first : first + BATCH]
-                    out[first : first + len(batch)] = self.reader.get_batch(batch).asnumpy()
+                    batch = self.decord.get_batch(indices[first : first + BATCH]).asnumpy()
+                    for at, image in enumerate(batch, first):
+                        out[at] = resized(image, size)
                     _send(events, {"ok": [first, first + len(batch)]})
                 return
             except Exception as error:  # noqa: BLE001  decord raises several unrelated classes
                 _send(events, {"failing": _reason(error)})
         # The whole request again, so that its frames all come from one decoder, wherever the first one failed.
-        assert self.size is not None
-        if self.packets is None:
-            self.packets = packets.PacketReader(self.path)
-        for at, pixels, reason in self.packets.read(self.start_s, indices, self.size):
+        if self.reader is None:
+            self.reader = FrameReader(self.path, self.index)
+        for at, pixels, reason in self.reader.read(indices, size):
             if pixels is None:
                 _send(events, {"failed": at, "reason": reason})
             else:
@@ -94,39 +75,58 @@ class OpenMovie:
                 _send(events, {"ok": [at, at + 1]})
 
 
+def _opened_by_decord(path: str, index: MovieIndex) -> Any:
+    """Raises ValueError where decord sees other frames, or other keys to go back to, than the index."""
+    import decord
+
+    reader = decord.VideoReader(path, num_threads=1)
+    if len(reader) != len(index.start_s):
+        raise ValueError(f"decord counts {len(reader)} frames, the index {len(index.start_s)}")
+    if list(reader.get_key_indices()) != index.entry_row.tolist():
+        raise ValueError("decord takes other packets for keys")  # where a container has no table of them, say
+    return reader
+
+
 def _send(events: Connection, message: dict[str, Any]) -> None:
     events.send_bytes(json.dumps(message).encode())
 
 
 def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
-    """Answers `probe` and `read` requests until the pipe closes."""
+    """Answers `index` and `read` requests until the pipe closes.
+
+    A `read` names its movie by path, size and modification time; the child asks for the index where it has another.
+    """
     movie: OpenMovie | None = None
+    name: Any = None
     while True:
         try:
             request = json.loads(requests.recv_bytes())
         except EOFError:
             return
         try:
-            size = tuple(request["size"]) if request["size"] else None
-            if movie is None or (movie.path, movie.size) != (request["path"], size):
-                movie = None  # closes the old movie before the new one takes memory
-                movie = OpenMovie(request["path"], size)
-            if request["op"] == "probe":
-                _send(events, {"probed": movie.info()})
-                events.send_bytes(movie.start_s.tobytes())
+            if request["op"] == "index":
+                events.send_bytes(build_index(request["path"]).to_bytes())
                 continue
-            _read(movie, request["indices"], buffer_fd, events)
+            if movie is None or name != (request["path"], request["key"]):
+                movie = None  # closes the old movie before the new one takes memory
+                _send(events, {"needs": "index"})
+                index = MovieIndex.from_bytes(requests.recv_bytes())
+                if file_key(request["path"]) != index.key():
+                    raise ValueError("the file has changed since its index was made")
+                movie, name = OpenMovie(request["path"], index), (request["path"], request["key"])
+            _read(movie, request["indices"], tuple(request["size"]), buffer_fd, events)
             _send(events, {"end": True})
         except Exception as error:  # noqa: BLE001  everything goes to the parent, which decides
             _send(events, {"error": _reason(error)})
 
 
-def _read(movie: OpenMovie, indices: list[int], buffer_fd: int, events: Connection) -> None:
-    assert movie.size is not None
-    shape = (len(indices), *movie.size, 3)
+def _read(
+    movie: OpenMovie, indices: list[int], size: tuple[int, int], buffer_fd: int, events: Connection
+) -> None:
+    shape = (len(indices), *size, 3)
     # The map closes with the last array that shows it: closed by hand after an error it would hide that error.
     shared = mmap.mmap(buffer_fd, int(np.prod(shape)))
-    movie.read(indices, np.frombuffer(shared, dtype=np.uint8).reshape(shape), events)
+    movie.read(indices, size, np.frombuffer(shared, dtype=np.uint8).reshape(shape), events)
 
 
 def main() -> None:

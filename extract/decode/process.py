@@ -1,6 +1,6 @@
 """The parent's side of the decoder process: requests with a deadline, kill, retry, and what was salvaged.
 
-`DecoderProcess.probe` and `.read` either answer or raise; neither can hang. A request makes progress when the
+`DecoderProcess.index` and `.read` either answer or raise; neither can hang. A request makes progress when the
 child reports a frame or reads from the file; without progress for `deadline_s` the child is killed and the
 request tried again in a fresh one. Frames that arrived before a kill are kept.
 """
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
 from rhas.manifests.common.processes import python_command
 
@@ -37,17 +38,6 @@ class DecodeError(Exception):
 
 class _ChildLost(Exception):
     """The decoder process died or was killed; the message says why."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a movie turned out to be. `start_s` [N] float64: start of each frame in movie time."""
-
-    frames: int
-    height: int  # as displayed: rotation applied
-    width: int
-    end_s: float  # end of the last frame in movie time
-    start_s: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -93,23 +83,25 @@ class DecoderProcess:
             os.close(self._buffer_fd)
             self._buffer_fd = -1
 
-    def probe(self, video: Path) -> Probe:
-        """Opens `video` and lists its frames. Raises DecodeError."""
+    def index(self, video: Path) -> MovieIndex:
+        """Reads `video` once and lists its frames. Raises DecodeError."""
         _check_file(video)
         reason = ""
         for _ in range(self.attempts):
             try:
-                self._request({"op": "probe", "path": str(video), "size": None}, video)
-                answer = self._event()
-                if "error" in answer:
-                    raise DecodeError(answer["error"])
-                start_s = np.frombuffer(self._receive(), dtype=np.float64)
-                return _believable(Probe(start_s=start_s, **answer["probed"]))
+                # It is read once, without a report: bytes read count as progress.
+                self._request({"op": "index", "path": str(video)}, 4 * video.stat().st_size + (64 << 20))
+                answer = self._receive()
+                if answer.startswith(b"{"):
+                    raise DecodeError(json.loads(answer)["error"])
+                return _believable(MovieIndex.from_bytes(answer))
             except _ChildLost as lost:
                 reason = str(lost)
         raise DecodeError(reason)
 
-    def read(self, video: Path, indices: NDArray[np.int64], size: tuple[int, int]) -> Frames:
+    def read(
+        self, video: Path, index: MovieIndex, indices: NDArray[np.int64], size: tuple[int, int]
+    ) -> Frames:
         """Decodes the frames `indices` [n] (ascending) of `video` at `size` (height, width).
 
         Frames that can't be had are left out of `ok`, with the reason. Raises DecodeError when there is no
@@ -127,14 +119,17 @@ class DecoderProcess:
             try:
                 _check_file(video)
                 os.ftruncate(self._buffer_fd, int(np.prod(shape)))
+                request = {"op": "read", "path": str(video), "key": index.key(), "size": size}
                 self._request(
-                    {"op": "read", "path": str(video), "size": size, "indices": indices[todo].tolist()}, video
+                    {**request, "indices": indices[todo].tolist()}, video.stat().st_size + (64 << 20)
                 )
-                while "end" not in (event := self._event()):
-                    if "error" in event:
+                while "end" not in (event := json.loads(self._receive())):
+                    if "needs" in event:
+                        self._send(index.to_bytes())
+                    elif "error" in event:
                         reason = reason or event["error"]
                         break
-                    if "ok" in event:
+                    elif "ok" in event:
                         done = todo[slice(*event["ok"])]
                         ok[done] = tried[done] = True
                     elif "failed" in event:
@@ -190,19 +185,19 @@ class DecoderProcess:
             self._events.close()
             self._child = None
 
-    def _request(self, message: dict[str, Any], video: Path) -> None:
+    def _request(self, message: dict[str, Any], bytes_allowed: int) -> None:
+        """`bytes_allowed`: up to so many bytes read from files count as progress, between two reports."""
         if self._child is None or self._child.poll() is not None:
             self._kill()
             self._child = self._start()
-        # Opening a movie reads it once, without a report: bytes read count as progress, up to this many.
-        self._bytes_allowed = self._bytes_read() + 4 * video.stat().st_size + (64 << 20)
+        self._bytes_allowed = self._bytes_read() + bytes_allowed
+        self._send(json.dumps(message).encode())
+
+    def _send(self, data: bytes) -> None:
         try:
-            self._requests.send_bytes(json.dumps(message).encode())
+            self._requests.send_bytes(data)
         except OSError as error:
             raise self._lost() from error
-
-    def _event(self) -> dict[str, Any]:
-        return json.loads(self._receive())
 
     def _receive(self) -> bytes:
         """The child's next message. Raises _ChildLost when it died or made no progress in time."""
@@ -261,9 +256,9 @@ def _check_file(video: Path) -> None:
         raise DecodeError("the file is empty")
 
 
-def _believable(probe: Probe) -> Probe:
-    """Refuses time stamps from which no samples can be planned. Raises DecodeError."""
-    start_s, end_s = probe.start_s, probe.end_s
+def _believable(index: MovieIndex) -> MovieIndex:
+    """Refuses times from which no samples can be planned. Raises DecodeError."""
+    start_s, end_s = index.start_s, index.end_s
     if not (np.isfinite(start_s).all() and (np.diff(start_s) >= 0).all() and start_s[-1] <= end_s < np.inf):
         raise DecodeError("the movie's time stamps do not ascend")
     if end_s > MAX_MOVIE_S or len(start_s) > MAX_FRAMES:
@@ -271,4 +266,4 @@ def _believable(probe: Probe) -> Probe:
             f"the movie claims {len(start_s)} frames in {end_s:.0f} s; "
             f"at most {MAX_FRAMES} in {MAX_MOVIE_S:.0f} s are believed"
         )
-    return probe
+    return index

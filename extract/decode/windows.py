@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.process import DecoderProcess, Frames
 
 
@@ -40,6 +41,7 @@ class WindowDecoder:
     def read(
         self,
         video: Path,
+        index: MovieIndex,
         source_frame: NDArray[np.int64],
         start: int,
         lead: int,
@@ -56,7 +58,7 @@ class WindowDecoder:
         self._last = None
         # A movie shown faster than it was shot repeats frames: decode each once.
         unique, back = np.unique(wanted, return_inverse=True)
-        read = self.process.read(video, unique, size)
+        read = self.process.read(video, index, unique, size)
         frames = (
             read if len(unique) == len(wanted) else replace(read, pixels=read.pixels[back], ok=read.ok[back])
         )

@@ -60,25 +60,26 @@ def plan_movies(manifest: Manifest, config: ExtractConfig, cpus: int | None = No
 def _plan(movie: Movie, config: ExtractConfig) -> MoviePlan:
     try:
         with DecoderProcess() as decoder:
-            probe = decoder.probe(movie.video)
+            index = decoder.index(movie.video)
     except DecodeError as error:
         return MoviePlan(movie.movie_id, len(movie.persons), reason=str(error))
-    grid = sample(probe.start_s, probe.end_s, config.decode.fps)
+    facts = index.facts
+    grid = sample(index.start_s, index.end_s, config.decode.fps)
     inside = np.array([(grid.time_s >= p.start_s) & (grid.time_s < p.end_s) for p in movie.persons])
     frames, person_frames = int(inside.any(axis=0).sum()), int(inside.sum())
     row_bytes = 2 * 2 * FEATURE_SIZE[config.encoder.kind, config.encoder.tokens] + ROW_BYTES
     return MoviePlan(
         movie_id=movie.movie_id,
         persons=len(movie.persons),
-        hours=probe.end_s / 3600,
+        hours=index.end_s / 3600,
         frames=frames,
         person_frames=person_frames,
-        height=probe.height,
-        width=probe.width,
+        height=facts.height,
+        width=facts.width,
         bytes=person_frames * row_bytes + 16 * len(grid),
-        tflop=_tflop(frames, person_frames, probe.height, probe.width, config),
+        tflop=_tflop(frames, person_frames, facts.height, facts.width, config),
         # Frames between the samples are decoded too: later ones refer to them.
-        decode_core_s=probe.frames * probe.height * probe.width / DECODED_PIXELS_PER_S,
+        decode_core_s=facts.frames * facts.coded_height * facts.coded_width / DECODED_PIXELS_PER_S,
     )
 
 

@@ -145,7 +145,8 @@ class RayPool:
         ]
         self.decoders: Sequence[Actor] = [
             Actor(
-                f"decoder {i}", decode.remote(config.decode, config.detector.carry_frames, options.deadline_s)
+                f"decoder {i}",
+                decode.remote(root, config.decode, config.detector.carry_frames, options.deadline_s),
             )
             for i in range(layout.decoders)
         ]

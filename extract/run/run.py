@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
-from rhas.extract.decode.process import Probe, fit_short_side
+from rhas.extract.decode.index import MovieIndex, stored_index
+from rhas.extract.decode.process import fit_short_side
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.run.accounts import Accounts, Summary
 from rhas.extract.run.pool import Pool, ask_all, first_to_answer
 from rhas.extract.run.progress import Progress, Snapshot
 from rhas.extract.run.report import speed_report
 from rhas.extract.run.schedule import Scheduler
-from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.atomic import write_bytes_atomically, write_text_atomically
+from rhas.manifests.common.digest import file_digest, file_key
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
 from rhas.manifests.common.lock import locked
 from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
-from rhas.manifests.shards.identity import content_id, movie_identity, video_fingerprint
+from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.resume import FinishedWindows
@@ -60,8 +63,11 @@ def extract(
             todo = _unfinished(folder, inputs.manifest, extraction, options, books)
             write_snapshot(folder, inputs)
 
-            def open_movie(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
-                header = _movie(movie, probe, grid, config, extraction, embeddings)
+            def open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> tuple[MovieHeader, set[int]]:
+                if stored_index(folder.index(movie.movie_id), movie.video) is None:
+                    folder.index(movie.movie_id).parent.mkdir(exist_ok=True)
+                    write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
+                header = _movie(movie, index, grid, config, extraction, embeddings)
                 finished = FinishedWindows(folder, header, options.retry_failed)
                 return header, set(header.planned()) - finished.indices()
 
@@ -189,17 +195,20 @@ def _unfinished(
     todo, changed = [], []
     for movie in manifest.movies:
         check()
+        path = folder.shard(movie.movie_id)
+        if not path.exists():
+            todo.append(movie)
+            continue
         try:
-            fingerprint = video_fingerprint(movie.video) if movie.video.is_file() else ""
+            digest = _digest(folder.index(movie.movie_id), movie.video)
         except OSError as error:
             books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
             continue
-        path = folder.shard(movie.movie_id)
-        new = movie_identity(extraction["extraction"], fingerprint, movie.persons)
+        new = movie_identity(extraction["extraction"], digest, movie.persons)
         try:
             with Shard(path) as shard, reading(path, "a feature shard"):
                 old = shard.json("identity")
-                same = old == new or (not fingerprint and old["persons"] == new["persons"])
+                same = old == new or (not digest and old["persons"] == new["persons"])
                 damaged = same and any(True for _ in shard_problems(shard, movie, extraction))
                 lost = any(
                     row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows()
@@ -208,7 +217,7 @@ def _unfinished(
             todo.append(movie)
             continue
         if same:
-            if damaged or (lost and fingerprint):
+            if damaged or (lost and digest):
                 todo.append(movie)
             continue
         todo.append(movie)
@@ -222,24 +231,39 @@ def _unfinished(
     return todo
 
 
+def _digest(index: Path, video: Path) -> str:
+    """Of the movie's bytes, "" where there is no file; read again only if its size or time has changed."""
+    if not video.is_file():
+        return ""
+    known = stored_index(index, video)
+    if known is not None:
+        return known.facts.digest
+    digest = file_digest(video)
+    with suppress(FileNotFoundError, ValueError):
+        old = MovieIndex.from_bytes(index.read_bytes())
+        if old.facts.digest == digest:  # copied or touched: the index stays right
+            write_bytes_atomically(index, replace(old, mtime_ns=file_key(video)[1]).to_bytes())
+    return digest
+
+
 def _movie(
     movie: Movie,
-    probe: Probe,
+    index: MovieIndex,
     grid: Grid,
     config: ExtractConfig,
     extraction: dict[str, Any],
     embeddings: dict[str, Any],
 ) -> MovieHeader:
-    height, width = fit_short_side(probe.height, probe.width, config.decode.short_side)
+    height, width = fit_short_side(index.facts.height, index.facts.width, config.decode.short_side)
     return MovieHeader(
         movie_id=movie.movie_id,
         video=str(movie.video),
-        identity=movie_identity(extraction["extraction"], video_fingerprint(movie.video), movie.persons),
+        identity=movie_identity(extraction["extraction"], index.facts.digest, movie.persons),
         config=extraction["config"],
         models=extraction["models"],
         versions=extraction["versions"],
         source={
-            "frames": probe.frames, "height": probe.height, "width": probe.width,
+            **asdict(index.facts), "joined_at_s": list(index.facts.joined_at_s),
             "decoded_height": height, "decoded_width": width,
         },
         fps=config.decode.fps,

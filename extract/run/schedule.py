@@ -248,7 +248,9 @@ class Scheduler:
             self.idle.append(decoder)
             self._fail_movie(movie, one_line(error))
 
-        self.pending[self.pool.call(decoder, "probe", movie.video)] = Pending(done, lost, failed)
+        self.pending[self.pool.call(decoder, "probe", movie.movie_id, movie.video)] = Pending(
+            done, lost, failed
+        )
         return True
 
     def _read(self, decoder: Any, job: Job) -> None:

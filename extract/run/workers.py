@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.extract.config import DecodeConfig, ExtractConfig
-from rhas.extract.decode.process import DecoderProcess, Probe, fit_short_side
+from rhas.extract.decode.index import MovieIndex, stored_index
+from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_side
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.decode.windows import WindowDecoder, WindowFrames
 from rhas.manifests.common.errors import InputError, Problem
@@ -43,6 +44,7 @@ class WindowTask:
 
     movie_id: str
     video: Path
+    digest: str  # of the movie's bytes, when it was opened
     index: int
     start: int
     stop: int
@@ -93,25 +95,40 @@ class Sample:
 class DecodeWorker:
     """Probes movies and reads their windows."""
 
-    def __init__(self, config: DecodeConfig, lead_frames: int, deadline_s: float):
+    def __init__(self, root: Path, config: DecodeConfig, lead_frames: int, deadline_s: float):
+        self.folder = FeaturesFolder(root)
         self.config = config
         self.process = DecoderProcess(deadline_s)
         self.decoder = WindowDecoder(self.process, lead_frames)
+        self._last: tuple[Path, MovieIndex] | None = None
 
     def ready(self) -> None:
         """Answers once the worker is there."""
 
-    def probe(self, video: Path) -> tuple[Probe, Grid]:
-        """Raises DecodeError for a movie that can't be opened."""
-        probe = self.process.probe(video)
-        return probe, sample(probe.start_s, probe.end_s, self.config.fps)
+    def probe(self, movie_id: str, video: Path) -> tuple[MovieIndex, Grid]:
+        """The movie's index, made if there is none yet, and its samples. Raises DecodeError for what is no movie."""
+        index = stored_index(self.folder.index(movie_id), video) or self.process.index(video)
+        self._last = video, index
+        return index, sample(index.start_s, index.end_s, self.config.fps)
 
     def read(self, task: WindowTask) -> tuple[ReadReport, WindowFrames]:
         clock = time.perf_counter()
-        window = self.decoder.read(task.video, task.source_frame, task.start, task.lead, task.size)
+        index = self._index(task)
+        window = self.decoder.read(task.video, index, task.source_frame, task.start, task.lead, task.size)
         ok = window.frames.ok[task.lead :]
         seconds = time.perf_counter() - clock
         return ReadReport(int(ok.sum()), len(ok), window.frames.reason, window.frames.killed, seconds), window
+
+    def _index(self, task: WindowTask) -> MovieIndex:
+        """The movie's index, kept while its windows are read. Raises DecodeError for a movie that has changed."""
+        video = task.video
+        if self._last is None or self._last[0] != video:
+            # What another node has just written may not be seen yet: made again, it is the same.
+            index = stored_index(self.folder.index(task.movie_id), video) or self.process.index(video)
+            self._last = video, index
+        if self._last[1].facts.digest != task.digest:
+            raise DecodeError("the file has changed since it was opened")
+        return self._last[1]
 
 
 class ModelWorker:
@@ -270,6 +287,7 @@ def window_task(
     return WindowTask(
         movie_id=header.movie_id,
         video=Path(header.video),
+        digest=header.identity["video"],
         index=index,
         start=start,
         stop=stop,

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rhas.manifests.common.digest import file_digest
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.imports.arrays import FeatureFile
 from rhas.manifests.imports.frames import frame_times
 from rhas.manifests.shards.format import MovieHeader, PersonRows, Window, empty_rows, write_shard
-from rhas.manifests.shards.identity import movie_identity, video_fingerprint
+from rhas.manifests.shards.identity import movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.resume import FinishedWindows
@@ -59,14 +60,12 @@ def _movie(record: dict[str, Any], fps: float, imported: ImportedMovie) -> Movie
     """
     movie = imported.movie
     with reading(imported.holistic.path, "features"):
-        identity = movie_identity(
-            record["extraction"], video_fingerprint(imported.holistic.path), movie.persons
-        )
+        identity = movie_identity(record["extraction"], file_digest(imported.holistic.path), movie.persons)
     partial = imported.partial
     identity["frames"] = imported.frames
     if partial is not None:
         with reading(partial.path, "features"):
-            identity["partial"] = video_fingerprint(partial.path)
+            identity["partial"] = file_digest(partial.path)
     return MovieHeader(
         movie_id=movie.movie_id,
         video=str(movie.video),

@@ -1,8 +1,9 @@
 """The feature shard: one HDF5 file per movie. This module defines the format and writes it.
 
     attributes      format, format_version, movie_id, video, identity (JSON: see rhas.manifests.shards.identity),
-                    config, models (names and weights' hashes), versions (of packages), source (frame count,
-                    height, width, decoded height and width), fps (0: native)   [JSON where structured]
+                    config, models (names and weights' hashes), versions (of packages), source (what the movie is:
+                    rhas.extract.decode.index.MovieFacts, and the size that it was decoded at), fps (0: native)
+                    [JSON where structured]
     time_s          [T] float64   movie time of each sample; the movie starts at 0
     source_frame    [T] int64     frame of the movie that the sample shows
     windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
@@ -47,7 +48,7 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 
 FORMAT = "rhas-features"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
 STRUCTURED = ("identity", "config", "models", "versions", "source")
@@ -123,7 +124,7 @@ class MovieHeader:
     config: dict[str, Any]
     models: dict[str, Any]
     versions: dict[str, str]
-    source: dict[str, int]  # frames, height, width, decoded_height, decoded_width
+    source: dict[str, Any]  # frames, height, width, decoded_height, decoded_width and more
     fps: float | None
     window_frames: int
     time_s: NDArray[np.float64]

@@ -11,12 +11,9 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rhas.manifests.tables.manifest import Person
-
-_SAMPLE_BYTES = 1 << 20
 
 
 def content_id(value: Any) -> str:
@@ -25,26 +22,11 @@ def content_id(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def video_fingerprint(video: Path) -> str:
-    """Digest of a movie's size and of three MiB at its start, middle and end: quick at any size.
-
-    Raises OSError when the file can't be read.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    size = video.stat().st_size
-    digest.update(str(size).encode())
-    with video.open("rb") as file:
-        for offset in (0, max(0, size // 2), max(0, size - _SAMPLE_BYTES)):
-            file.seek(offset)
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
-def movie_identity(extraction_id: str, fingerprint: str, persons: Sequence[Person]) -> dict[str, Any]:
+def movie_identity(extraction_id: str, digest: str, persons: Sequence[Person]) -> dict[str, Any]:
     """What all features of a movie depend on, as it is stored in its shard."""
     return {
         "extraction": extraction_id,
-        "video": fingerprint,
+        "video": digest,
         "persons": {
             p.person_id: [p.reference, p.start_s, None if math.isinf(p.end_s) else p.end_s] for p in persons
         },

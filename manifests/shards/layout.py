@@ -4,6 +4,7 @@ features/
   config.json      what was extracted with what; a rerun with anything else is refused
   manifest.csv     snapshot of the manifest (labels.csv and actions.csv beside it, labels if given)
   splits.csv       folds of a data set that was imported, for cross-validation (see rhas.manifests.tables.folds)
+  indexes/ID.npz   which frames a movie has, when each is shown and where it lies: made once, read by every decoder
   shards/ID.h5     one finished movie: the features of all its referred persons
   parts/ID/*.h5    finished windows of movies in progress; gone once the movie's shard is there
   failures.csv     what could not be done, and why
@@ -55,6 +56,9 @@ class FeaturesFolder:
     @property
     def lock(self) -> Path:
         return self.root / "lock"
+
+    def index(self, movie_id: str) -> Path:
+        return self.root / "indexes" / f"{movie_id}.npz"
 
     @property
     def shards(self) -> Path:

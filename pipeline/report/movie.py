@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rhas.extract.decode.process import DecoderProcess, Frames
+from rhas.extract.decode.process import Frames
+from rhas.extract.decode.shown import shown_frames
 from rhas.manifests.common.atomic import write_bytes_atomically
 from rhas.manifests.shards.reader import Shard
 from rhas.manifests.shards.status import FrameStatus
@@ -51,8 +52,7 @@ def write_movie(path: Path, shard: Shard, series: Series, shown: Shown, box_T4: 
     numbers_N, sample_N, rate = _pictures(source_T[:samples], time_T[:samples])
     source = shard.json("source")
     size = source["decoded_height"], source["decoded_width"]
-    with DecoderProcess() as decoder:
-        frames = decoder.read(shard.video, numbers_N, size)
+    frames = shown_frames(shard, numbers_N, size)
     panel = _Panel(series, shown, samples)
     pace = Fraction(rate).limit_denominator(1001)
     video = io.BytesIO()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rhas.manifests.common.digest import file_key
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.shards.identity import content_id, video_fingerprint
+from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.tables.manifest import load_manifest
@@ -83,13 +84,13 @@ def movies_digest(manifest: Path) -> str:
 
 def _movie(video: Path) -> str:
     try:
-        return video_fingerprint(video)
+        return content_id(file_key(video))
     except OSError:
         return ""
 
 
 def _of_bytes(file: Path) -> str:
     if file.stat().st_size > _WHOLE_BYTES:
-        return video_fingerprint(file)
+        return content_id(file_key(file))
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "blake2b").hexdigest()

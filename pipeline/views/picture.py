@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhas.extract.decode.process import DecodeError, DecoderProcess
+from rhas.extract.decode.process import DecodeError
+from rhas.extract.decode.shown import shown_frames
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader, PersonSeries, Shard
@@ -84,8 +85,7 @@ def _draw_frames(axes: list[Axes], shard: Shard, series: PersonSeries) -> None:
     samples = np.linspace(0, len(series) - 1, THUMBNAILS).round().astype(int)
     numbers, back = np.unique(series.source_frame[samples], return_inverse=True)
     try:
-        with DecoderProcess() as decoder:
-            frames = decoder.read(shard.video, numbers, size)
+        frames = shown_frames(shard, numbers, size)
     except DecodeError:
         frames = None  # the movie has moved since; statuses and features are still worth drawing
     for axis, sample, at in zip(axes, samples, back, strict=True):

@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from rhas.extract.decode.process import Frames, Probe
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.process import Frames
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.run.workers import DecodeWorker, ModelReport, ModelWorker, ReadReport, WindowTask
 from rhas.manifests.shards.format import Window, empty_rows
 from rhas.manifests.shards.status import FrameStatus
+from tests.helpers.made_index import made_index
 
 MODELS_S, DECODING_S, WINDOW = 2.4, 4.8, 256
 NODE_GPUS, NODE_CPUS = 8, 32
@@ -47,11 +49,9 @@ def scale() -> float:
 class PretendDecoder(DecodeWorker):
     """Takes as long as decoding does; its frames are too small to be a burden."""
 
-    def probe(self, video: Path) -> tuple[Probe, Grid]:
-        frames = int(video.read_text())
-        start_s = np.arange(frames) / 15
-        probe = Probe(frames, 16, 16, frames / 15, start_s)
-        return probe, sample(start_s, probe.end_s, 15.0)
+    def probe(self, movie_id: str, video: Path) -> tuple[MovieIndex, Grid]:
+        index = made_index(int(video.read_text()), 15.0, 16, 16)
+        return index, sample(index.start_s, index.end_s, 15.0)
 
     def read(self, task: WindowTask) -> tuple[ReadReport, WindowFrames]:
         time.sleep(scale() * DECODING_S * (task.stop - task.start) / WINDOW)

@@ -8,13 +8,12 @@ writer pay per window was measured there, with Ray (`rhas.extract.plan.forecast`
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rhas.extract.config import DECODERS_PER_GPU, RunOptions, default_memory_bytes, load_config
-from rhas.extract.decode.process import Probe
+from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.plan.forecast import DRIVER_S
 from rhas.extract.run.progress import Progress
@@ -24,6 +23,7 @@ from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.tables.manifest import Movie, Person
 from tests.bench.gpus import DECODING_S, MODELS_S, WINDOW
 from tests.bench.virtual_pool import VirtualPool
+from tests.helpers.made_index import made_index
 
 WRITING_S = DRIVER_S  # as long: bench row gpus
 RESULTS_A_WINDOW = 3  # read, encoded, written
@@ -70,9 +70,8 @@ def _seconds(method: str, args: tuple[Any, ...]) -> float:
 
 def _answer(method: str, args: tuple[Any, ...]) -> Any:
     if method == "probe":
-        times = np.arange(WINDOW * WINDOWS // MOVIES) / 15
-        probe = Probe(len(times), 1080, 1920, len(times) / 15, times)
-        return probe, sample(times, probe.end_s, 15.0)
+        index = made_index(WINDOW * WINDOWS // MOVIES, 15.0, 1080, 1920)
+        return index, sample(index.start_s, index.end_s, 15.0)
     if method == "read":
         return ReadReport(WINDOW, WINDOW, "", False, DECODING_S)
     if method == "encode":
@@ -80,10 +79,10 @@ def _answer(method: str, args: tuple[Any, ...]) -> Any:
     return {} if method == "describe" else 0.0
 
 
-def _open_movie(movie: Movie, probe: Probe, grid: Grid) -> tuple[MovieHeader, set[int]]:
+def _open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> tuple[MovieHeader, set[int]]:
     header = MovieHeader(
-        movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
-        versions={}, source={"frames": probe.frames, "height": probe.height, "width": probe.width}, fps=15.0,
+        movie_id=movie.movie_id, video=str(movie.video), identity={"video": index.facts.digest}, config={}, models={},
+        versions={}, source=asdict(index.facts), fps=15.0,
         window_frames=WINDOW, time_s=grid.time_s, source_frame=grid.source_frame, persons=movie.persons,
         feature_shape=(768,),
     )  # fmt: skip

@@ -12,7 +12,8 @@ import pytest
 from hostile_movies import BASES, FPS, FRAMES, GROUP, HEIGHT, Base, Case, bases, damaged
 from numbered_movies import number_of
 
-from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, Probe, fit_short_side
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
 from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S, sample
 
 DEADLINE_S = 5.0
@@ -33,30 +34,30 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Base, Pa
     return {base.name: (base, folder / f"{base.name}_spoilt") for base in bases(folder)}
 
 
-def decode(decoder: DecoderProcess, movie: Path) -> tuple[Probe, Frames] | str:
-    """Probe and frames, or why there are none. Asserts what must hold for every file."""
+def decode(decoder: DecoderProcess, movie: Path) -> tuple[MovieIndex, Frames] | str:
+    """Index and frames, or why there are none. Asserts what must hold for every file."""
     clock = time.monotonic()
     try:
-        probe = decoder.probe(movie)
+        index = decoder.index(movie)
     except DecodeError as error:
         assert str(error).strip()
-        result: tuple[Probe, Frames] | str = str(error)
+        result: tuple[MovieIndex, Frames] | str = str(error)
     else:
-        assert len(probe.start_s) == probe.frames <= MAX_FRAMES and probe.end_s <= MAX_MOVIE_S
-        assert len(sample(probe.start_s, probe.end_s, 15.0)) <= MAX_MOVIE_S * 15 + 1
-        size = fit_short_side(probe.height, probe.width, HEIGHT)
-        frames = decoder.read(movie, np.arange(min(probe.frames, READ_AT_MOST)), size)
+        assert index.facts.frames == len(index.start_s) <= MAX_FRAMES and index.end_s <= MAX_MOVIE_S
+        assert len(sample(index.start_s, index.end_s, 15.0)) <= MAX_MOVIE_S * 15 + 1
+        size = fit_short_side(index.facts.height, index.facts.width, HEIGHT)
+        frames = decoder.read(movie, index, np.arange(min(len(index.start_s), READ_AT_MOST)), size)
         assert frames.ok.all() or frames.reason.strip()
         assert not frames.pixels[~frames.ok].any()
-        result = probe, frames
+        result = index, frames
     # Two requests, each tried twice, each with as much again for the children's start.
     assert time.monotonic() - clock < 8 * DEADLINE_S
     return result
 
 
-def numbers(probe: Probe, frames: Frames) -> dict[int, int]:
+def numbers(index: MovieIndex, frames: Frames) -> dict[int, int]:
     """The numbers that the decoded pictures show, by the numbers that their times say they have."""
-    times = np.round(probe.start_s[: len(frames.ok)] * FPS).astype(int)
+    times = np.round(index.start_s[: len(frames.ok)] * FPS).astype(int)
     return {int(times[i]): number_of(frames.pixels[i]) for i in np.flatnonzero(frames.ok)}
 
 
@@ -80,7 +81,7 @@ def test_damage_costs_only_what_it_hits(
     assert any(outcomes["cut off"]) == (name not in ("behind.mp4", "mpeg4.mov"))  # their index is at the end
 
 
-def misplaced(case: Case, result: tuple[Probe, Frames] | str) -> str:
+def misplaced(case: Case, result: tuple[MovieIndex, Frames] | str) -> str:
     """What is wrong with the frames that the damage didn't touch."""
     if not case.intact:
         return ""
@@ -97,12 +98,12 @@ def test_odd_movies_decode_to_their_last_frame(decoder: DecoderProcess, tmp_path
     for name, (movie, count) in odd_movies.healthy(tmp_path).items():
         result = decode(decoder, movie)
         assert not isinstance(result, str), f"{name}: {result}"
-        probe, frames = result
+        index, frames = result
         assert [number_of(image) for image in frames.pixels[:count]] == list(range(count)), name
         assert frames.ok[:count].all() and not frames.ok[count:].any(), name
         # One frame stands for a claim that can't be true; the time it is shown is that of a frame.
-        assert probe.frames <= count + 1 and (
-            count == 1 or probe.end_s < 1.1 * probe.start_s[count - 1] + 0.2
+        assert len(index.start_s) <= count + 1 and (
+            count == 1 or index.end_s < 1.1 * index.start_s[count - 1] + 0.2
         )
 
 
@@ -111,11 +112,11 @@ def test_frames_asked_for_in_any_order_are_those_frames(decoder: DecoderProcess,
     for base in bases(tmp_path):
         movies.append(tmp_path / base.name)
     for movie in movies:
-        probe = decoder.probe(movie)
-        size = fit_short_side(probe.height, probe.width, HEIGHT)
+        index = decoder.index(movie)
+        size = fit_short_side(index.facts.height, index.facts.width, HEIGHT)
         for first, step in ((35, 1), (7, 13), (20, 3), (0, 7), (11, 1), (12, 1), (39, 1)):
             wanted = np.arange(first, FRAMES if step > 1 else first + 1, step)
-            frames = decoder.read(movie, wanted, size)
+            frames = decoder.read(movie, index, wanted, size)
             assert [number_of(image) for image in frames.pixels] == wanted.tolist(), movie.name
 
 
@@ -145,12 +146,12 @@ def test_huge_pictures_decode_or_are_recorded(decoder: DecoderProcess, tmp_path:
     for name, (movie, side) in movies.items():
         result = decode(decoder, movie)
         if not isinstance(result, str):
-            probe, frames = result
-            assert (probe.height, probe.width, frames.ok.sum()) == (side, side, 1)
+            index, frames = result
+            assert (index.facts.height, index.facts.width, frames.ok.sum()) == (side, side, 1)
             decoded.add(name)
     assert decoded == {"png 16000, 1 bit", "png 16000, 8 bit"}
     healthy = odd_movies.write(tmp_path / "movie.mp4", "libx264")
-    with DecoderProcess(DEADLINE_S, memory_bytes=400 << 20) as small:  # too little for 256 million pixels
+    with DecoderProcess(DEADLINE_S, memory_bytes=700 << 20) as small:  # too little for 256 million pixels
         result = decode(small, movies["png 16000, 8 bit"][0])
         assert isinstance(result, str) or not result[1].ok.any()
         result = decode(small, healthy)
@@ -171,9 +172,9 @@ def test_a_damaged_time_stamp_does_not_stretch_the_movie(decoder: DecoderProcess
     movie.write_bytes(data)
     result = decode(decoder, movie)
     assert not isinstance(result, str)
-    probe, frames = result
-    assert probe.end_s < 2
-    shown = numbers(probe, frames)
+    index, frames = result
+    assert index.end_s < 2
+    shown = numbers(index, frames)
     assert len(shown) >= FRAMES - 1 and all(number == time for time, number in shown.items())
 
 

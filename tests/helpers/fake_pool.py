@@ -16,8 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from made_index import made_index
 
-from rhas.extract.decode.process import DecodeError, Probe
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.process import DecodeError
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.run.pool import WorkerLost
 from rhas.extract.run.workers import ModelReport, ReadReport, WindowTask
@@ -37,7 +39,7 @@ def make_movie(movie_id: str, persons: Sequence[tuple[float, float]] = ((0.0, 1e
 def make_header(movie: Movie, frames: int, window_frames: int) -> MovieHeader:
     numbers = np.arange(frames)
     return MovieHeader(
-        movie_id=movie.movie_id, video=str(movie.video), identity={"movie": movie.movie_id}, config={}, models={},
+        movie_id=movie.movie_id, video=str(movie.video), identity={"video": movie.movie_id}, config={}, models={},
         versions={}, source={"frames": frames, "height": HEIGHT, "width": WIDTH}, fps=1.0,
         window_frames=window_frames, time_s=numbers.astype(float), source_frame=numbers, persons=movie.persons,
         feature_shape=(3,),
@@ -194,10 +196,9 @@ class FakePool:
             self.sealed[movie_id] = dict(ticket.args[1])
             self.open -= 1
 
-    def _probe(self, movie_id: str) -> tuple[Probe, Grid]:
-        start_s = np.arange(self.movies[movie_id], dtype=float)
-        probe = Probe(len(start_s), HEIGHT, WIDTH, float(len(start_s)), start_s)
-        return probe, sample(start_s, probe.end_s, None)
+    def _probe(self, movie_id: str) -> tuple[MovieIndex, Grid]:
+        index = made_index(self.movies[movie_id], 1.0, HEIGHT, WIDTH)
+        return index, sample(index.start_s, index.end_s, None)
 
 
 def _subject(ticket: Ticket) -> tuple[str, int]:
@@ -206,7 +207,7 @@ def _subject(ticket: Ticket) -> tuple[str, int]:
         return "", -1
     first = ticket.args[0]
     if ticket.method == "probe":
-        return first.name, -1
+        return first, -1
     if ticket.method == "seal":
         return first.movie_id, -1
     if ticket.method == "write":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numbered_movies import number_of, regular, write_movie
 
+from rhas.extract.decode.index import MovieIndex, build_index
 from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
 from rhas.extract.decode.windows import WindowDecoder
 
@@ -26,6 +27,11 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_movie(tmp_path_factory.mktemp("movies") / "movie.mp4", regular(150))
 
 
+@pytest.fixture(scope="module")
+def index(movie: Path) -> MovieIndex:
+    return build_index(str(movie))
+
+
 def irregular(start_s: float) -> list[float]:
     gaps_s = np.random.default_rng(0).choice([0.02, 0.04, 0.1, 0.5], 120)
     return [start_s + float(t) for t in np.cumsum(gaps_s)]
@@ -37,10 +43,10 @@ def test_frames_and_times_of_any_start_and_rate(tmp_path: Path, start_s: float, 
     times_s = irregular(start_s) if variable else regular(120, start_s=start_s)
     path = write_movie(tmp_path / "movie.mp4", times_s)
     with DecoderProcess() as decoder:
-        probe = decoder.probe(path)
-        np.testing.assert_allclose(probe.start_s, np.array(times_s) - times_s[0], atol=1e-4)
+        index = decoder.index(path)
+        np.testing.assert_allclose(index.start_s, np.array(times_s) - times_s[0], atol=1e-4)
         indices = np.array([0, 1, 7, 30, 31, 90, 119])
-        frames = decoder.read(path, indices, SIZE)
+        frames = decoder.read(path, index, indices, SIZE)
     assert frames.ok.all()
     assert numbers(frames) == indices.tolist()
     assert frames.pixels.shape == (7, *SIZE, 3)
@@ -55,7 +61,7 @@ def test_a_damaged_packet_costs_frames_up_to_the_next_key_frame_only(tmp_path: P
         file.seek(position)
         file.write(b"\xff" * size)
     with DecoderProcess() as decoder:
-        frames = decoder.read(path, np.arange(150), SIZE)
+        frames = decoder.read(path, decoder.index(path), np.arange(150), SIZE)
     assert numbers(frames) == [*range(70), *range(90, 150)]
     assert frames.reason == "frame 70: damaged movie data"
 
@@ -66,8 +72,8 @@ def test_messages_of_the_codec_are_counted_for_each_read_and_not_kept(tmp_path: 
     data[len(data) // 2 : len(data) // 2 + 3000] = b"\xff" * 3000
     path.write_bytes(data)
     with DecoderProcess() as decoder:
-        indices = np.arange(decoder.probe(path).frames)
-        counts = [decoder.read(path, indices, SIZE).messages for _ in range(4)]
+        index = decoder.index(path)
+        counts = [decoder.read(path, index, np.arange(len(index.start_s)), SIZE).messages for _ in range(4)]
         assert counts[1] > 0 and len(set(counts[1:])) == 1
         assert os.fstat(decoder._stderr.fileno()).st_size == 0
 
@@ -78,8 +84,8 @@ def test_a_truncated_movie_keeps_what_decodes(tmp_path: Path, name: str) -> None
     path = write_movie(tmp_path / name, regular(150), b_frames=0, index_in_front=True)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with DecoderProcess() as decoder:
-        count = decoder.probe(path).frames
-        frames = decoder.read(path, np.arange(count), SIZE)
+        index = decoder.index(path)
+        frames = decoder.read(path, index, np.arange(len(index.start_s)), SIZE)
     kept = numbers(frames)
     assert kept == list(range(len(kept)))
     assert 50 < len(kept) < 90
@@ -102,7 +108,7 @@ def unusable(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["missing", "empty", "garbage", "directory", "fifo"])
 def test_what_is_no_movie_is_refused_with_a_reason(tmp_path: Path, kind: str) -> None:
     with DecoderProcess(deadline_s=5) as decoder, pytest.raises(DecodeError) as error:
-        decoder.probe(unusable(kind, tmp_path))
+        decoder.index(unusable(kind, tmp_path))
     assert str(error.value)
 
 
@@ -128,36 +134,40 @@ DELIVERS_THEN_SPINS = """
 import json, os, sys
 from multiprocessing.connection import Connection
 requests, events, buffer = (int(a) for a in sys.argv[1:])
-Connection(requests).recv_bytes()
+events, requests = Connection(events), Connection(requests)
+requests.recv_bytes()
+events.send_bytes(json.dumps({"needs": "index"}).encode())
+requests.recv_bytes()
 os.pwrite(buffer, bytes([255]) * (3 * 48 * 64 * 3), 0)
-events = Connection(events)
 events.send_bytes(json.dumps({"ok": [0, 3]}).encode())
 while True: pass
 """
 
 
 @pytest.mark.parametrize("code", [SPINS, DIES, HANGS_UP])
-def test_a_lost_child_is_replaced_and_the_request_repeated(movie: Path, code: str) -> None:
+def test_a_lost_child_is_replaced_and_the_request_repeated(movie: Path, index: MovieIndex, code: str) -> None:
     with Sabotaged(code, faulty=1) as decoder:
-        frames = decoder.read(movie, np.arange(20), SIZE)
+        frames = decoder.read(movie, index, np.arange(20), SIZE)
     assert numbers(frames) == list(range(20))
     assert frames.killed and decoder.started == 2
 
 
-def test_a_child_that_never_answers_is_killed_in_time(movie: Path) -> None:
+def test_a_child_that_never_answers_is_killed_in_time(movie: Path, index: MovieIndex) -> None:
     clock = time.monotonic()
     with Sabotaged(SPINS, faulty=99) as decoder:
-        frames = decoder.read(movie, np.arange(20), SIZE)
+        frames = decoder.read(movie, index, np.arange(20), SIZE)
         with pytest.raises(DecodeError, match="no progress for 1 s"):
-            decoder.probe(movie)
+            decoder.index(movie)
     assert not frames.ok.any()
     assert "no progress for 1 s" in frames.reason
     assert time.monotonic() - clock < 20
 
 
-def test_frames_that_arrived_before_a_hang_are_kept_and_not_read_again(movie: Path) -> None:
+def test_frames_that_arrived_before_a_hang_are_kept_and_not_read_again(
+    movie: Path, index: MovieIndex
+) -> None:
     with Sabotaged(DELIVERS_THEN_SPINS, faulty=1) as decoder:
-        frames = decoder.read(movie, np.arange(20), SIZE)
+        frames = decoder.read(movie, index, np.arange(20), SIZE)
     assert frames.ok.all()
     assert (frames.pixels[:3] == 255).all()
     assert [number_of(image) for image in frames.pixels[3:]] == list(range(3, 20))
@@ -167,7 +177,8 @@ def test_the_child_dies_with_its_parent(movie: Path) -> None:
     code = (
         "import sys, os, numpy as np; from pathlib import Path\n"
         "from rhas.extract.decode.process import DecoderProcess\n"
-        f"d = DecoderProcess(); d.read(Path({str(movie)!r}), np.arange(3), {SIZE}); print(d._child.pid, flush=True)\n"
+        f"movie = Path({str(movie)!r}); d = DecoderProcess(); index = d.index(movie)\n"
+        f"d.read(movie, index, np.arange(3), {SIZE}); print(d._child.pid, flush=True)\n"
         "sys.stdin.read()"
     )
     parent = subprocess.Popen(
@@ -185,15 +196,15 @@ def test_the_child_dies_with_its_parent(movie: Path) -> None:
     pytest.fail("the decoder process outlived its parent")
 
 
-def test_windows_read_in_a_row_equal_windows_read_alone(movie: Path) -> None:
+def test_windows_read_in_a_row_equal_windows_read_alone(movie: Path, index: MovieIndex) -> None:
     source = np.repeat(np.arange(150), 2)[:200]  # as when a movie is shown faster than it was shot
     with DecoderProcess() as decoder:
         in_a_row = WindowDecoder(decoder, lead_frames=10)
         for start in range(0, 200, 50):
             lead = min(10, start)
             wanted = source[start - lead : start + 50]
-            window = in_a_row.read(movie, wanted, start, lead, SIZE)
-            alone = WindowDecoder(decoder, lead_frames=10).read(movie, wanted, start, lead, SIZE)
+            window = in_a_row.read(movie, index, wanted, start, lead, SIZE)
+            alone = WindowDecoder(decoder, lead_frames=10).read(movie, index, wanted, start, lead, SIZE)
             assert [number_of(image) for image in window.frames.pixels] == wanted.tolist()
             np.testing.assert_array_equal(window.frames.pixels, alone.frames.pixels)
             assert window.lead == lead

@@ -30,8 +30,8 @@ def run(pool, movies, *, finished=None, open_movie=None, memory_bytes=1 << 40, *
     progress.now.movies = len(movies)
     pool.memory_bytes = memory_bytes
 
-    def opened(movie, probe, grid):
-        header = make_header(movie, probe.frames, WINDOW)
+    def opened(movie, index, grid):
+        header = make_header(movie, index.facts.frames, WINDOW)
         return header, set(header.planned()) - (finished or {}).get(movie.movie_id, set())
 
     scheduler = Scheduler(
@@ -117,11 +117,11 @@ def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(ca
         seed=case["seed"], fault=fault,
     )  # fmt: skip
 
-    def open_movie(movie, probe, grid):
+    def open_movie(movie, index, grid):
         if movie.movie_id in case["unopenable"]:
             pool.open -= 1
             raise FileNotFoundError(2, "No such file or directory")
-        header = make_header(movie, probe.frames, WINDOW)
+        header = make_header(movie, index.facts.frames, WINDOW)
         return header, set(header.planned()) - case["finished"][movie.movie_id]
 
     names = ("memory_bytes", "span_windows", "attempts")
@@ -268,10 +268,10 @@ def test_errors_of_a_window_concern_it_alone_and_are_not_repeated():
 
 
 def test_a_movie_that_cant_be_probed_or_opened_does_not_stop_the_others():
-    def open_movie(movie, probe, grid):
+    def open_movie(movie, index, grid):
         if movie.movie_id == "vanished":
             raise FileNotFoundError(2, "No such file or directory", "/movies/vanished")
-        header = make_header(movie, probe.frames, WINDOW)
+        header = make_header(movie, index.facts.frames, WINDOW)
         return header, set(header.planned())
 
     pool = FakePool({"vanished": 8, "good": 8}, ["d0", "d1"])

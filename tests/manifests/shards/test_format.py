@@ -288,7 +288,7 @@ def movies(draw: st.DrawFn) -> MovieHeader:
 
 
 @settings(deadline=None, max_examples=40)
-@given(movie=movies(), seed=st.integers(0, 99), lossy=st.booleans())
+@given(header=movies(), seed=st.integers(0, 99), lossy=st.booleans())
 def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory, header: MovieHeader, seed: int, lossy: bool
 ) -> None:

@@ -6,9 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from rhas.manifests.shards.identity import content_id, movie_identity, video_fingerprint, window_id
+from rhas.manifests.shards.identity import content_id, movie_identity, window_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.manifest import Person
 
@@ -53,40 +51,6 @@ def test_window_ids_depend_on_everything() -> None:
     ids = {window_id(movie, *place) for movie in movies for place in places}
     assert len(ids) == len(movies) * len(places)
     assert window_id(movie_identity("e", "v", PERSONS[::-1]), 0, 8) == window_id(movies[0], 0, 8)
-
-
-@pytest.mark.parametrize("size", [0, 1, 1000, MIB, 2 * MIB + 1, 5 * MIB])
-def test_fingerprint(tmp_path: Path, size: int) -> None:
-    one, other = tmp_path / "a.mp4", tmp_path / "b.mkv"
-    data = bytearray(bytes(range(256)) * (size // 256 + 1))[:size]
-    one.write_bytes(data)
-    own = video_fingerprint(one)
-    other.write_bytes(data)
-    assert video_fingerprint(other) == own and len(own) == 32
-    other.write_bytes(data + b"\0")
-    assert video_fingerprint(other) != own
-    for at in {0, size // 2, size - 1} if size else ():
-        changed = data.copy()
-        changed[at] ^= 1
-        other.write_bytes(changed)
-        assert video_fingerprint(other) != own, at
-
-
-def test_fingerprint_reads_three_places_only(tmp_path: Path) -> None:
-    movie = tmp_path / "a.mp4"
-    data = bytearray(8 * MIB)
-    movie.write_bytes(data)
-    own = video_fingerprint(movie)
-    data[2 * MIB] = 1
-    movie.write_bytes(data)
-    assert video_fingerprint(movie) == own
-
-
-def test_fingerprint_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        video_fingerprint(tmp_path / "none.mp4")
-    with pytest.raises(OSError):
-        video_fingerprint(tmp_path)
 
 
 def test_layout() -> None:

@@ -205,7 +205,7 @@ def test_an_empty_split_is_an_error(root: Path) -> None:
     [
         ({"window": 0, "min_frames": 0}, "window"),
         ({"window": 10, "min_frames": 11}, "min_frames"),
-        ({"split": "cross-movie"}, "split"),
+        ({"split": "by-movie"}, "split"),
         ({"proportions": (1, 2)}, "proportions"),
         ({"proportions": (1, 2, 0)}, "proportions"),
         ({"proportions": (1, 2, 3), "split": "manifest"}, "proportions"),
