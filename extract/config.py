@@ -33,6 +33,11 @@ class DecodeConfig(Settings):
     """Frames per second of movie time; null, or `native`, keeps every frame at its own time stamp."""
     short_side: int = Field(480, ge=16, le=8192)
     """Frames are shrunk in the decoder to this shorter side, in pixels, never enlarged."""
+    deinterlace: bool = True
+    """Shows the first field of frames that are marked as interlaced, in full height; else both at once."""
+    time_origin: Literal["first-frame", "container"] = "first-frame"
+    """What time 0 is, of the manifest's intervals, labels, boxes and results: the first frame that is shown, or the
+    container's own, which players count from."""
     window_frames: int = Field(256, ge=1, le=65536)
     """The unit of work, of resume and of an HDF5 chunk."""
 

@@ -43,14 +43,15 @@ class OpenMovie:
     `FrameReader` does, with the same pictures.
     """
 
-    def __init__(self, path: str, index: MovieIndex):
+    def __init__(self, path: str, index: MovieIndex, deinterlace: bool):
         self.path = path
         self.index = index
+        self.deinterlace = deinterlace
         self.decord: Any = None
         if index.for_decord:
             with contextlib.suppress(Exception):  # decord raises several unrelated classes
                 self.decord = _opened_by_decord(path, index)
-        self.reader = None if self.decord is not None else FrameReader(path, index)
+        self.reader = None if self.decord is not None else FrameReader(path, index, deinterlace)
 
     def read(self, indices: list[int], size: tuple[int, int], out: np.ndarray, events: Connection) -> None:
         """Decodes `indices` (ascending) into `out` [n,H,W,3]; reports which arrived and why others did not."""
@@ -66,7 +67,7 @@ class OpenMovie:
                 _send(events, {"failing": _reason(error)})
         # The whole request again, so that its frames all come from one decoder, wherever the first one failed.
         if self.reader is None:
-            self.reader = FrameReader(self.path, self.index)
+            self.reader = FrameReader(self.path, self.index, self.deinterlace)
         for at, pixels, reason in self.reader.read(indices, size):
             if pixels is None:
                 _send(events, {"failed": at, "reason": reason})
@@ -113,7 +114,8 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
                 index = MovieIndex.from_bytes(requests.recv_bytes())
                 if file_key(request["path"]) != index.key():
                     raise ValueError("the file has changed since its index was made")
-                movie, name = OpenMovie(request["path"], index), (request["path"], request["key"])
+                movie = OpenMovie(request["path"], index, request["deinterlace"])
+                name = request["path"], request["key"]
             _read(movie, request["indices"], tuple(request["size"]), buffer_fd, events)
             _send(events, {"end": True})
         except Exception as error:  # noqa: BLE001  everything goes to the parent, which decides

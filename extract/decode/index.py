@@ -14,7 +14,7 @@ import json
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from rhas.extract.decode import clock
 from rhas.extract.decode.entries import entry_reader, is_hidden, is_reference
 from rhas.extract.decode.picture import Orientation, Rendering, assumed_matrix, named
-from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
+from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S, Grid, sample
 from rhas.manifests.common.digest import DigestedFile, file_key
 
 INDEX_VERSION = 1
@@ -146,6 +146,13 @@ class MovieIndex:
         except Exception as error:
             raise ValueError(f"not the index of a movie: {error}") from error
 
+    def samples(self, fps: float | None, time_origin: str = "first-frame") -> Grid:
+        """Which frames are shown when, at `fps` or (None) all; times count from `time_origin` (`DecodeConfig`)."""
+        grid = sample(self.start_s, self.end_s, fps)
+        return (
+            grid if time_origin == "first-frame" else replace(grid, time_s=grid.time_s + self.facts.offset_s)
+        )
+
     def key(self) -> tuple[int, int]:
         """Size and modification time: while they stay, the file is taken to be the same."""
         return self.facts.bytes, self.mtime_ns
@@ -158,6 +165,15 @@ def stored_index(path: Path, video: Path) -> MovieIndex | None:
     except (FileNotFoundError, ValueError):
         return None
     return index if index.key() == file_key(video) else None
+
+
+def claimed_length_s(path: Path) -> float | None:
+    """What the container says of its length, without reading it; None where it says nothing or is none."""
+    try:
+        with av.open(str(path)) as container:
+            return None if container.duration is None else container.duration / av.time_base
+    except (FFmpegError, OSError, ValueError):
+        return None
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:

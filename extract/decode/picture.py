@@ -74,9 +74,11 @@ class Rendering:
     def from_dict(cls, values: dict[str, Any]) -> Rendering:
         return cls(Orientation(**values["orientation"]), values["matrix"])
 
-    def picture(self, frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def picture(
+        self, frame: av.VideoFrame, size: tuple[int, int], deinterlace: bool = True
+    ) -> NDArray[np.uint8]:
         """RGB [H, W, 3] at `size` (height, width) as displayed."""
-        if frame.interlaced_frame:
+        if deinterlace and frame.interlaced_frame:
             frame = _deinterlaced(frame)
         matrix = MATRICES.get(frame.colorspace) or Colorspace[self.matrix]
         image = frame.reformat(format="rgb24", src_colorspace=matrix, threads=1).to_ndarray()

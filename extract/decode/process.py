@@ -63,8 +63,15 @@ def fit_short_side(height: int, width: int, short_side: int) -> tuple[int, int]:
 class DecoderProcess:
     """A decoder child, started on demand and replaced when it is lost. Not thread-safe."""
 
-    def __init__(self, deadline_s: float = 60.0, attempts: int = 2, memory_bytes: int = CHILD_MEMORY_BYTES):
+    def __init__(
+        self,
+        deadline_s: float = 60.0,
+        attempts: int = 2,
+        memory_bytes: int = CHILD_MEMORY_BYTES,
+        deinterlace: bool = True,
+    ):
         self.deadline_s = deadline_s
+        self.deinterlace = deinterlace
         self.attempts = attempts
         self.memory_bytes = memory_bytes
         self._child: subprocess.Popen[bytes] | None = None
@@ -119,7 +126,8 @@ class DecoderProcess:
             try:
                 _check_file(video)
                 os.ftruncate(self._buffer_fd, int(np.prod(shape)))
-                request = {"op": "read", "path": str(video), "key": index.key(), "size": size}
+                request: dict[str, Any] = {"op": "read", "path": str(video), "key": index.key(), "size": size}
+                request["deinterlace"] = self.deinterlace
                 self._request(
                     {**request, "indices": indices[todo].tolist()}, video.stat().st_size + (64 << 20)
                 )

@@ -26,8 +26,8 @@ DAMAGED, ENDED = "damaged movie data", "the movie ends before this frame"
 class FrameReader:
     """Reads frames of one movie; fastest in ascending order. Frames are the same in whatever order they are read."""
 
-    def __init__(self, path: str, index: MovieIndex):
-        self.path, self.index = path, index
+    def __init__(self, path: str, index: MovieIndex, deinterlace: bool = True):
+        self.path, self.index, self.deinterlace = path, index, deinterlace
         self._number = np.full(len(index.pos), -1, np.int64)  # of a row: which shown frame it is
         there = index.row != NO_ROW
         self._number[index.row[there]] = np.flatnonzero(there)
@@ -80,7 +80,7 @@ class FrameReader:
             in_order, self._came = number > self._came, max(self._came, number)
             # Out of its order, a frame's time is not what the index says.
             if number in wanted and in_order and self._exact(row):
-                yield wanted.pop(number), self.index.rendering.picture(frame, size), ""
+                yield wanted.pop(number), self.index.rendering.picture(frame, size, self.deinterlace), ""
             if not wanted:
                 return
         for number, at in sorted(wanted.items()):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 MAX_MOVIE_S = 48 * 3600.0  # time stamps or claims beyond it are damaged: nothing is planned from them
 MAX_FRAMES = int(MAX_MOVIE_S) * 60
-# Containers such as Matroska round time stamps to a millisecond, and decord hands them out as float32.
+# Containers such as Matroska round time stamps to a millisecond.
 ROUNDING_S = 1e-3
 
 
@@ -38,8 +38,7 @@ def sample(start_s: NDArray[np.float64], end_s: float, fps: float | None) -> Gri
     source = np.arange(len(start_s), dtype=np.int64)
     if fps is None:
         return Grid(start_s, source)
-    tolerance_s = ROUNDING_S + start_s * np.finfo(np.float32).eps
     duration_s = max(end_s, float(start_s[-1]) + 2 * ROUNDING_S)
-    count = max(1, int(np.ceil((duration_s - ROUNDING_S - duration_s * np.finfo(np.float32).eps) * fps)))
+    count = max(1, int(np.ceil((duration_s - ROUNDING_S) * fps)))
     time_s = np.arange(count) / fps
-    return Grid(time_s, np.searchsorted(start_s - tolerance_s, time_s, side="right").astype(np.int64) - 1)
+    return Grid(time_s, np.searchsorted(start_s - ROUNDING_S, time_s, side="right").astype(np.int64) - 1)

@@ -1,8 +1,8 @@
-"""What an extraction will cost, before any model is loaded: every movie is opened, nothing is decoded but its
-first frame.
+"""What an extraction will cost, before any model is loaded: every movie's packets are read, nothing is decoded but its
+first frames.
 
-Out: per movie its frames, the promised person-frames, the bytes that its shard will take, or why it can't be
-opened; and the hours, from the speed of an earlier run or from the models' arithmetic.
+Out: per movie what it is, what is unusual about it, its frames, the promised person-frames, the bytes that its shard
+will take, or why it can't be opened; and the hours, from the speed of an earlier run or from the models' arithmetic.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from rhas.extract.config import DetectorConfig, ExtractConfig
+from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import DecodeError, DecoderProcess
-from rhas.extract.decode.sampling import sample
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.tables.manifest import Manifest, Movie
+from rhas.manifests.tables.inputs import Inputs
+from rhas.manifests.tables.labels import Labels
+from rhas.manifests.tables.manifest import Movie
 
 # TFLOP of a forward pass at the released input sizes: GroundingDINO Swin-T at 800×1333 with 20 text tokens,
 # of which the image backbone is 23 %; BLIP-2's ViT-g/14 and CLIP's ViT-B/32 at 224×224.
@@ -48,23 +50,26 @@ class MoviePlan:
     bytes: int = 0
     tflop: float = 0.0
     decode_core_s: float = 0.0
+    codec: str = ""
+    rate: float = 0.0  # frames a second on average, as the container says
     reason: str = ""
+    notes: tuple[str, ...] = ()  # what is unusual
 
 
-def plan_movies(manifest: Manifest, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
-    """Probes all movies, as many at a time as there are cores."""
+def plan_movies(inputs: Inputs, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
+    """Reads all movies' packets, of as many at a time as there are cores."""
     with ThreadPoolExecutor(cpus or os.cpu_count() or 1) as threads:
-        return list(threads.map(lambda movie: _plan(movie, config), manifest.movies))
+        return list(threads.map(lambda movie: _plan(movie, config, inputs.labels), inputs.manifest.movies))
 
 
-def _plan(movie: Movie, config: ExtractConfig) -> MoviePlan:
+def _plan(movie: Movie, config: ExtractConfig, labels: Labels | None) -> MoviePlan:
     try:
         with DecoderProcess() as decoder:
             index = decoder.index(movie.video)
     except DecodeError as error:
         return MoviePlan(movie.movie_id, len(movie.persons), reason=str(error))
     facts = index.facts
-    grid = sample(index.start_s, index.end_s, config.decode.fps)
+    grid = index.samples(config.decode.fps, config.decode.time_origin)
     inside = np.array([(grid.time_s >= p.start_s) & (grid.time_s < p.end_s) for p in movie.persons])
     frames, person_frames = int(inside.any(axis=0).sum()), int(inside.sum())
     row_bytes = 2 * 2 * FEATURE_SIZE[config.encoder.kind, config.encoder.tokens] + ROW_BYTES
@@ -79,8 +84,33 @@ def _plan(movie: Movie, config: ExtractConfig) -> MoviePlan:
         bytes=person_frames * row_bytes + 16 * len(grid),
         tflop=_tflop(frames, person_frames, facts.height, facts.width, config),
         # Frames between the samples are decoded too: later ones refer to them.
+        codec=facts.codec,
+        rate=facts.rate,
+        notes=(*notes_on(index), *_out_of_it(movie, float(grid.time_s[0]) + index.end_s, labels)),
         decode_core_s=facts.frames * facts.coded_height * facts.coded_width / DECODED_PIXELS_PER_S,
     )
+
+
+def _out_of_it(movie: Movie, end_s: float, labels: Labels | None) -> list[str]:
+    """Where the manifest or the labels speak of times that the movie hasn't got."""
+    notes = []
+    for person in movie.persons:
+        if person.start_s > end_s:
+            notes.append(
+                f"person {person.person_id} is referred to from {person.start_s:g} s on, behind its end at {end_s:.1f} s"
+            )
+    behind = [
+        interval.start_s
+        for person in movie.persons
+        for interval in (labels.intervals.get(person.key, ()) if labels else ())
+        if interval.start_s > end_s
+    ]
+    if behind:
+        notes.append(
+            f"{len(behind)} labels lie behind its end at {end_s:.1f} s, the first at {min(behind):g} s: was it cut, or "
+            "are they frame numbers?"
+        )
+    return notes
 
 
 def _tflop(frames: int, person_frames: int, height: int, width: int, config: ExtractConfig) -> float:

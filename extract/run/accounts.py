@@ -31,6 +31,7 @@ class Summary:
     movies_skipped: int  # finished by earlier runs
     tally: Tally
     failures: list[Failure]
+    notes: dict[str, list[str]]  # what is unusual about movies
     report: dict[str, Any]
     exit_code: int
 
@@ -44,6 +45,7 @@ class Accounts:
         self.unreadable: dict[str, tuple[str, str]] = {}  # movies not even tried: stage and reason
         self._tallies: dict[str, Tally] = {}
         self._failures: dict[str, list[Failure]] = {}
+        self._notes: dict[str, list[str]] = {}
         for movie in manifest.movies:
             check()
             self._look(movie.movie_id)
@@ -58,6 +60,7 @@ class Accounts:
                     Tally.of(shard.person(p).status) for p in shard.person_ids
                 )
                 self._failures[movie_id] = shard_failures(shard)
+                self._notes[movie_id] = shard.json("source").get("notes", [])
         except InputError:
             pass  # none yet, or damaged
 
@@ -92,4 +95,5 @@ class Accounts:
         rate = max(failed / movies, tally.lost / max(1, tally.promised))
         too_many = EXIT_TOO_MANY_FAILED if rate > max_failure_rate else EXIT_SOME_FAILED
         code = too_many if failures else EXIT_DONE
-        return Summary(movies, failed, progress.now.movies_skipped, tally, failures, report, code)
+        notes = {movie_id: own for movie_id, own in self._notes.items() if own}
+        return Summary(movies, failed, progress.now.movies_skipped, tally, failures, notes, report, code)

@@ -15,6 +15,7 @@ from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.decode.index import MovieIndex, stored_index
+from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import fit_short_side
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.run.accounts import Accounts, Summary
@@ -264,7 +265,7 @@ def _movie(
         versions=extraction["versions"],
         source={
             **asdict(index.facts), "joined_at_s": list(index.facts.joined_at_s),
-            "decoded_height": height, "decoded_width": width,
+            "decoded_height": height, "decoded_width": width, "notes": notes_on(index),
         },
         fps=config.decode.fps,
         window_frames=config.decode.window_frames,

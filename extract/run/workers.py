@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rhas.extract.config import DecodeConfig, ExtractConfig
 from rhas.extract.decode.index import MovieIndex, stored_index
 from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_side
-from rhas.extract.decode.sampling import Grid, sample
+from rhas.extract.decode.sampling import Grid
 from rhas.extract.decode.windows import WindowDecoder, WindowFrames
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, write_part, write_shard
@@ -98,7 +98,7 @@ class DecodeWorker:
     def __init__(self, root: Path, config: DecodeConfig, lead_frames: int, deadline_s: float):
         self.folder = FeaturesFolder(root)
         self.config = config
-        self.process = DecoderProcess(deadline_s)
+        self.process = DecoderProcess(deadline_s, deinterlace=config.deinterlace)
         self.decoder = WindowDecoder(self.process, lead_frames)
         self._last: tuple[Path, MovieIndex] | None = None
 
@@ -109,7 +109,7 @@ class DecodeWorker:
         """The movie's index, made if there is none yet, and its samples. Raises DecodeError for what is no movie."""
         index = stored_index(self.folder.index(movie_id), video) or self.process.index(video)
         self._last = video, index
-        return index, sample(index.start_s, index.end_s, self.config.fps)
+        return index, index.samples(self.config.fps, self.config.time_origin)
 
     def read(self, task: WindowTask) -> tuple[ReadReport, WindowFrames]:
         clock = time.perf_counter()

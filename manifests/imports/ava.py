@@ -7,7 +7,7 @@ manifest and labels. Writing these, and opening movies, is left to the caller.
 
 A key frame at second t stands for [t - 0.5, t + 0.5), cut off at 0. Key frames of one person and action that
 are at most a second apart make one interval. Where a person has no key frame between their first and their
-last one, they are labelled `N/A`. Timestamps of AVA (from 902 on) are movie time already. Times are kept to
+last one, they are labelled `N/A`. Timestamps of AVA (from 902 on) are times of the uncut movie. Times are kept to
 the millisecond, in whole numbers, so that neighbouring intervals meet exactly. Boxes are checked, not used.
 
 AVA takes video ids from YouTube, where they may begin with '-', '_' or a dot; such a movie gets the movie_id
@@ -55,14 +55,17 @@ class AvaImport(NamedTuple):
     skipped: tuple[PersonKey, ...]
 
 
-def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vocabulary) -> AvaImport:
+def import_ava(
+    annotations: Path, references: Path, videos: Path, vocabulary: Vocabulary, offset_s: float = 0.0
+) -> AvaImport:
     """Turn AVA-style files into a manifest and labels; raises `InputError` with the problems of all files.
 
+    `offset_s` is the annotations' time at which the movies begin: 900 for AVA's movies when cut to 15 minutes.
     A movie that is not in the folder is entered as `<video_id>.mp4`. The manifest's `path` is that of the
     references and the labels' `path` that of the annotations, until they are written somewhere.
     """
     annotated = read_headless_table(annotations, ANNOTATION_COLUMNS, numbers=ANNOTATION_COLUMNS[1:6])
-    times_s = _check_annotations(annotated, vocabulary)
+    times_s = _check_annotations(annotated, vocabulary, offset_s) - offset_s
     referred = read_table(references, REFERENCE_COLUMNS)
     named = _check_references(referred)
     tracklets: dict[PersonKey, _Track] = {}
@@ -89,15 +92,15 @@ def import_ava(annotations: Path, references: Path, videos: Path, vocabulary: Vo
     return AvaImport(Manifest(references, movies), Labels(annotations, intervals), skipped)
 
 
-def _check_annotations(table: Table, vocabulary: Vocabulary) -> NDArray[np.float64]:
+def _check_annotations(table: Table, vocabulary: Vocabulary, offset_s: float) -> NDArray[np.float64]:
     """[N] times of the key frames in seconds."""
     table.check("video_id", _video_id_faults)
     cells.identifier(table, "person_id")
     actions = f"a whole number from 1 to {len(vocabulary)}"
     table.check("action_id", lambda text: () if _is_action(text, vocabulary) else (actions,))
     _check_boxes(table)
-    expected = f"a time in seconds, from 0 to {MAX_TIMESTAMP_S}"
-    return cells.number(table, "timestamp", expected, 0.0, MAX_TIMESTAMP_S)
+    expected = f"a time in seconds, from {offset_s:g} to {MAX_TIMESTAMP_S}"
+    return cells.number(table, "timestamp", expected, offset_s, MAX_TIMESTAMP_S)
 
 
 def _video_id_faults(value: str) -> tuple[str, ...]:

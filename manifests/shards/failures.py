@@ -69,7 +69,12 @@ def shard_failures(shard: Shard) -> list[Failure]:
             )
     for person in persons:
         if (person.status == FrameStatus.OUTSIDE).all():
-            reason = f"the interval of person {person.person_id} holds no frame; the movie has {len(time_s)} frames"
+            interval = shard.file[f"persons/{person.person_id}"].attrs
+            there = f" from {time_s[0]:g} to {time_s[-1]:g} s" if len(time_s) else ""
+            reason = (
+                f"the interval of person {person.person_id}, from {interval['start_s']:g} to "
+                f"{interval.get('end_s', np.inf):g} s, holds no frame; the movie has {len(time_s)}{there}"
+            )
             found.append(Failure(shard.movie_id, "", "", "", "interval", reason, 0))
     return found
 

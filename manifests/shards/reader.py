@@ -240,6 +240,14 @@ class FeaturesReader:
     def shard(self, movie_id: str) -> Shard:
         return Shard(self.folder.shard(movie_id))
 
+    def notes(self) -> dict[str, list[str]]:
+        """What is unusual about movies, by movie_id (`rhas.extract.decode.notes`)."""
+        found = {}
+        for movie_id in self.movie_ids:
+            with self.shard(movie_id) as shard:
+                found[movie_id] = [str(note) for note in shard.json("source").get("notes", [])]
+        return {movie_id: notes for movie_id, notes in found.items() if notes}
+
     def person(self, movie_id: str, person_id: str) -> PersonSeries:
         return self.shard(movie_id).person(person_id)
 

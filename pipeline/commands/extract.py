@@ -1,4 +1,4 @@
-"""The commands of stage 1: plan, extract, verify, shards, labels, look."""
+"""The commands of stage 1: plan, extract, frames, verify, shards, labels, look."""
 
 from __future__ import annotations
 
@@ -36,11 +36,23 @@ EncoderWeights = Annotated[
 Features = Annotated[Path, typer.Argument(help="Features folder, as written by rhas extract")]
 
 
+TimeOrigin = Annotated[
+    str | None,
+    typer.Option(
+        "--time-origin", help="What time 0 is: first-frame, or container, the clock of players [first-frame]"
+    ),
+]
+
+
 def _overrides(
-    fps: str | None, detector: str | None, encoder: str | None, settings: list[str] | None
+    fps: str | None,
+    detector: str | None,
+    encoder: str | None,
+    settings: list[str] | None,
+    time_origin: str | None = None,
 ) -> list[str]:
     """Dedicated options as `--set` would have them; explicit `--set` comes last and wins."""
-    found = []
+    found = [f"decode.time_origin={time_origin}"] if time_origin is not None else []
     if fps is not None:
         found.append(f"decode.fps={'null' if fps == 'native' else fps}")
     if detector is not None:
@@ -57,6 +69,7 @@ def plan(
     movies: Movies,
     preset: Preset = "blip2",
     fps: Fps = None,
+    time_origin: TimeOrigin = None,
     gpus: Annotated[int, typer.Option(help="GPUs to estimate for; 0: this machine's CPUs")] = 0,
     cpus: Annotated[int | None, typer.Option(help="Cores to estimate for, and to probe with")] = None,
     like: Annotated[
@@ -78,8 +91,8 @@ def plan(
 
     check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
-    config = load_config(preset, _overrides(fps, None, None, settings))
-    planned = plan_movies(inputs.manifest, config, cpus)
+    config = load_config(preset, _overrides(fps, None, None, settings, time_origin))
+    planned = plan_movies(inputs, config, cpus)
     raise typer.Exit(print_plan(planned, config, gpus, like, tflops, cpus))
 
 
@@ -90,6 +103,7 @@ def extract(
     gpus: Annotated[int, typer.Option(help="Model workers with one GPU each; 0 runs the models on CPUs")] = 0,
     preset: Preset = "blip2",
     fps: Fps = None,
+    time_origin: TimeOrigin = None,
     labels: LabelsOption = None,
     actions: ActionsOption = None,
     detector: DetectorWeights = None,
@@ -137,7 +151,7 @@ def extract(
         inputs = load_inputs(
             movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
         )
-        config = load_config(preset, _overrides(fps, detector, encoder, settings))
+        config = load_config(preset, _overrides(fps, detector, encoder, settings, time_origin))
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
         options = RunOptions(
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
@@ -149,6 +163,33 @@ def extract(
             summary = run_extraction(inputs, out, config, options, callback)
     print_summary(console, summary, out)
     raise typer.Exit(summary.exit_code)
+
+
+@commands.command()
+def frames(
+    movie: Annotated[Path, typer.Argument(help="A movie")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and frames.csv")],
+    fps: Fps = None,
+    at: Annotated[str | None, typer.Option("--at", help="Moments in seconds, such as 12.4,13")] = None,
+    start: Annotated[float | None, typer.Option("--start", help="Samples from this time on, in s")] = None,
+    end: Annotated[float | None, typer.Option("--end", help="Samples before this time, in s")] = None,
+    time_origin: TimeOrigin = None,
+    preset: Preset = "blip2",
+    settings: SetOption = None,
+) -> None:
+    """Write what the models see of a movie as PNG, with a table of times, stamps and statuses."""
+    with interruptible_work(f"finished pictures are in {out}"):
+        from rhas.extract.config import load_config
+        from rhas.pipeline.programs.frames import moments, write_frames
+
+        config = load_config(preset, _overrides(fps, None, None, settings, time_origin))
+        written = write_frames(movie, out, config, moments(at, start, end), start, end)
+    for note in written.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(
+        f"{out}: {written.shown} frames" + (f", {written.lost} could not be decoded" * bool(written.lost))
+    )
+    raise typer.Exit(3 if written.lost else 0)
 
 
 def _beside(movies: Path, name: str) -> Path | None:

@@ -23,11 +23,18 @@ def import_ava(
     videos: Annotated[Path, typer.Option(help="Folder with the movies, named by video_id")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.csv and labels.csv")],
     actions: ActionsOption = None,
+    offset: Annotated[
+        float,
+        typer.Option(min=0, help="Annotated time, in s, at which the movies begin; 900 for AVA's, if cut"),
+    ] = 0.0,
 ) -> None:
     """Turn AVA-style key-frame annotations and a CSV of sentences into a manifest and labels."""
     from rhas.pipeline.programs.importing import import_ava_files
 
-    typer.echo(import_ava_files(annotations, references, videos, out, actions))
+    said, warnings = import_ava_files(annotations, references, videos, out, actions, offset)
+    typer.echo(said)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @import_app.command("mstcn")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rhas.extract.decode.index import claimed_length_s
 from rhas.manifests.common.lock import locked
-from rhas.manifests.imports.ava import import_ava
+from rhas.manifests.imports.ava import AvaImport, import_ava
 from rhas.manifests.imports.dataset import ImportedSet, write_dataset
 from rhas.manifests.imports.mstcn import read_mstcn
 from rhas.manifests.imports.rhas133 import Rhas133Options, read_rhas133
@@ -15,12 +16,14 @@ from rhas.manifests.tables.labels import write_labels
 from rhas.manifests.tables.manifest import write_manifest
 from rhas.manifests.tables.vocabulary import load_vocabulary
 
+AVA_CUT_S = 900.0  # AVA annotates minutes 15 to 30; many keep only those
+
 
 def import_ava_files(
-    annotations: Path, references: Path, videos: Path, out: Path, actions: Path | None
-) -> str:
-    """Writes OUT/manifest.csv and OUT/labels.csv; returns one line that says what is in them."""
-    found = import_ava(annotations, references, videos, load_vocabulary(actions))
+    annotations: Path, references: Path, videos: Path, out: Path, actions: Path | None, offset_s: float = 0.0
+) -> tuple[str, list[str]]:
+    """Writes OUT/manifest.csv and OUT/labels.csv; returns a line that says what is in them, and warnings."""
+    found = import_ava(annotations, references, videos, load_vocabulary(actions), offset_s)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.manifest, out / "manifest.csv")
     write_labels(found.labels, out / "labels.csv")
@@ -30,7 +33,21 @@ def import_ava_files(
         else ""
     )
     movies, persons = len(found.manifest.movies), len(found.manifest.persons)
-    return f"{out}: {movies} movies, {persons} persons, {found.labels.count} intervals{skipped}"
+    said = f"{out}: {movies} movies, {persons} persons, {found.labels.count} intervals{skipped}"
+    return said, list(_behind_the_end(found, offset_s))
+
+
+def _behind_the_end(found: AvaImport, offset_s: float) -> Iterator[str]:
+    """Movies that end before somebody is annotated, as far as their containers say."""
+    for movie in found.manifest.movies:
+        length_s = claimed_length_s(movie.video)
+        late = [person.start_s for person in movie.persons if length_s and person.start_s > length_s]
+        if length_s and late:
+            yield (
+                f"{movie.video}: ends at {length_s:.1f} s, and annotations of {len(late)} of "
+                f"{len(movie.persons)} persons begin behind it, from {min(late) + offset_s:g} s on" + (": is it a movie of AVA cut at 900 s? "
+                "Then --offset 900" if min(late) >= AVA_CUT_S and not offset_s else "")
+            )  # fmt: skip
 
 
 def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:

@@ -87,6 +87,11 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
             table.add_row("models alone", f"{report['models_alone_frames_per_s']:.1f} frames/s fed from memory; "
                           f"this run reached {report['share_of_models_alone']:.0%} of that")  # fmt: skip
     console.print(table, highlight=False)
+    notes = [(movie_id, note) for movie_id, own in summary.notes.items() for note in own]
+    for movie_id, note in notes[:SHOWN_FAILURES]:
+        console.print(f"[yellow]note[/yellow] {movie_id}: {note}", highlight=False)
+    if len(notes) > SHOWN_FAILURES:
+        console.print(f"… and {len(notes) - SHOWN_FAILURES} more: rhas shards {out}", highlight=False)
     for failure in summary.failures[:SHOWN_FAILURES]:
         window = f" window {failure.window}" if failure.window != "" else ""
         lost = f" ({failure.frames} frames)" if failure.frames else ""

@@ -28,15 +28,29 @@ def print_plan(
     """Prints the plan. Exit code 0, or 3 when some movies can't be opened."""
     console = make_console()
     table = Table(
-        "movie", "persons", "hours", "size", "frames", "person-frames", "to write", "problem", title="plan"
+        "movie",
+        "persons",
+        "hours",
+        "codec",
+        "rate",
+        "size",
+        "frames",
+        "person-frames",
+        "to write",
+        "problem",
+        title="plan",
     )
     for movie in movies:
         if movie.reason:
-            table.add_row(movie.movie_id, str(movie.persons), *[""] * 5, f"[red]{movie.reason}[/red]")
+            table.add_row(movie.movie_id, str(movie.persons), *[""] * 7, f"[red]{movie.reason}[/red]")
         else:
-            table.add_row(movie.movie_id, str(movie.persons), f"{movie.hours:.3f}", f"{movie.width}×{movie.height}",
-                          str(movie.frames), str(movie.person_frames), decimal(movie.bytes))  # fmt: skip
+            table.add_row(movie.movie_id, str(movie.persons), f"{movie.hours:.3f}", movie.codec,
+                          f"{movie.rate:.3g}", f"{movie.width}×{movie.height}", str(movie.frames),
+                          str(movie.person_frames), decimal(movie.bytes))  # fmt: skip
     console.print(table)
+    for movie in movies:
+        for note in movie.notes:
+            console.print(f"[yellow]{movie.movie_id}[/yellow]: {note}", highlight=False)
     frames, bad = sum(f.frames for f in movies), [f for f in movies if f.reason]
     rate = f"{config.decode.fps:g} frames/s" if config.decode.fps else "every frame"
     console.print(

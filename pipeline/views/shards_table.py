@@ -74,6 +74,9 @@ def print_shards(root: Path) -> None:
     table.add_section()
     table.add_row("all", "", "", "", *_cells(total))
     console.print(table)
+    for movie_id, notes in reader.notes().items():
+        for note in notes:
+            console.print(f"[yellow]{movie_id}[/yellow]: {note}", highlight=False)
     record = read_config(FeaturesFolder(root))
     for role, model in record["models"].items():
         console.print(f"{role}: {model['name']}, weights {model['hash'][:12]}", highlight=False)
