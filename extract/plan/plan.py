@@ -97,7 +97,7 @@ def _out_of_it(movie: Movie, end_s: float, labels: Labels | None) -> list[str]:
     for person in movie.persons:
         if person.start_s > end_s:
             notes.append(
-                f"person {person.person_id} is referred to from {person.start_s:g} s on, behind its end at {end_s:.1f} s"
+                f"person {person.person_id} is meant from {person.start_s:g} s on, behind its end at {end_s:.1f} s"
             )
     behind = [
         interval.start_s

@@ -43,11 +43,12 @@ def _behind_the_end(found: AvaImport, offset_s: float) -> Iterator[str]:
         length_s = claimed_length_s(movie.video)
         late = [person.start_s for person in movie.persons if length_s and person.start_s > length_s]
         if length_s and late:
+            cut = min(late) >= AVA_CUT_S and not offset_s
             yield (
                 f"{movie.video}: ends at {length_s:.1f} s, and annotations of {len(late)} of "
-                f"{len(movie.persons)} persons begin behind it, from {min(late) + offset_s:g} s on" + (": is it a movie of AVA cut at 900 s? "
-                "Then --offset 900" if min(late) >= AVA_CUT_S and not offset_s else "")
-            )  # fmt: skip
+                f"{len(movie.persons)} persons begin behind it, from {min(late) + offset_s:g} s on"
+                + (": is it a movie of AVA cut at 900 s? Then --offset 900" if cut else "")
+            )
 
 
 def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:

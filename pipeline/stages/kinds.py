@@ -6,21 +6,18 @@ folder every checksum, of a run its best weights, of a file its bytes, of a big 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rhas.manifests.common.digest import file_key
+from rhas.manifests.common.digest import file_digest, file_key
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.tables.manifest import load_manifest
 from rhas.pipeline.commands import extract, train
-
-_WHOLE_BYTES = 64 << 20  # files up to this are read from end to end
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,13 @@ def digest(path: Path) -> str:
         if FeaturesFolder(path).config.is_file():
             return FeaturesReader(path).digest()
         if best.is_file():
-            return _of_bytes(best)
+            return file_digest(best)
         if path.is_dir():
             files = sorted(
                 file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
             )
-            return content_id([(str(file.relative_to(path)), _of_bytes(file)) for file in files])
-        return _of_bytes(path)
+            return content_id([(str(file.relative_to(path)), file_digest(file)) for file in files])
+        return file_digest(path)
     except (OSError, InputError):
         return ""
 
@@ -87,10 +84,3 @@ def _movie(video: Path) -> str:
         return content_id(file_key(video))
     except OSError:
         return ""
-
-
-def _of_bytes(file: Path) -> str:
-    if file.stat().st_size > _WHOLE_BYTES:
-        return content_id(file_key(file))
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "blake2b").hexdigest()

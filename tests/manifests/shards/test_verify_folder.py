@@ -283,7 +283,7 @@ def test_no_failures_file(folder: FeaturesFolder) -> None:
     folder.failures.unlink()
     found = problems(folder)["m1"]
     assert len(found) == 6 and all("which failures.csv does not record" in p for p in found)
-    assert found[-1].startswith("shards/m1.h5: failure (interval: the interval of person late holds no frame")
+    assert found[-1].startswith("shards/m1.h5: failure (interval: the interval of person late, from")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"extraction": "x"}', "[" * 100_000])
