@@ -120,6 +120,9 @@ class RunOptions(Settings, title="run options"):
     """Decoder processes; None is three per GPU, or one per four cores on CPUs."""
     address: str | None = None
     """Of a Ray cluster to join; None starts Ray on this machine."""
+    reader: Literal["packets", "decord"] = "packets"
+    """Frames by their packets, or by decord where it shows a movie exactly: the same pictures, to the bit. decord reads
+    a movie four times and takes longer (`make bench decode`)."""
     batch: int = Field(16, ge=1)
     """Frames or crops in one model call; halved when memory runs out."""
     memory_bytes: int = Field(MEMORY_BYTES, ge=1 << 20)

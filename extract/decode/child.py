@@ -43,12 +43,12 @@ class OpenMovie:
     `FrameReader` does, with the same pictures.
     """
 
-    def __init__(self, path: str, index: MovieIndex, deinterlace: bool):
+    def __init__(self, path: str, index: MovieIndex, deinterlace: bool, decord: bool):
         self.path = path
         self.index = index
         self.deinterlace = deinterlace
         self.decord: Any = None
-        if index.for_decord:
+        if decord and index.for_decord:
             with contextlib.suppress(Exception):  # decord raises several unrelated classes
                 self.decord = _opened_by_decord(path, index)
         self.reader = None if self.decord is not None else FrameReader(path, index, deinterlace)
@@ -114,7 +114,7 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
                 index = MovieIndex.from_bytes(requests.recv_bytes())
                 if file_key(request["path"]) != index.key():
                     raise ValueError("the file has changed since its index was made")
-                movie = OpenMovie(request["path"], index, request["deinterlace"])
+                movie = OpenMovie(request["path"], index, request["deinterlace"], request["decord"])
                 name = request["path"], request["key"]
             _read(movie, request["indices"], tuple(request["size"]), buffer_fd, events)
             _send(events, {"end": True})

@@ -57,8 +57,13 @@ def joins(
 
 def restarts(pts: NDArray[np.int64], entry: NDArray[np.bool_], per_second: float) -> NDArray[np.bool_]:
     """Entries [N] that are shown before what is stored before them: there is no such thing on one clock."""
-    before = np.concatenate([pts[:1], np.maximum.accumulate(pts)[:-1]])
-    return np.asarray(entry & (pts < before - BACK_S * per_second))
+    found = np.zeros(len(pts), bool)
+    highest, last = NO_STAMP, 0
+    for at in np.flatnonzero(entry).tolist():
+        highest = max(highest, int(pts[last:at].max(initial=NO_STAMP)))
+        found[at] = highest != NO_STAMP and pts[at] < highest - BACK_S * per_second
+        highest, last = (NO_STAMP if found[at] else highest), at
+    return found
 
 
 def outliers(stamps: NDArray[np.int64], limit: float) -> NDArray[np.bool_]:

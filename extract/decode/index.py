@@ -201,6 +201,8 @@ class Decoder:
         self._context.flags |= COPY_OPAQUE
         # DivX packs two pictures into one packet and an empty one behind it: decoders that begin in between lose track.
         packed = container.format.name == "avi" and stream.codec.canonical_name == "mpeg4"
+        # Each packet gives the frame that is shown with it, be it one that was decoded long before (VP9, 6.1).
+        self._at_once = stream.codec.canonical_name == "vp9"
         self._unpack = av.bitstream.BitStreamFilterContext("mpeg4_unpack_bframes", stream) if packed else None
 
     def decode(self, packet: av.Packet | None, row: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -211,7 +213,8 @@ class Decoder:
         parts = self._unpack.filter(packet) if self._unpack else [packet]
         for part in [*parts, None] if packet is None and self._unpack else parts:
             for frame in self._context.decode(part):
-                yield frame.opaque[0] if frame.opaque else NO_ROW, frame
+                came = row if self._at_once else frame.opaque[0] if frame.opaque else NO_ROW
+                yield came, frame
 
 
 def build_index(path: str) -> MovieIndex:
@@ -255,6 +258,8 @@ class _Pass:
         self.tried = 0
         self.table: dict[str, NDArray[np.int64]] = {}
         self.average_rate = float(stream.average_rate or stream.guessed_rate or 25)
+        if self.counts and stream.codec_context.framerate:
+            self.average_rate = float(stream.codec_context.framerate)  # as its headers say, where they do
         self.claimed_s = float((stream.duration or 0) * self.base)
         self.container_start = container.start_time
         self.container_name, self.codec = container.format.name, stream.codec.canonical_name

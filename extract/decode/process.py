@@ -69,8 +69,10 @@ class DecoderProcess:
         attempts: int = 2,
         memory_bytes: int = CHILD_MEMORY_BYTES,
         deinterlace: bool = True,
+        decord: bool = False,
     ):
         self.deadline_s = deadline_s
+        self.decord = decord
         self.deinterlace = deinterlace
         self.attempts = attempts
         self.memory_bytes = memory_bytes
@@ -127,7 +129,7 @@ class DecoderProcess:
                 _check_file(video)
                 os.ftruncate(self._buffer_fd, int(np.prod(shape)))
                 request: dict[str, Any] = {"op": "read", "path": str(video), "key": index.key(), "size": size}
-                request["deinterlace"] = self.deinterlace
+                request |= {"deinterlace": self.deinterlace, "decord": self.decord}
                 self._request(
                     {**request, "indices": indices[todo].tolist()}, video.stat().st_size + (64 << 20)
                 )

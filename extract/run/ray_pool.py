@@ -143,12 +143,15 @@ class RayPool:
         self.models: Sequence[Actor] = [
             Actor(f"model {i}", model.remote(config, options.batch, device)) for i in range(layout.models)
         ]
+        decoder = (
+            root,
+            config.decode,
+            config.detector.carry_frames,
+            options.deadline_s,
+            options.reader == "decord",
+        )
         self.decoders: Sequence[Actor] = [
-            Actor(
-                f"decoder {i}",
-                decode.remote(root, config.decode, config.detector.carry_frames, options.deadline_s),
-            )
-            for i in range(layout.decoders)
+            Actor(f"decoder {i}", decode.remote(*decoder)) for i in range(layout.decoders)
         ]
         self.writer = Actor("writer", write.remote(root))
 

@@ -95,10 +95,12 @@ class Sample:
 class DecodeWorker:
     """Probes movies and reads their windows."""
 
-    def __init__(self, root: Path, config: DecodeConfig, lead_frames: int, deadline_s: float):
+    def __init__(
+        self, root: Path, config: DecodeConfig, lead_frames: int, deadline_s: float, decord: bool = False
+    ):
         self.folder = FeaturesFolder(root)
         self.config = config
-        self.process = DecoderProcess(deadline_s, deinterlace=config.deinterlace)
+        self.process = DecoderProcess(deadline_s, deinterlace=config.deinterlace, decord=decord)
         self.decoder = WindowDecoder(self.process, lead_frames)
         self._last: tuple[Path, MovieIndex] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -124,6 +124,12 @@ def extract(
     deadline: Annotated[
         float, typer.Option(help="Seconds without progress after which a decoder is killed")
     ] = 60.0,
+    reader: Annotated[
+        Literal["packets", "decord"],
+        typer.Option(
+            help="packets, or decord for the movies that it shows exactly: the same pictures, slower"
+        ),
+    ] = "packets",
     max_failure_rate: Annotated[
         float, typer.Option(help="Share of movies or frames lost above which the exit code is 4")
     ] = 0.5,
@@ -155,7 +161,7 @@ def extract(
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
         options = RunOptions(
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
-            memory_bytes=memory_bytes, deadline_s=deadline, max_failure_rate=max_failure_rate,
+            memory_bytes=memory_bytes, deadline_s=deadline, reader=reader, max_failure_rate=max_failure_rate,
             elastic=elastic, update=update, retry_failed=retry_failed,
         )  # fmt: skip
         console = make_console()

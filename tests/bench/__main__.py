@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.bench.decode import decode
 from tests.bench.gpus import scheduling
 from tests.bench.gpus_virtual import in_virtual_time
 from tests.bench.process_memory import peak_bytes
@@ -189,6 +190,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "one_pass": one_pass,
     "world": world,
     "tables": tables,
+    "decode": decode,
     "gpus": scheduling,
     "gpus_virtual": in_virtual_time,
     **TRAINING_BENCHES,

@@ -392,6 +392,10 @@ CODECS = {
     "av1_svt.webm": Kind("AV1 by SVT", enc("-c:v libsvtav1 -pix_fmt yuv420p -crf 40 -preset 8 -g 48")),
     "vp8_hidden.webm": Kind("VP8, alternate references are packets never shown", two_pass(f"-c:v libvpx {VPX}")),
     "vp9_hidden.webm": Kind("VP9, alternate references within superframes", two_pass(f"-c:v libvpx-vp9 {VPX}")),
+    "vp9_existing.mkv": Kind(
+        "VP9 in layers, packets that show a frame decoded before",
+        two_pass("-c:v libvpx-vp9 -pix_fmt yuv420p -b:v 200k -auto-alt-ref 6 -lag-in-frames 25 -g 60"),
+    ),
     "mpeg1.mpg": Kind("MPEG-1, open groups, program stream", enc(mpeg("mpeg1video"))),
     "mpeg2_open.ts": Kind("MPEG-2, open groups", enc(MPEG2)),
     "mpeg2_closed.ts": Kind("MPEG-2, closed groups", enc(MPEG2 + " -flags +cgop")),
