@@ -34,8 +34,13 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# All benchmarks, or those that are named behind it: make bench decode
 bench: $(READY)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(filter-out bench,$(MAKECMDGOALS))
+
+ifeq (bench,$(firstword $(MAKECMDGOALS)))
+$(eval $(filter-out bench,$(MAKECMDGOALS)):;@:)
+endif
 
 # 200 kills at random moments, over both stages; the tests have a few of them.
 faults: $(READY)

@@ -18,9 +18,9 @@ from rhas.manifests.common.configs import Settings, from_mapping, overridden, pr
 
 PRESETS = Path(__file__).parent / "presets"
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
-# Decoded frames in flight. A window of 1080p movie takes 0.3 GB; a GPU that never waits has two at work, and for each
+# Decoded frames in flight. A window of 1080p movie takes 0.9 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
-MEMORY_BYTES, MEMORY_BYTES_PER_GPU = 4 << 30, 2 << 30
+MEMORY_BYTES_PER_GPU = 6 << 30
 
 
 Fps = Annotated[float, Field(gt=0, le=1000)]
@@ -31,8 +31,9 @@ class DecodeConfig(Settings):
 
     fps: Fps | None = 15.0
     """Frames per second of movie time; null, or `native`, keeps every frame at its own time stamp."""
-    short_side: int = Field(480, ge=16, le=8192)
-    """Frames are shrunk in the decoder to this shorter side, in pixels, never enlarged."""
+    short_side: int = Field(800, ge=16, le=8192)
+    """Frames are shrunk to this shorter side, in pixels, never enlarged; detector and crops see no more. Best at the
+    detector's: smaller loses small persons, larger gains nothing that was seen (`make bench decode_size`)."""
     deinterlace: bool = True
     """Shows the first field of frames that are marked as interlaced, in full height; else both at once."""
     time_origin: Literal["first-frame", "container"] = "first-frame"
@@ -125,7 +126,7 @@ class RunOptions(Settings, title="run options"):
     a movie four times and takes longer (`make bench decode`)."""
     batch: int = Field(16, ge=1)
     """Frames or crops in one model call; halved when memory runs out."""
-    memory_bytes: int = Field(MEMORY_BYTES, ge=1 << 20)
+    memory_bytes: int = Field(MEMORY_BYTES_PER_GPU, ge=1 << 20)
     """Decoded frames in flight, over all workers."""
     span_windows: int = Field(32, ge=1)
     """Consecutive windows of a movie that one decoder reads in a row."""
@@ -153,7 +154,7 @@ class RunOptions(Settings, title="run options"):
 
 def default_memory_bytes(gpus: int) -> int:
     """As much as so many model workers need, not to wait."""
-    return max(MEMORY_BYTES, gpus * MEMORY_BYTES_PER_GPU)
+    return max(1, gpus) * MEMORY_BYTES_PER_GPU
 
 
 def config_from_dict(values: Any, file: str | Path = "extraction config") -> ExtractConfig:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -122,7 +123,10 @@ def _deinterlaced(frame: av.VideoFrame) -> av.VideoFrame:
     """
     graph = av.filter.Graph()
     source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        width=frame.width,
+        height=frame.height,
+        format=frame.format,
+        time_base=frame.time_base or Fraction(1, 1000),
     )
     deinterlace, sink = graph.add("estdif", "mode=frame"), graph.add("buffersink")
     source.link_to(deinterlace)

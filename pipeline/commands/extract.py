@@ -119,7 +119,7 @@ def extract(
     batch: Annotated[int, typer.Option(help="Frames in one model call; halved when memory runs out")] = 16,
     memory: Annotated[
         float | None,
-        typer.Option(help="GiB of decoded frames in flight, over all workers [default: 4, or 2 per GPU]"),
+        typer.Option(help="GiB of decoded frames in flight, over all workers [default: 6, or 6 per GPU]"),
     ] = None,
     deadline: Annotated[
         float, typer.Option(help="Seconds without progress after which a decoder is killed")

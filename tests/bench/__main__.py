@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.decode import decode
+from tests.bench.decode_size import decode_size
 from tests.bench.gpus import scheduling
 from tests.bench.gpus_virtual import in_virtual_time
 from tests.bench.process_memory import peak_bytes
@@ -191,6 +192,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "world": world,
     "tables": tables,
     "decode": decode,
+    "decode_size": decode_size,
     "gpus": scheduling,
     "gpus_virtual": in_virtual_time,
     **TRAINING_BENCHES,

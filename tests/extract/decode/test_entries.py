@@ -66,7 +66,8 @@ def entry(codec: str, data: bytes, extradata: bytes | None = None) -> Entry | No
 
 TIMING = message(1, b"\x42")
 CAPTIONS = message(4, bytes(range(1, 251)) + b"\x03" * 60)  # more than 255 bytes
-ZEROS = message(5, b"\0" * 20 + b"\0\0\1\0\0\2\0\0\3\0\0\0\0")  # emulates start codes and their prevention
+# Emulates start codes and what prevents them.
+ZEROS = message(5, b"\0" * 20 + b"\0\0\1\0\0\2\0\0\3\0\0\0\0" + b"\x2c" * 16)
 FAR_TYPE = message(300, b"\x80\x80")
 
 
@@ -92,6 +93,7 @@ FAR_TYPE = message(300, b"\x80\x80")
         ([sei(TIMING, CAPTIONS), SLICE], None),
         ([sei(message(5, recovery(0))), SLICE], None),  # what looks like one within another message
         ([SLICE, sei(recovery(0))], None),  # it would belong to the next picture
+        ([b"\x42\x88", sei(recovery(0)), IDR], None),
         ([AUD, SPS, PPS], None),
     ],
 )

@@ -151,6 +151,19 @@ def test_frames_that_the_container_promises_are_listed_when_they_would_be_shown(
     assert notes_on(index) == [f"its last {lost} frames are promised by the container and not there"]
 
 
+def test_a_promise_that_cant_be_true_is_noted_and_not_planned_for(tmp_path: Path) -> None:
+    """A length of 65 hours in the header of a track of 4 s, as in files whose writer was killed."""
+    data = bytearray((MOVIES / "h264_closed.mp4").read_bytes())
+    head = data.index(b"mdhd") + 4
+    assert data[head] == 0 and int.from_bytes(data[head + 12 : head + 16], "big") == 15360
+    data[head + 16 : head + 20] = (15360 * 65 * 3600).to_bytes(4, "big")
+    path = tmp_path / "m.mp4"
+    path.write_bytes(data)
+    index = build_index(str(path))
+    assert len(index.start_s) == 121 and index.end_s < 4.1
+    assert notes_on(index) == ["its last 1 frames are promised by the container and not there"]
+
+
 def test_decoding_that_can_begin_nowhere_for_long_is_noted() -> None:
     index = indexed("fps_1.mp4")
     first = {name: getattr(index, name)[:1] for name in ("entry_row", "entry_s", "entry_wait", "entry_stamp")}

@@ -18,5 +18,5 @@ def test_decoders_that_are_just_enough_are_never_held_up() -> None:
 
 def test_memory_grows_with_gpus_because_they_would_wait_without() -> None:
     assert default_memory_bytes(0) == default_memory_bytes(1) == RunOptions().memory_bytes
-    assert default_memory_bytes(8) == 16 << 30
+    assert default_memory_bytes(8) == 48 << 30
     assert share(8, memory_bytes=default_memory_bytes(1))["ratio"] < 0.6
