@@ -159,8 +159,8 @@ def test_without_the_offset_a_cut_movie_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_an_offset_that_is_too_small_is_warned_of_by_the_annotations_own_times(tmp_path: Path) -> None:
-    _, warned = ava(tmp_path, "--offset", 500)
-    assert "from 901.5 s on" in warned and "--offset 900" not in warned
+    _, warned = ava(tmp_path, "--offset", 500, seconds=(2000,))
+    assert "from 1999.5 s on" in warned and "--offset 900" not in warned
 
 
 def test_a_movie_that_is_long_enough_is_not_warned_of(tmp_path: Path) -> None:

@@ -267,11 +267,32 @@ def test_damage_costs_what_refers_to_it_and_nothing_before_or_behind(name: str, 
         index = build_index(str(path))
         assert len(index.start_s) == len(shown)
         again = next(number for last, number in WHOLE_AGAIN[name].items() if damaged <= last)
-        found = seen(FrameReader(str(path), index), shown)
+        reader = FrameReader(str(path), index)
+        found = {
+            n: what
+            for at in range(0, len(shown), 16)
+            for n, what in seen(reader, shown[at : at + 16]).items()
+        }
         sound = [n for n in shown if n < damaged - REORDERED or n >= again]
         assert [found[n] for n in sound] == sound, damaged
         assert found[damaged] == f"frame {damaged}: damaged movie data"
         assert all(f == n or isinstance(f, str) for n, f in found.items()), damaged
+
+
+@pytest.mark.parametrize("damaged", [40, 47, 58])
+def test_damage_that_decodes_all_the_same_costs_its_frame_and_those_that_refer_to_it(
+    damaged: int, tmp_path: Path
+) -> None:
+    """A slice whose end is lost: the decoder fills it up from elsewhere, and goes on."""
+    path = write_movie(tmp_path / "m.mp4", regular(90), b_frames=0)
+    index, data = build_index(str(path)), bytearray(path.read_bytes())
+    pos, size = int(index.pos[damaged]), int(index.size[damaged])
+    data[pos + size // 2 : pos + size] = b"\xff" * (size - size // 2)
+    path.write_bytes(data)
+    found = read(FrameReader(str(path), build_index(str(path))), list(range(90)))
+    lost = [number for number, image in sorted(found.items()) if isinstance(image, str)]
+    assert lost == list(range(damaged, 60))  # keys are 30 apart
+    assert all(number_of(np.asarray(found[n])) == n for n in range(90) if n not in lost)
 
 
 def test_frames_that_are_promised_and_not_there_have_a_reason(tmp_path: Path) -> None:
