@@ -1,4 +1,4 @@
-"""Numbered H.264 and MPEG-2 films of field pictures (PAFF), which no free encoder makes, written bit by bit.
+"""Numbered H.264 and MPEG-2 movies of field pictures (PAFF), which no free encoder makes, written bit by bit.
 
 Each field is a picture of its own; both of a frame show the same number. Every macroblock is flat: one that
 differs from its reference is intra with DC coefficients only, else it is skipped. The order is I P b P b …:

@@ -1,12 +1,12 @@
-"""Makes the numbered films in movies/ and shown.json, which says what ffmpeg shows of each.
+"""Makes the numbered movies in movies/ and shown.json, which says what ffmpeg shows of each.
 
-    python -m tests.truth.make [FILM ...]
+    python -m tests.truth.make [MOVIE ...]
 
-makes all films, or only the named ones. Needs ffmpeg (made with 5.1.9), mkvmerge, mpeg2enc and mplex (Debian's
+makes all movies, or only the named ones. Needs ffmpeg (made with 5.1.9), mkvmerge, mpeg2enc and mplex (Debian's
 packages ffmpeg, mkvtoolnix, mjpegtools) and PyAV; the tests only read what is committed. Encoders may give other
 bytes elsewhere; the truth is read again from whatever was made.
 
-Films without colour tags are encoded with BT.601 in limited range, except where a kind says otherwise.
+Movies without colour tags are encoded with BT.601 in limited range, except where a kind says otherwise.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ DEINTERLACED = "bwdif=mode=send_frame"
 WIDE = Fraction(16, 11)
 
 
-# Ways of making a film
+# Ways of making a movie
 
 Build = Callable[[Path], None]
 
@@ -124,7 +124,7 @@ def enc(options: str, **how: Any) -> Build:
 
 
 def copied(options: str, before: str) -> Build:
-    """Encodes, then copies the packets into the film; `before` are options of the input."""
+    """Encodes, then copies the packets into the movie; `before` are options of the input."""
 
     def build(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -173,7 +173,7 @@ def fields(options: str, top_first: bool = True, n: int = 90) -> Build:
     return lambda path: encode(path, options, pictures=woven(), vf=f"setfield={order}")
 
 
-def field_film(packets: list[tuple[bytes, field_pictures.Frame]], codec: str) -> Build:
+def field_movie(packets: list[tuple[bytes, field_pictures.Frame]], codec: str) -> Build:
     """Muxes field pictures, the two of a frame in one packet."""
 
     def build(path: Path) -> None:
@@ -181,21 +181,21 @@ def field_film(packets: list[tuple[bytes, field_pictures.Frame]], codec: str) ->
             raw = Path(folder) / "raw"
             raw.write_bytes(b"".join(data for data, _ in packets))
             options = {"fflags": "bitexact"}
-            with av.open(str(raw), format=codec) as source, av.open(str(path), "w", options=options) as film:
-                stream = film.add_stream_from_template(source.streams.video[0])
+            with av.open(str(raw), format=codec) as source, av.open(str(path), "w", options=options) as movie:
+                stream = movie.add_stream_from_template(source.streams.video[0])
                 for index, (data, frame) in enumerate(packets):
                     packet = av.Packet(data)
                     packet.stream, packet.time_base = stream, Fraction(1, field_pictures.RATE)
                     packet.pts, packet.dts, packet.is_keyframe = frame.number, index - 1, frame.kind == "I"
-                    film.mux(packet)
+                    movie.mux(packet)
 
     return build
 
 
 def pulldown(path: Path) -> None:
-    """A film on an NTSC disc: every other frame repeats a field. mplex gives stamps to few pictures."""
+    """A movie on an NTSC disc: every other frame repeats a field. mplex gives stamps to few pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        raw, coded = Path(folder) / "film.y4m", Path(folder) / "film.m2v"
+        raw, coded = Path(folder) / "movie.y4m", Path(folder) / "movie.m2v"
         encode(raw, "-pix_fmt yuv420p -f yuv4mpegpipe", rate="24000/1001", n=119)
         run(f"mpeg2enc -v 0 -f 3 -p -F 1 -b 600 -q 8 -a 1 -R 2 -g 12 -G 12 -o {coded}", raw.read_bytes())
         run(f"mplex -v 0 -f 3 -o {path} {coded}")
@@ -207,16 +207,16 @@ def packed_avi(path: Path) -> None:
         plain = Path(folder) / "plain.avi"
         encode(plain, mpeg("mpeg4", b=1) + " -vtag DX50", n=FRAMES + 1, rate="25")
         options = {"fflags": "bitexact"}
-        with av.open(str(plain)) as source, av.open(str(path), "w", options=options) as film:
+        with av.open(str(plain)) as source, av.open(str(path), "w", options=options) as movie:
             stream = source.streams.video[0]
             packets = [bytes(packet) for packet in source.demux(stream) if packet.size]
-            out = film.add_stream_from_template(stream)
+            out = movie.add_stream_from_template(stream)
             for number, data in enumerate(pack(packets)):
                 packet = av.Packet(data)
                 packet.stream, packet.time_base = out, Fraction(1, 25)
                 packet.pts = packet.dts = number
                 packet.is_keyframe = vop_type(data) == "I"
-                film.mux(packet)
+                movie.mux(packet)
 
 
 def pack(packets: list[bytes]) -> Iterator[bytes]:
@@ -281,10 +281,10 @@ def two_edits(path: Path) -> None:
 def cover_first(path: Path) -> None:
     """A cover that is stream 0: in MP4 streams come in the order of the boxes, so `udta` goes before `trak`."""
     with tempfile.TemporaryDirectory() as folder:
-        film, cover, both = (Path(folder) / name for name in ("film.mp4", "cover.jpg", "both.mp4"))
-        encode(film, H264)
+        movie, cover, both = (Path(folder) / name for name in ("movie.mp4", "cover.jpg", "both.mp4"))
+        encode(movie, H264)
         encode(cover, "-q:v 4", n=1, first=999)
-        ffmpeg(f"-i {film} -i {cover} -map 0 -map 1 -c copy -disposition:v:1 attached_pic {both}")
+        ffmpeg(f"-i {movie} -i {cover} -map 0 -map 1 -c copy -disposition:v:1 attached_pic {both}")
         data = both.read_bytes()
     start, size = next((start, size) for kind, start, size in boxes(data, 0, len(data)) if kind == b"moov")
     order = {b"mvhd": 0, b"udta": 1}
@@ -354,7 +354,7 @@ def aspect_of_container(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A film: what is special about it, and how it is made."""
+    """A movie: what is special about it, and how it is made."""
 
     what: str
     build: Build
@@ -437,13 +437,13 @@ FIELDS = {
         filters=DEINTERLACED),
     "mpeg2_fields.ts": Kind(
         "MPEG-2 interlaced; the fields show i and i + 1", fields(MPEG2 + INTERLACED), filters=DEINTERLACED),
-    "paff.mp4": Kind("H.264 in field pictures, two in a packet", field_film(field_pictures.h264(0, 96), "h264")),
-    "paff.mkv": Kind("H.264 in field pictures, two in a packet", field_film(field_pictures.h264(0, 96), "h264")),
-    "paff.ts": Kind("H.264 in field pictures, a packet for each", field_film(field_pictures.h264(0, 96), "h264")),
+    "paff.mp4": Kind("H.264 in field pictures, two in a packet", field_movie(field_pictures.h264(0, 96), "h264")),
+    "paff.mkv": Kind("H.264 in field pictures, two in a packet", field_movie(field_pictures.h264(0, 96), "h264")),
+    "paff.ts": Kind("H.264 in field pictures, a packet for each", field_movie(field_pictures.h264(0, 96), "h264")),
     "mpeg2_field_pictures.ts": Kind(
-        "MPEG-2 in field pictures", field_film(field_pictures.mpeg2(0, 96), "mpegvideo")),
+        "MPEG-2 in field pictures", field_movie(field_pictures.mpeg2(0, 96), "mpegvideo")),
     "mpeg2_field_pictures.vob": Kind(
-        "MPEG-2 in field pictures, program stream", field_film(field_pictures.mpeg2(0, 96), "mpegvideo")),
+        "MPEG-2 in field pictures, program stream", field_movie(field_pictures.mpeg2(0, 96), "mpegvideo")),
     "mpeg2_pulldown.mpg": Kind(
         "MPEG-2, frames last 3 and 2 fields in turn; few stamps", pulldown,
         "The last frame has no stamp: ffmpeg 5.1 says 4.921567 s (right: two fields on), FFmpeg 8 4.938244."),
@@ -503,7 +503,7 @@ CONTAINERS = {
     "cover_first.mp4": Kind("stream 0 is a cover picture", cover_first),
     "sound.mp4": Kind("sound between the video's packets", enc(H264 + AAC, audio=True)),
     "sound.ts": Kind("sound between the video's packets", enc(H264 + " -c:a mp2 -ar 16000", audio=True)),
-    "two_videos.mp4": Kind("two video streams, the first is the film", two_videos),
+    "two_videos.mp4": Kind("two video streams, the first is the movie", two_videos),
 }  # fmt: skip
 
 ORIENTATIONS = {
@@ -556,7 +556,7 @@ KINDS: dict[str, Kind] = CODECS | FIELDS | CLOCKS | CONTAINERS | ORIENTATIONS | 
 
 
 def shown(path: Path, filters: str = "") -> tuple[dict[str, Any], list[str]]:
-    """What ffmpeg shows of a film, and what is odd about it."""
+    """What ffmpeg shows of a movie, and what is odd about it."""
     chain = f"{filters},showinfo" if filters else "showinfo"
     command = f"ffmpeg -hide_banner -nostats -i {path} -map 0:V:0 -fps_mode passthrough -vf {chain}"
     done = subprocess.run(
@@ -602,7 +602,7 @@ def odd(numbers: list[int | None], times: list[float], square: float) -> Iterato
 
 
 def save(truths: dict[str, dict[str, Any]]) -> None:
-    """One film a line, in the order of the kinds."""
+    """One movie a line, in the order of the kinds."""
     lines = (f"{json.dumps(name)}: {json.dumps(truths[name])}" for name in KINDS if name in truths)
     SHOWN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 

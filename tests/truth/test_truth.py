@@ -108,6 +108,27 @@ def test_there_are_as_many_kinds_as_the_readme_says() -> None:
     assert "118 movies" in readme and "20 codecs" in readme
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "untagged_hd.mp4",
+        "tagged_709_sd.mp4",
+        "full_range.mp4",
+        "h264_rgb.mkv",
+        "hevc_10bit.mp4",
+        "pq.mp4",
+        "sar.ts",
+    ],
+)
+def test_colours_are_those_that_were_drawn(decoder: DecoderProcess, name: str) -> None:
+    """Whatever the matrix and range; untagged HD, which ffmpeg's command itself takes for BT.601, by BT.709."""
+    index = decoder.index(HERE / "movies" / name)
+    size = index.facts.height, index.facts.width
+    picture = decoder.read(HERE / "movies" / name, index, np.zeros(1, np.int64), size).pixels[0]
+    for letter, colour in numbers.corner_colours(picture).items():
+        np.testing.assert_allclose(colour, numbers.COLOURS[letter], atol=9, err_msg=letter)
+
+
 def _number(picture: np.ndarray) -> int:
     """The number in the pictures of the shared cases: twelve blocks, low bit left, when upright or mirrored alike."""
     height, width = picture.shape[:2]

@@ -187,6 +187,21 @@ def small(one_movie: Path, tmp_path: Path) -> Path:
     return shutil.copytree(one_movie, tmp_path, dirs_exist_ok=True)
 
 
+def test_a_touched_movie_is_the_same_and_one_changed_byte_makes_it_another(small: Path) -> None:
+    manifest, movie, shard = small / "manifest.csv", small / "b.mp4", small / "f" / "shards" / "b.h5"
+    written = shard.stat().st_mtime_ns
+    os.utime(movie)
+    assert run(manifest, small / "f").exit_code == EXIT_DONE and shard.stat().st_mtime_ns == written
+    data = bytearray(movie.read_bytes())
+    data[len(data) // 3] ^= 1
+    movie.write_bytes(data)
+    with pytest.raises(InputError, match="movie b: video was"):
+        run(manifest, small / "f")
+    assert shard.stat().st_mtime_ns == written
+    run(manifest, small / "f", update=True)
+    assert shard.stat().st_mtime_ns != written and problems(small / "f") == []
+
+
 def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
     before = series(small / "f")
     manifest = write_manifest(small, ["b,b.mp4,p,the person on the right,,"])
