@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.indexing import build_index
 from rhas.extract.decode.picture import resized
 from rhas.extract.decode.reader import FrameReader
 from rhas.manifests.common.digest import file_key

@@ -16,7 +16,8 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from rhas.extract.decode.index import NO_ROW, Decoder, MovieIndex, readable_packets, video_stream
+from rhas.extract.decode.container import Decoder, readable_packets, video_stream
+from rhas.extract.decode.index import NO_ROW, MovieIndex
 
 FORWARD_S = 4.0  # an entry that is no further ahead is reached by decoding: opening and seeking costs more
 PACKETS_BEFORE = (0, 8, 64)  # where packets of bytes aren't aligned with frames, a seek must end earlier

@@ -18,7 +18,8 @@ def shown_frames(shard: Shard, numbers: NDArray[np.int64], size: tuple[int, int]
         index = stored_index(stored, shard.video)
     except OSError:  # a file that is gone, which the decoder says better
         index = None
-    with DecoderProcess() as decoder:
+    deinterlace = shard.json("config").get("decode", {}).get("deinterlace", True)
+    with DecoderProcess(deinterlace=deinterlace) as decoder:
         index = index or decoder.index(shard.video)
         if shard.json("source").get("digest", index.facts.digest) != index.facts.digest:
             raise DecodeError("the file has changed since its features were made")

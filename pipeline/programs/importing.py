@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rhas.extract.decode.index import claimed_length_s
+from rhas.extract.decode.container import claimed_length_s
 from rhas.manifests.common.lock import locked
 from rhas.manifests.imports.ava import AvaImport, import_ava
 from rhas.manifests.imports.dataset import ImportedSet, write_dataset

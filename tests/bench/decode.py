@@ -16,7 +16,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.indexing import build_index
 from rhas.extract.decode.picture import resized
 from rhas.extract.decode.process import fit_short_side
 from rhas.extract.decode.reader import FrameReader

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from rhas.extract.decode.index import build_index
+from rhas.extract.decode.indexing import build_index
 from rhas.manifests.common.errors import RhasError
 from rhas.pipeline.cli import app
 from tests.truth import numbers

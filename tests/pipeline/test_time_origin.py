@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.indexing import build_index
 from rhas.manifests.tables.labels import load_labels
 from rhas.manifests.tables.manifest import load_manifest
 from rhas.manifests.tables.vocabulary import load_vocabulary

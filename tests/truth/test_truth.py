@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.indexing import build_index
 from rhas.extract.decode.process import DecoderProcess
 from rhas.extract.decode.sampling import ROUNDING_S, sample
 from tests.truth import numbers

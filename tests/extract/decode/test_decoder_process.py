@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numbered_movies import number_of, regular, write_movie
 
-from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.indexing import build_index
 from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
 from rhas.extract.decode.windows import WindowDecoder
 

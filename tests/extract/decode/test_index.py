@@ -22,7 +22,8 @@ from numbered_movies import regular, write_movie
 
 from rhas.extract.decode import index as index_module
 from rhas.extract.decode.child import OpenMovie
-from rhas.extract.decode.index import NO_ROW, MovieIndex, build_index, stored_index
+from rhas.extract.decode.index import NO_ROW, MovieIndex, stored_index
+from rhas.extract.decode.indexing import build_index
 from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.reader import FrameReader
 from tests.truth import numbers
@@ -344,7 +345,7 @@ def test_each_byte_of_a_movie_is_read_once(tmp_path: Path) -> None:
 def test_all_movies_are_indexed_one_after_the_other_in_one_process() -> None:
     """Libraries free what containers hold at odd times: a crash would show here, and cost only this process."""
     code = (
-        "import sys, pathlib; from rhas.extract.decode.index import build_index\n"
+        "import sys, pathlib; from rhas.extract.decode.indexing import build_index\n"
         "for path in 2 * sorted(pathlib.Path(sys.argv[1]).iterdir()): print(len(build_index(str(path)).start_s))"
     )
     done = subprocess.run([sys.executable, "-c", code, MOVIES], capture_output=True, text=True, check=False)

@@ -16,7 +16,8 @@ import pytest
 from av.error import FFmpegError
 from numbered_movies import number_of, regular, write_movie
 
-from rhas.extract.decode.index import MovieIndex, build_index
+from rhas.extract.decode.index import MovieIndex
+from rhas.extract.decode.indexing import build_index
 from rhas.extract.decode.reader import FrameReader
 from tests.truth import numbers
 
@@ -283,11 +284,11 @@ def test_damage_costs_what_refers_to_it_and_nothing_before_or_behind(name: str, 
 def test_damage_that_decodes_all_the_same_costs_its_frame_and_those_that_refer_to_it(
     damaged: int, tmp_path: Path
 ) -> None:
-    """A slice whose end is lost: the decoder fills it up from elsewhere, and goes on."""
+    """A slice whose end is zeroed: the decoder says so only of the frame, fills it up from others, and goes on."""
     path = write_movie(tmp_path / "m.mp4", regular(90), b_frames=0)
     index, data = build_index(str(path)), bytearray(path.read_bytes())
     pos, size = int(index.pos[damaged]), int(index.size[damaged])
-    data[pos + size // 2 : pos + size] = b"\xff" * (size - size // 2)
+    data[pos + size // 2 : pos + size] = bytes(size - size // 2)
     path.write_bytes(data)
     found = read(FrameReader(str(path), build_index(str(path))), list(range(90)))
     lost = [number for number, image in sorted(found.items()) if isinstance(image, str)]

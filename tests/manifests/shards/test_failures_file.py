@@ -36,7 +36,9 @@ def test_of_a_shard(tmp_path: Path) -> None:
     late = next(person for person in header.persons if person.person_id == "late")
     with Shard(folder.shard("m1")) as shard:
         interval = f"{late.start_s:g} to {late.end_s:g} s"
-        outside = f"the interval of person late, from {interval}, holds no frame; the movie has 20 from 0 to 1.9 s"
+        outside = (
+            f"the interval of person late, from {interval}, holds no frame; the movie has 20 from 0 to 1.9 s"
+        )
         assert shard_failures(shard) == [
             Failure("m1", 1, 0.8, 1.5, "model", "out of memory", 8 + 6),  # p1 in all of it, p2 in 6
             Failure("m1", "", "", "", "interval", outside, 0),
