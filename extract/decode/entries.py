@@ -52,6 +52,17 @@ def is_reference(data: memoryview, extradata: bytes | None) -> bool:
     return True
 
 
+def parameters(codec: str, data: memoryview) -> bytes:
+    """What a packet between start codes says of the recording as a whole; nothing for other codecs."""
+    kinds = {"h264": (7, 8), "hevc": (32, 33, 34)}.get(codec)
+    if kinds is None:
+        head = bytes(data[:LOOKED_AT])
+        at = head.find(b"\0\0\1\xb3") if codec in ("mpeg1video", "mpeg2video") else -1
+        return head[at : at + 12] if at >= 0 else b""
+    units = [bytes(nal) for nal in _nal_units(data, 0) if len(nal)]
+    return b"".join(u for u in units if (u[0] & 31 if codec == "h264" else u[0] >> 1 & 63) in kinds)
+
+
 def is_hidden(codec: str, data: memoryview) -> bool:
     """Whether the packet's frame is only referred to, never shown."""
     if codec == "vp8":

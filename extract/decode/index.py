@@ -21,7 +21,7 @@ from rhas.extract.decode.picture import Rendering
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.manifests.common.digest import file_key
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 NO_ROW = -1  # of a frame that the container promises and that isn't there
 
 
@@ -72,7 +72,8 @@ class MovieIndex:
     `start_s` [N] float64 ascending: when each is shown, 0 for the first; `end_s`: end of the last one; `row` [N]
     int64: the packet that it comes from, or `NO_ROW`. `pos`, `size` [R]: where packets lie, by which they are known
     again after a seek. `entry_row` [E] ascending, `entry_s` [E]: decoded from there, frames shown at that time or
-    later are exact; `entry_wait` [E]: after so many packets more; `entry_stamp` [E]: what to seek.
+    later are exact; `entry_wait` [E]: after so many packets more; `entry_stamp` [E]: what to seek. `corrupt` [C]
+    ascending: rows that the container knows to be incomplete.
     """
 
     facts: MovieFacts
@@ -86,6 +87,7 @@ class MovieIndex:
     entry_s: NDArray[np.float64]
     entry_wait: NDArray[np.int64]
     entry_stamp: NDArray[np.int64]
+    corrupt: NDArray[np.int64]
     by_byte: bool  # seek to `pos`, not to stamps
     for_decord: bool  # decord reads every frame of it exactly
     mtime_ns: int = field(default=0, compare=False)

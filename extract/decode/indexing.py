@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rhas.extract.decode import clock
 from rhas.extract.decode.container import Decoder, readable_packets, video_stream
-from rhas.extract.decode.entries import entry_reader, is_hidden, is_reference
+from rhas.extract.decode.entries import entry_reader, is_hidden, is_reference, parameters
 from rhas.extract.decode.index import NO_ROW, MovieFacts, MovieIndex
 from rhas.extract.decode.picture import Orientation, Rendering, assumed_matrix, named
 from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
@@ -27,6 +27,7 @@ from rhas.manifests.common.digest import DigestedFile, file_key
 TRIED = 16  # frames decoded to see what pictures look like, and which come first
 TRIED_ROWS = 1024  # packets after which a movie without a frame is none
 IO_BYTES = 1 << 20
+MOST_WITHOUT_STAMPS = 0.6  # of packets: of field pictures every other one has none
 
 # What decord can be trusted with at all; of such movies, those whose packets show it.
 DECORD_CONTAINERS = ("mov,mp4", "matroska")
@@ -42,12 +43,16 @@ def build_index(path: str) -> MovieIndex:
             seen.run()
         digest = file.digest()
         _, mtime_ns = file_key(path)
-    if seen.order is None and (seen.table["pts"] == clock.NO_STAMP).any():
+    without = (seen.table["pts"] == clock.NO_STAMP).mean()
+    if seen.order is None and without:
         # Found out on the way: once more, decoding.
         with av.open(path) as container:
             again = _Pass(container, decode_all=True)
             again.run()
+        if without > MOST_WITHOUT_STAMPS:
             seen.order = again.order
+        else:
+            seen.fill(again.order or [])
     return seen.index(digest, file.size, mtime_ns)
 
 
@@ -66,6 +71,7 @@ class _Pass:
         flags = Flags(container.format.flags)
         self.clock_may_jump = Flags.ts_discont in flags
         self.by_byte = self.clock_may_jump and Flags.no_byte_seek not in flags
+        self.seek_by = "pts" if Flags.seek_to_pts in flags else "dts"
         # Nothing but decoding tells in which order frames are shown where there are no stamps, or only counts.
         self.counts = Flags.no_timestamps in flags
         unordered = self.counts or (container.format.name == "avi" and stream.codec.reorder)
@@ -87,19 +93,23 @@ class _Pass:
         """Raises ValueError when there is no frame to be had."""
         codec, extradata = self.codec, self.extradata
         entry_of = entry_reader(codec, extradata)
-        rows = []
+        rows, recording = [], b""
         for number, packet in enumerate(readable_packets(self.container, self.stream)):
             data = memoryview(packet)
             entry = None
             if packet.is_keyframe:
                 entry = entry_of(data) if entry_of else _Believed
+            another = False
+            if entry is not None and self.clock_may_jump:
+                own = parameters(codec, data)
+                another, recording = bool(recording) and own != recording, own
             hidden = packet.is_discard or is_hidden(codec, data)
             rows.append((
                 clock.NO_STAMP if packet.pts is None else packet.pts,
                 clock.NO_STAMP if packet.dts is None else packet.dts,
                 packet.duration or 0, -1 if packet.pos is None else packet.pos, packet.size, packet.is_keyframe,
                 -1 if entry is None else 2 * entry.wait + entry.closed, hidden,
-                codec != "h264" or is_reference(data, extradata),
+                codec != "h264" or is_reference(data, extradata), packet.is_corrupt, another,
             ))  # fmt: skip
             if self.order is not None or self._trying():
                 self._decode(packet, number)
@@ -109,7 +119,19 @@ class _Pass:
             self._decode(None, len(rows))
         if not rows or not self.head:
             raise ValueError("no frame of the movie can be decoded")
-        names = ("pts", "dts", "duration", "pos", "size", "key", "entry", "hidden", "reference")
+        names = (
+            "pts",
+            "dts",
+            "duration",
+            "pos",
+            "size",
+            "key",
+            "entry",
+            "hidden",
+            "reference",
+            "corrupt",
+            "another",
+        )
         self.table = dict(zip(names, np.array(rows, dtype=np.int64).T, strict=True))
         if entry_of is None and len(rows) > 1 and self.table["key"].all() and not self.intra_only:
             self.table["entry"][1:] = -1  # a muxer that marks everything
@@ -156,7 +178,7 @@ class _Pass:
         start_s = np.concatenate([start_s, promised_s])
         end_s = float(promised_s[-1] + last_s) if missing else end_s
         entries = self._entries(times)
-        stream = self.table["dts"] if (self.table["dts"] != clock.NO_STAMP).all() else self.table["pts"]
+        seek = self.table[self.seek_by if (self.table["dts"] != clock.NO_STAMP).all() else "pts"]
         joined_at_s = tuple(round(float((times[cut] - first) * self.base), 3) for cut in cuts)
         facts, rendering = self._facts(
             digest, size, len(start_s), len(self.table["pts"]) - len(shown), float(times[shown[0]] * self.base) if not
@@ -173,7 +195,8 @@ class _Pass:
             entry_row=entries,
             entry_s=(times[entries] - first) * float(self.base),
             entry_wait=self._waits(entries),
-            entry_stamp=stream[entries],
+            entry_stamp=seek[entries],
+            corrupt=self._corrupt(cuts),
             by_byte=self.by_byte,
             for_decord=self._for_decord(times, shown, missing, facts),
             mtime_ns=mtime_ns,
@@ -186,7 +209,7 @@ class _Pass:
         pts, dts = table["pts"].copy(), table["dts"].copy()
         dts[dts == clock.NO_STAMP] = pts[dts == clock.NO_STAMP]
         damaged = clock.outliers(pts, clock.LARGEST_OUTLIER_S * per_second)
-        dips = clock.outliers(dts, clock.LARGEST_DECODING_OUTLIER_S * per_second)
+        dips = clock.outliers(dts, max(clock.LARGEST_DECODING_OUTLIER_S * per_second, 3 * self._step(dts)))
         sound = np.where(damaged | dips, clock.NO_STAMP, dts)
         part = np.zeros(len(pts), np.int64)
         cuts = []
@@ -227,6 +250,44 @@ class _Pass:
         times = np.full(count, clock.NO_STAMP)
         times[shown] = slots
         return times, shown, []
+
+    def fill(self, order: list[int]) -> None:
+        """Gives stamps to packets without, in the order in which frames come out; those that give none are hidden.
+
+        The second field of a picture is such a packet, and one whose stamp was lost.
+        """
+        pts, dts = self.table["pts"], self.table["dts"]
+        without = pts == clock.NO_STAMP
+        came = np.array([row for row in dict.fromkeys(order) if row >= 0], dtype=np.int64)
+        silent = np.ones(len(pts), bool)
+        silent[came] = False
+        self.table["hidden"] |= without & silent & ~np.isin(np.arange(len(pts)), list(self.errors))
+        step = self._step(pts[came][pts[came] != clock.NO_STAMP])
+        before = clock.NO_STAMP
+        for row in came.tolist():
+            if pts[row] == clock.NO_STAMP and before != clock.NO_STAMP:
+                pts[row] = before + step
+            before = pts[row]
+        first = np.flatnonzero(pts != clock.NO_STAMP)
+        if len(first):  # what is left is hidden, or stands before the first stamp
+            left = pts == clock.NO_STAMP
+            pts[left] = pts[first[np.maximum(np.searchsorted(first, np.flatnonzero(left)) - 1, 0)]]
+        dts[dts == clock.NO_STAMP] = pts[dts == clock.NO_STAMP]
+
+    @staticmethod
+    def _step(stamps: NDArray[np.int64]) -> int:
+        """The usual distance of stamps that ascend."""
+        steps = np.diff(stamps)
+        return int(np.median(steps[steps > 0])) if (steps > 0).any() else 0
+
+    def _corrupt(self, cuts: list[int]) -> NDArray[np.int64]:
+        """Rows that lost bytes on the way; where recordings were joined, only the count of their cells breaks off."""
+        rows, dts = np.flatnonzero(self.table["corrupt"]), self.table["dts"]
+        begins = self.table["another"].astype(bool)  # the first row of another recording
+        begins[cuts] = True
+        begins[1:] |= np.abs(np.diff(dts)) > 3 * self._step(dts)
+        begins = np.append(begins, [True, True])  # the end
+        return rows[~(begins[rows + 1] | begins[rows + 2])]  # the mark may stand at the last row but one
 
     def _lead_in(self, times: NDArray[np.int64], shown: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the shown rows come before the first picture that can be decoded: players don't show them."""

@@ -8,6 +8,7 @@ showing, after an entry from which on every packet decoded without a complaint.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -21,6 +22,7 @@ from rhas.extract.decode.index import NO_ROW, MovieIndex
 
 FORWARD_S = 4.0  # an entry that is no further ahead is reached by decoding: opening and seeking costs more
 PACKETS_BEFORE = (0, 8, 64)  # where packets of bytes aren't aligned with frames, a seek must end earlier
+MOST_HELD = 64  # frames waiting for those that they may refer to; no codec lets more wait than 16
 DAMAGED, ENDED = "damaged movie data", "the movie ends before this frame"
 
 
@@ -35,9 +37,10 @@ class FrameReader:
         self._ready_row = index.entry_row + index.entry_wait
         self._ready_s = np.array([self._ready(e) for e in range(len(index.entry_row))])
         self._by_pos = np.argsort(index.pos, kind="stable")
-        self._seekable = bool((index.pos >= 0).all())
+        # Of what is stored up to a row, the frame that is shown last: by then all that it may refer to has come out.
+        self._highest = np.maximum.accumulate(self._number)
         self._frames: Iterator[tuple[int, av.VideoFrame | None]] = iter(())
-        self._waiting: tuple[int, av.VideoFrame | None] | None = None  # came out for a later read
+        self._waiting: deque[tuple[int, av.VideoFrame | None]] = deque()  # came out for a later read
         self._came = (
             -1
         )  # the last shown frame that came out of `_frames`; those before it won't come any more
@@ -67,31 +70,50 @@ class FrameReader:
         wanted = {indices[at]: at for at in np.flatnonzero(rows != NO_ROW).tolist()}
         if not wanted:
             return
-        last, ended = max(wanted), True
-        for row, frame in self._from(min(wanted)):
-            if frame is None:
-                insort(self._errors, row)
-                continue
-            number = int(self._number[row]) if row >= 0 else -1
-            if number < 0:
-                continue
-            if number > last:
-                self._waiting, ended = (row, frame), False  # what is missing came before
-                break
-            in_order, self._came = number > self._came, max(self._came, number)
-            # Out of its order, a frame's time is not what the index says.
-            if number in wanted and in_order and self._exact(row):
-                yield wanted.pop(number), self.index.rendering.picture(frame, size, self.deinterlace), ""
-            if not wanted:
-                return
+        self._go_to(min(wanted))
+        last, reached = max(wanted), self._came
+        held: list[
+            tuple[int, int, av.VideoFrame]
+        ] = []  # frames whose references may still turn out to be damaged
+        ahead: list[tuple[int, av.VideoFrame | None]] = []  # came out for a later read
+        frames = self._coming()
+        try:
+            while wanted and (reached <= last or held):
+                row, frame = next(frames, (NO_ROW, None))
+                if frame is None and row != NO_ROW:
+                    insort(self._errors, row)
+                    continue
+                number = int(self._number[row]) if row >= 0 else -1
+                if frame is not None and number >= 0:
+                    if number > last:
+                        ahead.append((row, frame))
+                    elif (
+                        number in wanted and number > reached
+                    ):  # out of its order, its time is not what the index says
+                        held.append((number, row, frame))
+                    reached = max(reached, number)
+                    self._came = max(self._came, min(number, last))
+                ended = frame is None and row == NO_ROW
+                sure = [h for h in held if ended or self._highest[h[1]] <= reached or len(held) > MOST_HELD]
+                for known in sure:
+                    held.remove(known)
+                    if self._exact(known[1]):
+                        picture = self.index.rendering.picture(known[2], size, self.deinterlace)
+                        yield wanted.pop(known[0]), picture, ""
+                if ended:
+                    break
+        finally:
+            self._waiting.extendleft(reversed(ahead))
         for number, at in sorted(wanted.items()):
-            lost = not ended or number <= self._came or bool(self._errors)
+            lost = reached > last or number <= self._came or bool(self._errors)
             yield at, None, f"frame {number}: {DAMAGED if lost else ENDED}"
 
     def _exact(self, row: int) -> bool:
         """Whether the row's frame refers to nothing that was lost since an entry."""
         time_s = self.index.start_s[self._number[row]]
         error = self._errors[at - 1] if (at := bisect_right(self._errors, row)) else -1
+        if at := int(np.searchsorted(self.index.corrupt, row, side="right")):
+            error = max(error, int(self.index.corrupt[at - 1]))
         for entry in range(int(np.searchsorted(self.index.entry_row, row, side="right")) - 1, -1, -1):
             begins = self.index.entry_row[entry]
             if begins < self._began or begins <= error:
@@ -102,18 +124,21 @@ class FrameReader:
 
     # --- getting there
 
-    def _from(self, number: int) -> Iterator[tuple[int, av.VideoFrame | None]]:
-        """Rows and their frames from an entry at or before a shown frame on; None for a row that is damaged."""
+    def _go_to(self, number: int) -> None:
+        """Opens the movie at an entry before a shown frame, unless that is still to come."""
         entries = self._entries_for(number)
         ahead_s = (
             self.index.entry_s[entries[0]] - self.index.start_s[self._came] if self._came >= 0 else np.inf
         )
         if not self._came < number or (self.index.entry_row[entries[0]] > self._fed and ahead_s > FORWARD_S):
-            self._waiting, self._came, self._errors = None, -1, []
+            self._came, self._errors = -1, []
+            self._waiting.clear()
             self._frames = self._opened_at(entries)
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            yield waiting
+
+    def _coming(self) -> Iterator[tuple[int, av.VideoFrame | None]]:
+        """Rows and their frames from where reading is on; None for a row that is damaged."""
+        while self._waiting:
+            yield self._waiting.popleft()
         for came in self._frames:  # noqa: UP028  `yield from` would end it together with this generator
             yield came
 
@@ -130,17 +155,17 @@ class FrameReader:
         return found
 
     def _opened_at(self, entries: list[int]) -> Iterator[tuple[int, av.VideoFrame | None]]:
-        for entry in entries if self._seekable else [0]:
+        for entry in entries:
             row = int(self.index.entry_row[entry])
-            if entry == 0 or not self._seekable:
-                break
+            if entry == 0 or self.index.pos[row] < 0:  # the beginning; or a place that couldn't be recognized
+                continue
             for before in PACKETS_BEFORE if self.index.by_byte else (0,):
                 with av.open(self.path) as container, suppress(FFmpegError):
                     stream = video_stream(container)
                     if self.index.by_byte:
-                        container.seek(
-                            int(self.index.pos[max(0, row - before)]), unsupported_byte_offset=True
-                        )
+                        places = self.index.pos[: row + 1 - before]
+                        place = int(places.max(initial=0))  # not every packet has one
+                        container.seek(place, unsupported_byte_offset=True)
                     else:
                         container.seek(int(self.index.entry_stamp[entry]), stream=stream)
                     packets = self._recognized(container, stream, row)
@@ -148,17 +173,23 @@ class FrameReader:
                         self._began = row
                         yield from self._decoded(Decoder(container, stream), first, packets)
                         return
-        with av.open(self.path) as container:  # from its beginning, where rows are known by counting
+        with av.open(self.path) as container:  # from its beginning
             stream = video_stream(container)
-            packets = enumerate(readable_packets(container, stream))
+            packets = self._recognized(container, stream, NO_ROW, expected=0)
             self._began = int(self.index.entry_row[0])
             yield from self._decoded(Decoder(container, stream), None, packets)
 
     def _recognized(
-        self, container: av.container.InputContainer, stream: av.VideoStream, begin: int
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        begin: int,
+        expected: int | None = None,
     ) -> Iterator[tuple[int, av.Packet]]:
-        """Packets with their rows from row `begin` on; none if the container is already behind it."""
-        expected = None
+        """Packets with their rows from row `begin` on; none if the container is already behind it.
+
+        `expected` is the row of the first, where that is known. A packet that is none of the index's is `NO_ROW`.
+        """
         for packet in readable_packets(container, stream):
             row = self._row(packet, expected)
             if row is None:
@@ -176,13 +207,15 @@ class FrameReader:
     def _row(self, packet: av.Packet, expected: int | None) -> int | None:
         """Which row a packet is: the expected one, or the only one at its place and of its size."""
         pos, size = self.index.pos, self.index.size
-        follows = expected is not None and expected < len(pos)
-        if follows and (packet.pos, packet.size) == (pos[expected], size[expected]):
+        place = -1 if packet.pos is None else packet.pos
+        follows = expected is not None and expected < len(pos) and packet.size == size[expected]
+        if follows and (place == pos[expected] or min(place, pos[expected]) < 0):
             return expected
-        ordered = self._by_pos
-        first = int(np.searchsorted(pos, packet.pos, side="left", sorter=ordered))
-        stop = int(np.searchsorted(pos, packet.pos, side="right", sorter=ordered))
-        found = [row for row in ordered[first:stop] if size[row] == packet.size]
+        if place < 0:
+            return None
+        first = int(np.searchsorted(pos, place, side="left", sorter=self._by_pos))
+        stop = int(np.searchsorted(pos, place, side="right", sorter=self._by_pos))
+        found = [row for row in self._by_pos[first:stop] if size[row] == packet.size]
         return int(found[0]) if len(found) == 1 else None
 
     def _decoded(

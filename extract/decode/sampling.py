@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 MAX_MOVIE_S = 48 * 3600.0  # time stamps or claims beyond it are damaged: nothing is planned from them
 MAX_FRAMES = int(MAX_MOVIE_S) * 60
-# Containers such as Matroska round time stamps to a millisecond.
-ROUNDING_S = 1e-3
+# Matroska, FLV and others round stamps to the nearest millisecond. (No multiple of a usual rate's units: no ties.)
+ROUNDING_S = 5.5e-4
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`rhas frames`: a movie's samples as pictures, as the models see them, and a table of what each is.
 
 In: a movie, extraction settings, and which moments. Out: `000000.png` … by the sample's number, and `frames.csv` with
-`index,time_s,stamp,status,reason`: the moment asked for, the shown frame's own stamp on the container's clock, and why
-there is no picture where there is none.
+`index,time_s,stamp,status,reason`: the moment asked for, when the shown frame begins on the container's clock (which
+goes on where recordings were joined), and why there is no picture where there is none.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def write_frames(
             samples = index.samples(decode.fps, decode.time_origin)
             numbers, grid = _chosen(index, samples, at, start_s, end_s, decode.time_origin)
             size = fit_short_side(index.facts.height, index.facts.width, decode.short_side)
-            out.mkdir(parents=True, exist_ok=True)
+            _clear(out)
             rows: list[tuple[object, ...]] = []
             for first in range(0, len(grid), WINDOW):
                 check()
@@ -87,6 +87,15 @@ def write_frames(
     write_rows(out / "frames.csv", COLUMNS, rows)
     lost = sum(row[3] != "shown" for row in rows)
     return Written(len(rows) - lost, lost, notes_on(index))
+
+
+def _clear(out: Path) -> None:
+    """Makes the folder, or takes out what an earlier call left there: no picture of another call's stays."""
+    out.mkdir(parents=True, exist_ok=True)
+    if (table := out / "frames.csv").exists():
+        for old in out.glob("[0-9]*.png"):
+            old.unlink()
+        table.unlink()
 
 
 def _chosen(

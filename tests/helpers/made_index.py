@@ -22,5 +22,5 @@ def made_index(
     return MovieIndex(
         facts, Rendering(Orientation(), "ITU601"), start_s=row / fps, end_s=frames / fps, row=row, pos=row * 100,
         size=np.full(frames, 100), entry_row=first, entry_s=np.zeros(1), entry_wait=first, entry_stamp=first,
-        by_byte=False, for_decord=False,
+        corrupt=first[:0], by_byte=False, for_decord=False,
     )  # fmt: skip

@@ -220,3 +220,9 @@ def test_the_process_ends_with_these_codes(tmp_path: Path) -> None:
     refused = rhas(damaged(tmp_path), "--out", tmp_path / "out", "--at", "9")
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
     assert refused.stderr.startswith("error: --at: got '9': expected times in the movie")
+
+
+def test_no_picture_of_an_earlier_call_stays(tmp_path: Path) -> None:
+    for fps, count in (("30", 120), ("5", 20)):
+        frames("h264_closed.mp4", tmp_path, "--fps", fps)
+        assert len(list(tmp_path.glob("*.png"))) == count
