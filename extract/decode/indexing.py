@@ -27,6 +27,10 @@ from rhas.manifests.common.digest import DigestedFile, file_key
 TRIED = 16  # frames decoded to see what pictures look like, and which come first
 TRIED_ROWS = 1024  # packets after which a movie without a frame is none
 IO_BYTES = 1 << 20
+# Of the table of packets.
+COLUMNS = (
+    "pts", "dts", "duration", "pos", "size", "key", "entry", "hidden", "reference", "corrupt", "another",
+)  # fmt: skip
 MOST_WITHOUT_STAMPS = 0.6  # of packets: of field pictures every other one has none
 
 # What decord can be trusted with at all; of such movies, those whose packets show it.
@@ -119,20 +123,7 @@ class _Pass:
             self._decode(None, len(rows))
         if not rows or not self.head:
             raise ValueError("no frame of the movie can be decoded")
-        names = (
-            "pts",
-            "dts",
-            "duration",
-            "pos",
-            "size",
-            "key",
-            "entry",
-            "hidden",
-            "reference",
-            "corrupt",
-            "another",
-        )
-        self.table = dict(zip(names, np.array(rows, dtype=np.int64).T, strict=True))
+        self.table = dict(zip(COLUMNS, np.array(rows, dtype=np.int64).T, strict=True))
         if entry_of is None and len(rows) > 1 and self.table["key"].all() and not self.intra_only:
             self.table["entry"][1:] = -1  # a muxer that marks everything
 
@@ -184,7 +175,7 @@ class _Pass:
             digest, size, len(start_s), len(self.table["pts"]) - len(shown), float(times[shown[0]] * self.base) if not
             cuts else float(self.table["pts"][shown[0]] * self.base), joined_at_s,
         )  # fmt: skip
-        index = MovieIndex(
+        return MovieIndex(
             facts=facts,
             rendering=rendering,
             start_s=start_s,
@@ -201,30 +192,27 @@ class _Pass:
             for_decord=self._for_decord(times, shown, missing, facts),
             mtime_ns=mtime_ns,
         )
-        return index
 
     def _by_stamps(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
         """Stamps [R] on one clock, shown rows in their order, and the rows at which the clock was cut."""
         table, per_second = self.table, float(1 / self.base)
-        pts, dts = table["pts"].copy(), table["dts"].copy()
-        dts[dts == clock.NO_STAMP] = pts[dts == clock.NO_STAMP]
+        pts = table["pts"]
+        dts = np.where(table["dts"] == clock.NO_STAMP, pts, table["dts"])
         damaged = clock.outliers(pts, clock.LARGEST_OUTLIER_S * per_second)
         dips = clock.outliers(dts, max(clock.LARGEST_DECODING_OUTLIER_S * per_second, 3 * self._step(dts)))
         sound = np.where(damaged | dips, clock.NO_STAMP, dts)
-        part = np.zeros(len(pts), np.int64)
-        cuts = []
         back = None
         if not self.clock_may_jump:
             counts = ~damaged & (table["hidden"] == 0)  # what an edit list hides may have any stamp
             back = clock.restarts(
                 np.where(counts, pts, pts.min()), (table["entry"] >= 0) & counts, per_second
             )
-        for join in clock.joins(sound, table["duration"], per_second, back):
-            pts[join.row :] = table["pts"][join.row :] + join.shift
-            dts[join.row :] = sound[join.row :] + join.shift
-            part[join.row :] += 1
-            cuts.append(join.row)
+        joins = clock.joins(sound, table["duration"], per_second, back)
+        cuts = [join.row for join in joins]
         rows = np.arange(len(pts))
+        part = np.searchsorted(cuts, rows, side="right")
+        shift = np.array([0, *(join.shift for join in joins)])[part]
+        pts, dts = pts + shift, dts + shift
         shown = rows[~table["hidden"].astype(bool) & ~damaged]
         # Of two with the same stamp, one that waits in the decoder comes out later.
         return pts, shown[np.lexsort((pts[shown] - dts[shown], pts[shown], part[shown]))], cuts
@@ -235,8 +223,7 @@ class _Pass:
         Their times are those of the container's slots, in order; rows that gave no frame stay where they are stored.
         """
         assert self.order is not None
-        count = len(self.table["pts"])
-        came = np.array([row for row in dict.fromkeys(self.order) if row >= 0], dtype=np.int64)
+        count, came = len(self.table["pts"]), _rows_of(self.order)
         place = np.full(count, np.nan)
         place[came] = np.arange(len(came))
         lost = np.flatnonzero(np.isnan(place) & ~self.table["hidden"].astype(bool))
@@ -258,7 +245,7 @@ class _Pass:
         """
         pts, dts = self.table["pts"], self.table["dts"]
         without = pts == clock.NO_STAMP
-        came = np.array([row for row in dict.fromkeys(order) if row >= 0], dtype=np.int64)
+        came = _rows_of(order)
         silent = np.ones(len(pts), bool)
         silent[came] = False
         self.table["hidden"] |= without & silent & ~np.isin(np.arange(len(pts)), list(self.errors))
@@ -376,6 +363,11 @@ class _Pass:
             order="stamps" if self.order is None else "decoding",
         )
         return facts, Rendering(orientation, matrix)
+
+
+def _rows_of(order: list[int]) -> NDArray[np.int64]:
+    """The rows that came out of a decoder, each once, in that order."""
+    return np.array([row for row in dict.fromkeys(order) if row >= 0], dtype=np.int64)
 
 
 class _Believed:

@@ -17,7 +17,6 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-UNTAGGED = 2  # H.273's "unspecified", in matrices, transfers and primaries
 RGB_MATRIX = 0
 # H.273's matrix coefficients and swscale's names of them.
 MATRICES = {
@@ -25,10 +24,8 @@ MATRICES = {
     9: Colorspace.BT2020, 10: Colorspace.BT2020,
 }  # fmt: skip
 HDR = {"SMPTE2084": "PQ", "ARIB_STD_B67": "HLG"}
-HD_WIDTH, HD_HEIGHT = (
-    1280,
-    576,
-)  # from this width, or above this height, players take BT.709 where nothing is said
+# From this width, or above this height, players take BT.709 where nothing is said.
+HD_WIDTH, HD_HEIGHT = 1280, 576
 
 
 @dataclass(frozen=True)

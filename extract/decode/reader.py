@@ -41,9 +41,8 @@ class FrameReader:
         self._highest = np.maximum.accumulate(self._number)
         self._frames: Iterator[tuple[int, av.VideoFrame | None]] = iter(())
         self._waiting: deque[tuple[int, av.VideoFrame | None]] = deque()  # came out for a later read
-        self._came = (
-            -1
-        )  # the last shown frame that came out of `_frames`; those before it won't come any more
+        # The last shown frame that came out of `_frames`; those before it won't come any more.
+        self._came = -1
         self._fed = -1  # the last row that `_frames` put into the decoder
         self._began = 0
         self._errors: list[int] = []
@@ -72,9 +71,8 @@ class FrameReader:
             return
         self._go_to(min(wanted))
         last, reached = max(wanted), self._came
-        held: list[
-            tuple[int, int, av.VideoFrame]
-        ] = []  # frames whose references may still turn out to be damaged
+        # Frames whose references may still turn out to be damaged: number, row and frame.
+        held: list[tuple[int, int, av.VideoFrame]] = []
         ahead: list[tuple[int, av.VideoFrame | None]] = []  # came out for a later read
         frames = self._coming()
         try:
@@ -87,9 +85,8 @@ class FrameReader:
                 if frame is not None and number >= 0:
                     if number > last:
                         ahead.append((row, frame))
-                    elif (
-                        number in wanted and number > reached
-                    ):  # out of its order, its time is not what the index says
+                    elif number in wanted and number > reached:
+                        # Out of its order, its time would not be what the index says.
                         held.append((number, row, frame))
                     reached = max(reached, number)
                     self._came = max(self._came, min(number, last))

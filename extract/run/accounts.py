@@ -53,6 +53,7 @@ class Accounts:
     def _look(self, movie_id: str) -> None:
         self._tallies.pop(movie_id, None)
         self._failures.pop(movie_id, None)
+        self._notes.pop(movie_id, None)
         path = self.folder.shard(movie_id)
         try:
             with Shard(path) as shard, reading(path, "a feature shard"):

@@ -1,7 +1,7 @@
 """What can be a stage: which command it is, what it reads of earlier stages, and where it writes.
 
 A stage is done if nothing that it read has changed since, nor what it wrote. `digest` says what that is: of a features
-folder every checksum, of a run its best weights, of a file its bytes, of a big one (a movie, weights) parts of them.
+folder every checksum, of a run its best weights, of a file its bytes, of a movie its size and time.
 """
 
 from __future__ import annotations
