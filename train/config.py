@@ -17,6 +17,7 @@ from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
 from rhas.manifests.common.errors import Problem
 from rhas.train import PRESETS
+from rhas.train.data.augment import AugmentConfig
 from rhas.train.data.config import DataConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
@@ -33,12 +34,20 @@ class PostprocessConfig(Settings):
 
 
 class OptimiserConfig(Settings):
-    """Adam."""
+    """Adam, its learning rate over the steps, and the average of the weights."""
 
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    decoupled: bool = False
+    """AdamW: weights decay by themselves, not as a part of the gradient."""
     clip_norm: float | None = Field(None, gt=0)
     """Gradients' norm over all parameters; null clips nothing."""
+    warmup: int = Field(0, ge=0)
+    """Steps in which the learning rate rises to `lr`."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: after the warm-up the learning rate falls to 0 at the run's last step."""
+    average: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential average of the weights, which is what is validated and kept; null: the weights."""
 
 
 class TrainConfig(Settings, title="training config"):
@@ -49,6 +58,7 @@ class TrainConfig(Settings, title="training config"):
     """Of the model; those left out are its defaults."""
     data: DataConfig = DataConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
+    augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = Field(1000, ge=1)
     steps: int | None = Field(None, ge=1)

@@ -75,7 +75,7 @@ def train(
         _begin(folder, config, data)
         ranks.gathered("the folder is ours")  # the others open it no sooner
 
-        def validate(step: int, epoch: int) -> Validation:
+        def validate(model: Segmenter, step: int, epoch: int) -> Validation:
             videos = (
                 series.video(dataset.vocabulary) for series in stitch(score(model, validation_set, config))
             )
@@ -104,7 +104,7 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
     model = build_for(config, data, dataset.splits["train"]).to(device)
     checkpoints = _ReadOnly(RunFolder(out).checkpoints, spec_of(config, data))
 
-    def unvalidated(step: int, epoch: int) -> Validation:
+    def unvalidated(model: Segmenter, step: int, epoch: int) -> Validation:
         return Validation(step, epoch, 0.0, 0.0)
 
     fit(model, dataset.splits["train"], config, checkpoints, unvalidated, ranks=ranks)

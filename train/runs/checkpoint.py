@@ -73,25 +73,32 @@ class Checkpoints:
         remove_leftovers(self.folder)
 
     def save(
-        self, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, record: Mapping[str, Any]
-    ) -> None:
+        self, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, record: Mapping[str, Any],
+        average: nn.Module | None = None,
+    ) -> None:  # fmt: skip
         """Writes where training stands, and then removes the oldest checkpoints beyond `keep`."""
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         for name, parameter in model.named_parameters():
             for key, tensor in optimiser.state.get(parameter, {}).items():
                 tensors[f"optimiser/{name}/{key}"] = tensor
+        if average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in average.state_dict().items()}
         path = self.folder / f"step-{step:08d}.safetensors"
         write_tensors(path, tensors, {"for": self.spec.to_dict(), "step": step, **record})
         for old in self._steps()[: -self.keep]:
             old.unlink(missing_ok=True)
 
-    def resume(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+    def resume(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, average: nn.Module | None = None
+    ) -> dict[str, Any] | None:
         """Loads the last checkpoint, and returns its record; None if there is none."""
         steps = self._steps()
         if not steps:
             return None
         tensors, record = self._read(steps[-1])
         _load(model, _below("model/", tensors), steps[-1])
+        if average is not None:
+            _load(average, _below("average/", tensors), steps[-1])
         for name, parameter in model.named_parameters():
             if state := _below(f"optimiser/{name}/", tensors):
                 # Adam counts steps on the CPU, unless it is told otherwise.
