@@ -230,6 +230,7 @@ def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     assert "this one looks like T×F" in turned
     assert length.startswith("groundTruth/e.txt: got 30: expected 70 frames, as features/e.npy has")
     assert name.startswith("groundTruth/b.txt, row 2: got 'add_oill'") and "did you mean 'add_oil'" in name
+    source = tmp_path / "sizes"
     write_mstcn(source, {"a": [0, 1], "b": [1, 2], "c": [0] * 40})
     np.save(source / "features" / "b.npy", np.zeros((7, 2), np.float32))
     (problem,) = problems_of(source)
