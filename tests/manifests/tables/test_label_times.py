@@ -6,7 +6,6 @@ import random
 from pathlib import Path
 
 import numpy as np
-from typer.testing import CliRunner
 
 from rhas.manifests.shards.reader import end_s
 from rhas.manifests.tables.label_times import behind_the_end
@@ -34,7 +33,10 @@ def _in_frames(fps: float) -> list[str]:
 
 def test_labels_in_place_say_nothing(tmp_path: Path) -> None:
     # The last ends with the movie, or a little later: annotators go by the container, which has more to say.
-    assert _lines(tmp_path / "l.csv", "m1,p,running,0,60.0", "m2,p,running,19.9,23", "m9,p,running,500,600") == []
+    assert (
+        _lines(tmp_path / "l.csv", "m1,p,running,0,60.0", "m2,p,running,19.9,23", "m9,p,running,500,600")
+        == []
+    )
 
 
 def test_labels_behind_the_end_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
