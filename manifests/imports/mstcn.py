@@ -5,11 +5,11 @@
     DIR/groundTruth/NAME.txt             the name of one class a line, one line a frame
     DIR/splits/{train,test}.splitK.bundle    "NAME.txt" a line; folds K from 1
 
-In: that folder. Out: an `ImportedSet`, one movie with one person for each video; every class, background too, is
-an action. Features and truth that differ by a few frames are cut to the shorter, as is usual. Which axis of the
-features is time is told by the truth's length, never guessed: where both or none would do it is an error. There are no
-features of a person's crop, which the frames' status says (MISSING). Everything but the features' numbers is
-read and checked here, before anything is written.
+In: that folder. Out: an `ImportedSet`, one movie with one person for each video; every class, background too, is an
+action; that of this name is marked as such in actions.csv. Features and truth that differ by a few frames are cut to
+the shorter, as is usual. Which axis of the features is time is told by the truth's length, never guessed: where both
+or none would do it is an error. There are no features of a person's crop, which the frames' status says (MISSING).
+Everything but the features' numbers is read and checked here, before anything is written.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from rhas.manifests.tables.vocabulary import ABSENT, MAX_ACTION_CHARS, Vocabular
 
 # Which axis of a file is time.
 _TIME: dict[Layout, int] = {"F×T": 1, "T×F": 0}
+# What MS-TCN's, ASFormer's and DiffAct's evaluation leaves out of F1 and edit: GTEA has it.
+BACKGROUND = "background"
 PERSON_ID, REFERENCE = "actor", "the person"
 _INDEX_AND_NAME = re.compile(r"(0|[1-9][0-9]{0,5})\s+(\S.*)", re.ASCII)
 _BUNDLE = re.compile(r"(train|test)\.split([1-9][0-9]{0,5})\.bundle")
@@ -115,7 +117,8 @@ def _load_mapping(path: Path, problems: list[Problem]) -> Vocabulary:
         problems += [Problem(path, fault, number, "name", shorten(name)) for fault in faults]
         actions[index] = name
         names.add(name)
-    return Vocabulary(tuple(name for _, name in sorted(actions.items())))
+    ordered = tuple(name for _, name in sorted(actions.items()))
+    return Vocabulary(ordered, tuple(name for name in ordered if name == BACKGROUND))
 
 
 def _names(directory: Path, problems: list[Problem]) -> list[str]:

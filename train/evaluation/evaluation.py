@@ -49,7 +49,9 @@ def evaluate_run(
         for series in persons
     ]
     prior = generator_for("cpu", seed, "prior", split)
-    comparison = compare(videos, tau, counts_C, prior, {"second_annotator": again})
+    comparison = compare(
+        videos, tau, counts_C, prior, {"second_annotator": again}, vocabulary.background_indices
+    )
     released = released_report(
         (part.video(vocabulary) for series in persons for part in series.windows(opened.config.data.window)),
         int(counts_C.argmax()),

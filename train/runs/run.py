@@ -90,7 +90,7 @@ class Run:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(tuple(self.data["actions"]))
+        return Vocabulary(tuple(self.data["actions"]), tuple(self.data.get("background", ())))
 
 
 def open_run(root: Path, device: str | None = None) -> Run:
@@ -163,6 +163,7 @@ def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
         "actions": list(dataset.vocabulary.actions),
+        "background": list(dataset.vocabulary.background),
         "left_out": dataset.record(),
         "samples": {name: [window.name for window in dataset.splits[name].windows] for name in SPLITS},
     }
@@ -173,7 +174,10 @@ def check_data(folder: RunFolder, now: dict[str, Any], before: dict[str, Any]) -
     problems = []
     for name in differences(before, now):
         section, _, key = name.partition(".")
-        if name == "features":  # the folder may move
+        if name in (
+            "features",
+            "background",
+        ):  # the folder may move; only how scores are counted depends on the other
             continue
         if section == "left_out" and key not in before[section]:  # nobody counted it then
             continue

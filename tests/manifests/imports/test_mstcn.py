@@ -20,7 +20,7 @@ from rhas.manifests.shards.verify import verify
 from rhas.manifests.tables.folds import load_folds
 from rhas.manifests.tables.labels import load_labels
 from rhas.manifests.tables.manifest import load_manifest
-from rhas.manifests.tables.vocabulary import load_vocabulary
+from rhas.manifests.tables.vocabulary import Vocabulary, load_vocabulary
 from rhas.train.data import DataConfig, load_dataset, rasterise
 
 VIDEOS = {"rgb-01-1": [0] * 20 + [2] * 700 + [1] * 3, "P03_cam01": [1, 1, 0], "S1": [2, 1] * 9, "z": [0]}
@@ -55,7 +55,7 @@ def test_features_labels_and_folds_come_through(tmp_path: Path) -> None:
     assert [movie.video for movie in manifest.movies] == [
         (tmp_path / "in" / "features" / f"{name}.npy") for name in sorted(VIDEOS)
     ]
-    assert load_vocabulary(out.actions).actions == CLASSES
+    assert load_vocabulary(out.actions) == Vocabulary(CLASSES, ("background",))
     assert load_folds(out.folds) == {
         fold: {name: side for side, own in zip(("train", "test"), sides, strict=True) for name in own}
         for fold, sides in FOLDS.items()
