@@ -228,10 +228,14 @@ def labels(
 ) -> None:
     """Replace the labels beside the shards; nothing is extracted again."""
     from rhas.manifests.shards.layout import FeaturesFolder
+    from rhas.manifests.shards.reader import FeaturesReader
     from rhas.manifests.shards.snapshot import replace_labels
+    from rhas.manifests.tables.label_times import behind_the_end
 
     count = replace_labels(FeaturesFolder(features), labels, actions)
     typer.echo(f"{features}: {count} labelled intervals")
+    for warning in behind_the_end(labels, FeaturesReader(features).ends_s()):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @commands.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,11 +45,15 @@ def import_mstcn(
     tolerance: Annotated[
         int, typer.Option(min=0, help="Frames that features and truth may differ by; cut to the shorter")
     ] = 15,
+    layout: Annotated[
+        Literal["FxT", "TxF"] | None,
+        typer.Option(help="Of the features' files [default: as the truth's lengths tell]"),
+    ] = None,
 ) -> None:
     """Turn 50Salads, Breakfast, GTEA, or data of your own laid out like them, into a features folder."""
     from rhas.pipeline.programs.importing import import_mstcn_folder
 
-    typer.echo(import_mstcn_folder(directory, out, fps, tolerance))
+    typer.echo(import_mstcn_folder(directory, out, fps, tolerance, layout))
 
 
 @import_app.command("rhas133")

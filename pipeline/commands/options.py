@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import EXIT_INTERRUPTED, interruptible
 
 ActionsOption = Annotated[
@@ -29,3 +30,17 @@ def interruptible_work(kept: str) -> Iterator[None]:
         except KeyboardInterrupt:
             typer.echo(f"interrupted; {kept}", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def of_fold(option: str, given: object, split: str | None, settings: list[str]) -> list[str]:
+    """Overrides that a fold implies, if one is given: split fold. Raises InputError beside another split."""
+    if given in (None, ""):
+        return []
+    splits = [("--split", split)] if split is not None else []
+    splits += [
+        ("--set data.split", s.partition("=")[2].strip()) for s in settings if s.startswith("data.split=")
+    ]
+    if others := [f"{name} {value}" for name, value in splits if value != "fold"]:
+        expected = f"no {option} beside {' and '.join(others)}: folds are those of split fold"
+        raise InputError(Problem(option, expected, value=given))
+    return ["data.split=fold"]

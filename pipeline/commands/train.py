@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import SetOption, interruptible_work
+from rhas.pipeline.commands.options import SetOption, interruptible_work, of_fold
 
 commands = typer.Typer()
 
@@ -25,7 +25,9 @@ def train(
     split: Annotated[
         str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
     ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="Which fold, with --split fold")] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="Which fold of splits.csv; implies --split fold")
+    ] = None,
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
     gpus: Annotated[
         int | None, typer.Option("--gpus", help="Data parallel on so many [default: one, or the CPU]")
@@ -39,6 +41,7 @@ def train(
     """Fit a segmenter to labelled feature shards."""
     named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    overrides += of_fold("--fold", fold, split, settings or [])
     with interruptible_work(f"the same command goes on from the last checkpoint in {out}"):
         from rhas.pipeline.programs.training import train_run
 
@@ -125,7 +128,7 @@ def benchmark(
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of each system")] = 3,
     folds: Annotated[
-        str, typer.Option("--folds", help="Cross-validation over these, e.g. 1,2,3,4 (split fold)")
+        str, typer.Option("--folds", help="Cross-validation over these, e.g. 1,2,3,4; implies --split fold")
     ] = "",
     settings: SetOption = None,
 ) -> None:
@@ -135,6 +138,7 @@ def benchmark(
         raise typer.BadParameter("give --models or --preset")
     named = {"data.split": split, "data.window": window}
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    overrides += of_fold("--folds", folds, split, settings or [])
     try:
         chosen = [int(fold) for fold in folds.split(",") if fold]
     except ValueError:

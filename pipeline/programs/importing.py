@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rhas.extract.decode.container import claimed_length_s
 from rhas.manifests.common.lock import locked
+from rhas.manifests.imports.arrays import Layout
 from rhas.manifests.imports.ava import AvaImport, import_ava
 from rhas.manifests.imports.dataset import ImportedSet, write_dataset
 from rhas.manifests.imports.mstcn import read_mstcn
@@ -51,9 +53,14 @@ def _behind_the_end(found: AvaImport, offset_s: float) -> Iterator[str]:
             )
 
 
-def import_mstcn_folder(directory: Path, out: Path, fps: float, tolerance: int) -> str:
+def import_mstcn_folder(
+    directory: Path, out: Path, fps: float, tolerance: int, layout: Literal["FxT", "TxF"] | None = None
+) -> str:
     """Writes the features folder OUT; returns one line that says what is in it."""
-    return _write(read_mstcn(directory, fps, tolerance), out)
+    axes: dict[str, Layout] = {"FxT": "F×T", "TxF": "T×F"}  # a command line should need no ×
+    imported = read_mstcn(directory, fps, tolerance, axes[layout] if layout else None)
+    turned = " (features T×F)" if imported.settings.get("features") == "T×F" else ""
+    return _write(imported, out) + turned
 
 
 def import_rhas133_folder(

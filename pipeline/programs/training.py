@@ -29,6 +29,10 @@ class LiveTraining(Callback):
         self.progress = progress
         self.task: TaskID | None = None
 
+    def loaded(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def started(self, step: int, steps: int) -> None:
         self.task = self.progress.add_task("training", total=steps, completed=step)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.shards.verify import MovieCheck, read_config, verify
+from rhas.manifests.tables.label_times import behind_the_end
 from rhas.pipeline.views.display import make_console
 
 STATUSES = [s for s in FrameStatus if s != FrameStatus.OUTSIDE]
@@ -50,7 +53,18 @@ def print_verification(root: Path) -> int:
         if problems
         else "clean: every checksum holds, every frame is accounted for"
     )
+    for warning in _on_labels(FeaturesFolder(root).labels, root):
+        console.print(f"[yellow]warning[/yellow] {warning}", highlight=False, soft_wrap=True)
     return 1 if problems else 0
+
+
+def _on_labels(labels: Path, root: Path) -> Iterator[str]:
+    """What labels say of times that no movie has; labels that can't be read at all are one such line."""
+    if labels.is_file():
+        try:
+            yield from behind_the_end(labels, FeaturesReader(root).ends_s())
+        except InputError as error:
+            yield str(error)
 
 
 def print_shards(root: Path) -> None:

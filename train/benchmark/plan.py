@@ -17,8 +17,10 @@ import yaml
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.configs import preset_path, read_yaml
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.train.config import PRESETS, TrainConfig, config_from_dict, refused_changes, with_overrides
+from rhas.train.data.splits import sides_of_fold
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.models.registry import model_config
 from rhas.train.runs.run import RunFolder, read_json, with_model_settings
@@ -153,6 +155,9 @@ def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
     Raises InputError, before anything is changed, if the folder holds runs with other settings, or on other data.
     """
     data = {"features": str(features.absolute()), "digest": FeaturesReader(features).digest()}
+    for trial in planned:
+        if trial.config.data.split == "fold":
+            sides_of_fold(FeaturesFolder(features), trial.config.data.fold)  # not after hours of other folds
     record, problems = out / "data.json", []
     if record.exists() and read_json(record).get("digest") != data["digest"]:
         expected = f"the features and labels that {out} was begun with (other data needs another --out)"

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
 from rhas.manifests.shards.failures import read_failures
 from rhas.manifests.shards.identity import movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
-from rhas.manifests.shards.reader import PersonSeries, Shard, reading
+from rhas.manifests.shards.reader import PersonSeries, Shard, end_s, reading
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.inputs import load_inputs
+from rhas.manifests.tables.label_times import behind_the_end
 from rhas.manifests.tables.labels import Labels
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -38,6 +40,7 @@ class Contents:
     feature_size: int  # F
     unlabelled: tuple[str, ...]  # movie/person
     lost_movies: tuple[str, ...]  # those that failures.csv says could not be extracted at all
+    warnings: tuple[str, ...]  # of labels that no movie has the times of
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class _MovieShard:
     fingerprint: str
     series: dict[str, PersonSeries]  # by person_id; only what is in memory may be used, the file is closed
     sizes: tuple[int, ...]  # of one frame's features: F, or 32 and F
+
+    @property
+    def time_s(self) -> NDArray[np.float64]:
+        """[T] seconds of movie time, the same for all persons."""
+        return next(iter(self.series.values())).time_s
 
 
 def read_contents(root: Path, config: DataConfig) -> Contents:
@@ -84,6 +92,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         feature_size=entries[0].sizes[-1],
         unlabelled=unlabelled,
         lost_movies=lost,
+        warnings=tuple(behind_the_end(folder.labels, {e.movie.movie_id: end_s(e.time_s) for e in entries})),
     )
 
 

@@ -25,9 +25,13 @@ class DataConfig(Settings):
     """
 
     window: int = Field(3000, ge=1)
-    """Frames of a sample; a clip's last one may be shorter."""
+    """Most frames of a sample; who is there for longer is cut in equal parts."""
+    overlap: float = Field(0.25, ge=0, le=0.5)
+    """Share of a part that it has in common with the next, where scores are blended: what stands at the edge of one has
+    frames around it in the other, for a third more work on those who are cut at all. Of parts to validate, test and
+    predict: in training, frames in two parts would weigh double. None with split random, which may part the parts."""
     min_frames: int = Field(1, ge=1)
-    """Shorter last samples are left out, and counted."""
+    """Who is there for fewer is left out, and counted."""
     split: Literal["random", "cross-movie", "manifest", "fold"] = "cross-movie"
     fold: int = Field(1, ge=1)
     """Of split fold."""
@@ -47,6 +51,11 @@ class DataConfig(Settings):
     """Persons who are in a movie, but not in labels.csv."""
     feature_size: int | None = Field(None, ge=1)
     """F that the run is made for; null: whatever the folder has."""
+
+    def overlap_in(self, split: str | None) -> float:
+        """Of the samples of a split; None: of all that is predicted, whichever split it was in."""
+        parted = split is not None and (split == "train" or self.split == "random")
+        return 0.0 if parted else self.overlap
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.min_frames > self.window:

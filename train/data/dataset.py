@@ -6,15 +6,21 @@ opens each shard once, for times and statuses.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.clips import read_contents
 from rhas.train.data.config import DataConfig
 from rhas.train.data.samples import OpenShards, SampleSet
 from rhas.train.data.splits import split_windows
-from rhas.train.data.windows import cut
+from rhas.train.data.windows import Window, cut
+
+SHOWN = 10  # names in a line
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,42 @@ class Dataset:
     feature_size: int  # F
     unlabelled: tuple[str, ...]  # movie/person of those skipped for want of labels
     lost_movies: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
-    left_out_frames: int  # in last windows below `min_frames`
+    left_out_frames: int  # of those who are there for fewer than `min_frames`
+    unsplit_movies: tuple[str, ...]  # movie_ids that a fold has in neither half
+    without_features: dict[
+        str, int
+    ]  # promised frames that lack one or both features, by status; they stay in
+    warnings: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """What was left out, or is only half there, as data.json holds it."""
+        return {
+            "lost_movies": list(self.lost_movies),
+            "unlabelled": list(self.unlabelled),
+            "frames_of_short_windows": self.left_out_frames,
+            "movies_in_no_split": list(self.unsplit_movies),
+            "frames_without_features": self.without_features,
+        }
+
+    def told(self) -> Iterator[str]:
+        """Lines for whoever trains: how many samples there are, and what is not among them, or not whole."""
+        for name, samples in self.splits.items():
+            movies = {window.clip.movie_id: None for window in samples.windows}
+            persons = len({window.place[:2] for window in samples.windows})
+            which = f": {_some(tuple(movies))}" if name == "val" else ""
+            yield f"{name}: {len(samples)} samples of {persons} persons in {len(movies)} movies{which}"
+        if self.lost_movies:
+            yield f"left out: {_counted(self.lost_movies, 'movies that could not be extracted')}"
+        if self.unlabelled:
+            yield f"left out: {_counted(self.unlabelled, 'persons without labels')}"
+        if self.left_out_frames:
+            yield f"left out: {self.left_out_frames} frames of persons who are there for fewer than data.min_frames"
+        if self.unsplit_movies:
+            yield f"left out: {_counted(self.unsplit_movies, 'movies that are in no half of the fold')}"
+        for status, frames in self.without_features.items():
+            lacking = "partial features" if FrameStatus[status.upper()] in HAS_HOLISTIC else "features"
+            yield f"{frames} frames have no {lacking} ({status}); zeros stand for them"
+        yield from (f"warning: {warning}" for warning in self.warnings)
 
 
 def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | None = None) -> Dataset:
@@ -36,11 +77,15 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
     """
     contents = read_contents(features, config)
     windows, left_out = cut(contents.clips, config.window, config.min_frames)
+    sides = split_windows(windows, config, features)
     shards = OpenShards()
     splits = {
-        name: SampleSet(own, contents.vocabulary, shards, boundary_sigma, config.soft_sigma)
-        for name, own in split_windows(windows, config, features).items()
+        name: SampleSet(
+            _overlapping(own, config, name), contents.vocabulary, shards, boundary_sigma, config.soft_sigma
+        )
+        for name, own in sides.items()
     }
+    split_up = {window.clip.movie_id for own in sides.values() for window in own}
     return Dataset(
         splits=splits,
         vocabulary=contents.vocabulary,
@@ -48,4 +93,33 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
         unlabelled=contents.unlabelled,
         lost_movies=contents.lost_movies,
         left_out_frames=left_out,
+        unsplit_movies=tuple(sorted({window.clip.movie_id for window in windows} - split_up)),
+        without_features=_without_features(window for own in sides.values() for window in own),
+        warnings=contents.warnings,
     )
+
+
+def _overlapping(windows: Sequence[Window], config: DataConfig, split: str) -> Sequence[Window]:
+    """The windows of a split as they are used: whole clips, cut anew with overlap where there is one."""
+    if not (overlap := config.overlap_in(split)):
+        return windows
+    return cut(list({window.clip: None for window in windows}), config.window, config.min_frames, overlap)[0]
+
+
+def _without_features(windows: Iterable[Window]) -> dict[str, int]:
+    counts: Counter[int] = Counter()
+    for window in windows:
+        counts.update(window.status.tolist())
+    lacking = (
+        status for status in FrameStatus if status != FrameStatus.OUTSIDE and status not in HAS_PARTIAL
+    )
+    return {status.name.lower(): counts[status] for status in lacking if counts[status]}
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}: {_some(names)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of them; all are in data.json."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

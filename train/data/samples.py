@@ -26,7 +26,7 @@ from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.rasterise import Bools
 from rhas.train.data.targets import boundary_target, soft_labels
-from rhas.train.data.windows import Window
+from rhas.train.data.windows import Window, disjoint
 
 MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series that was read from them
 
@@ -87,6 +87,11 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
     def labels(self) -> Iterator[tuple[Bools, Bools]]:
         """(labels [T, C], valid [T]) of each sample; reads no features."""
         return (window.labels(self.vocabulary) for window in self.windows)
+
+    def disjoint(self, frames: int) -> SampleSet:
+        """The same with windows of at most so many frames, none of which overlap."""
+        apart = disjoint(self.windows, frames)
+        return SampleSet(apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma)
 
     def _features(self, window: Window, stream: str, has_T: Bools) -> NDArray[np.float32]:
         """[T, F], zero where there is no feature; the mean over the query tokens where all are stored."""

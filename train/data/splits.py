@@ -25,7 +25,7 @@ def split_windows(windows: Sequence[Window], config: DataConfig, source: Path) -
     if config.split == "manifest":
         sides = _of_manifest(ordered, config, source)
     elif config.split == "fold":
-        sides = _of_fold(ordered, config, FeaturesFolder(source).folds)
+        sides = _of_fold(ordered, config, FeaturesFolder(source))
     else:
         sides = _drawn(ordered, config)
     splits = {
@@ -38,15 +38,24 @@ def split_windows(windows: Sequence[Window], config: DataConfig, source: Path) -
     return splits
 
 
-def _of_fold(windows: Sequence[Window], config: DataConfig, file: Path) -> list[str | None]:
+def sides_of_fold(folder: FeaturesFolder, fold: int) -> dict[str, str]:
+    """Train or test, by movie_id. Raises InputError for a fold that isn't there, and says which are."""
+    if not folder.folds.is_file():
+        expected = "the folds of a data set (`rhas import mstcn` writes them), or another split than fold"
+        raise InputError(Problem(folder.folds, expected, column="fold", value=fold))
+    folds = load_folds(folder.folds)
+    if fold not in folds:
+        expected = f"one of the folds {', '.join(map(str, sorted(folds)))}" if folds else "a file with folds"
+        raise InputError(Problem(folder.folds, expected, column="fold", value=fold))
+    return folds[fold]
+
+
+def _of_fold(windows: Sequence[Window], config: DataConfig, folder: FeaturesFolder) -> list[str | None]:
     """The sides of a fold; a few whole movies of its training half validate. None for movies that it leaves out."""
-    folds = load_folds(file)
-    if config.fold not in folds:
-        expected = f"one of the folds {', '.join(map(str, sorted(folds)))}"
-        raise InputError(Problem(file, expected, column="fold", value=config.fold))
+    sides_of_movies, file = sides_of_fold(folder, config.fold), folder.folds
     own: dict[str, set[str]] = {}  # movie, under whatever movie_ids -> its sides
     for window in windows:
-        if side := folds[config.fold].get(window.clip.movie_id):
+        if side := sides_of_movies.get(window.clip.movie_id):
             own.setdefault(window.clip.movie, set()).add(side)
     problems = [
         Problem(
@@ -55,16 +64,28 @@ def _of_fold(windows: Sequence[Window], config: DataConfig, file: Path) -> list[
         for movie, sides in own.items()
         if len(sides) > 1
     ]
+    training = sorted(movie for movie, sides in own.items() if sides == {"train"})
+    if not problems and len(training) < 2:
+        got = f"{len(training)}: {', '.join(training)}" if training else "none"
+        expected = (
+            f"at least two movies in the training half of fold {config.fold}: one of them has to validate"
+        )
+        problems.append(Problem(file, expected, column="split", value=got))
     if problems:
         raise InputError(problems)
-    training = sorted(movie for movie, sides in own.items() if sides == {"train"})
     order = torch.randperm(len(training), generator=torch.Generator().manual_seed(config.seed)).tolist()
     count = max(1, round(config.validation_share * len(training)))
+    if count == len(training):
+        expected = f"a share that leaves one of the {len(training)} movies of fold {config.fold} to train on"
+        raise InputError(
+            Problem(
+                "training config", expected, column="data.validation_share", value=config.validation_share
+            )
+        )
     validating = {training[i] for i in order[:count]}
     side_of = {movie: "val" if movie in validating else next(iter(sides)) for movie, sides in own.items()}
     return [
-        side_of[window.clip.movie] if window.clip.movie_id in folds[config.fold] else None
-        for window in windows
+        side_of[window.clip.movie] if window.clip.movie_id in sides_of_movies else None for window in windows
     ]
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +76,45 @@ class Window:
         return slice(self.start - self.clip.first, self.stop - self.clip.first)
 
 
-def cut(clips: Sequence[Clip], frames: int, min_frames: int = 1) -> tuple[list[Window], int]:
-    """Windows of `frames` frames, sorted by movie, person and start, and how many frames were left out.
+def cut(
+    clips: Sequence[Clip], frames: int, min_frames: int = 1, overlap: float = 0.0
+) -> tuple[list[Window], int]:
+    """Windows of at most `frames` frames, sorted by movie, person and start, and how many frames were left out.
 
-    Only a clip's last window may be shorter; it is left out below `min_frames`.
+    A longer clip is cut in as few parts as will do, equal within one frame; neighbours share `overlap` of their
+    length. Clips below `min_frames` are left out.
     """
     windows, left_out = [], 0
     for clip in clips:
-        end = clip.first + len(clip.status)
-        for start in range(clip.first, end, frames):
-            window = Window(clip, start, min(start + frames, end))
-            if window.stop - window.start >= min_frames:
-                windows.append(window)
-            else:
-                left_out += window.stop - window.start
+        if len(clip.status) < min_frames:
+            left_out += len(clip.status)
+        else:
+            windows += [
+                Window(clip, clip.first + a, clip.first + b)
+                for a, b in parts(len(clip.status), frames, overlap)
+            ]
     return sorted(windows, key=lambda window: window.place), left_out
+
+
+def parts(length: int, most: int, overlap: float) -> list[tuple[int, int]]:
+    """[start, stop) of parts of at most `most` that cover `length`, neighbours sharing `overlap` of themselves."""
+    if length <= most:
+        return [(0, length)]
+    apart = 1 - Fraction(overlap).limit_denominator(
+        1000
+    )  # exact, so that without overlap each ends where the next begins
+    count = 1 + ceil((length - most) / (most * apart))
+    part = length / (1 + (count - 1) * apart)
+    return [(floor(i * apart * part), floor(i * apart * part + part)) for i in range(count)]
+
+
+def disjoint(windows: Sequence[Window], frames: int) -> list[Window]:
+    """The same frames, each once: clips whose windows overlap are cut anew, without."""
+    by_clip: dict[Clip, list[Window]] = {}
+    for window in windows:
+        by_clip.setdefault(window.clip, []).append(window)
+    apart = []
+    for clip, own in by_clip.items():
+        overlapping = any(after.start < before.stop for before, after in pairwise(own))
+        apart += cut([clip], frames)[0] if overlapping else own
+    return apart

@@ -46,7 +46,7 @@ def evaluate_anticipation(
     opened = open_run(run, device)
     model = anticipator(opened)
     dataset = load_run_data(opened, features)
-    samples, classes = dataset.splits[split], len(dataset.vocabulary)
+    samples, classes = dataset.splits[split].disjoint(opened.config.data.window), len(dataset.vocabulary)
     most_frequent = int(class_counts(dataset.splits["train"].labels()).argmax())
     tables: dict[str, dict[str, dict[str, float | None]]] = {}
     for observed in OBSERVED:

@@ -42,17 +42,18 @@ def evaluate_run(
     dataset = load_run_data(opened, features)
     vocabulary, tau, seed = dataset.vocabulary, opened.validation.tau, opened.config.seed
     counts_C = class_counts(dataset.splits["train"].labels())
-    windows = list(score(opened.model, dataset.splits[split], opened.config))
-    persons = list(stitch(windows))
+    persons = list(stitch(score(opened.model, dataset.splits[split], opened.config)))
     videos = [series.video(vocabulary) for series in persons]
     again = [
         second_annotator(series, vocabulary, generator_for("cpu", seed, "annotator", series.name))
         for series in persons
     ]
     prior = generator_for("cpu", seed, "prior", split)
-    comparison = compare(videos, tau, counts_C, prior, {"second_annotator": again})
+    comparison = compare(
+        videos, tau, counts_C, prior, {"second_annotator": again}, vocabulary.background_indices
+    )
     released = released_report(
-        (window.video(vocabulary) for window in windows),
+        (part.video(vocabulary) for series in persons for part in series.windows(opened.config.data.window)),
         int(counts_C.argmax()),
         generator_for("cpu", seed, "noise", split),
     )

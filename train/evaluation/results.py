@@ -29,6 +29,7 @@ COLUMNS = {
     "edit": "edit",
 }
 RELEASED = {"ACC": "acc", "edit": "edit", "F1@10": "f1@10", "F1@25": "f1@25", "F1@50": "f1@50"}
+WITHOUT = "background left out"
 NAMES = {
     "person_mode": "person mode (knows the truth)",
     "second_annotator": f"second annotator, boundaries ± {SPREAD_S:g} s (knows the truth)",
@@ -45,7 +46,7 @@ def tau_text(tau: float | None) -> str:
 def write_results(folder: Path, metrics: dict[str, Any]) -> None:
     """results.md and results.csv for all splits that were measured."""
     rows = [row for split, measured in metrics.items() for row in _rows(split, measured)]
-    columns = ["split", "evaluator", "system", "tau", *dict.fromkeys((*COLUMNS, *RELEASED))]
+    columns = ["split", "evaluator", "system", "background", "tau", *dict.fromkeys((*COLUMNS, *RELEASED))]
     write_rows(folder / "results.csv", columns, [[row.get(name, "") for name in columns] for row in rows])
     write_text_atomically(folder / "results.md", "\n".join(_markdown(metrics, rows)))
 
@@ -56,7 +57,13 @@ def _rows(split: str, measured: dict[str, Any]) -> Iterator[dict[str, Any]]:
         thresholds = {report[at]["tau"]: report[at] for at in ("chosen", "half") if report[at] is not None}
         for tau, at in thresholds.items():
             values = {title: {**report, **at}[key] for title, key in COLUMNS.items()}
-            yield {"split": split, "evaluator": OURS, "system": name, "tau": tau, **values}
+            row = {"split": split, "evaluator": OURS, "system": name, "tau": tau}
+            yield {**row, **values}
+            if without := at.get(
+                "without_background"
+            ):  # of segments and edit; a frame's metrics are the same
+                values |= {title: without[key] for title, key in COLUMNS.items() if key in without}
+                yield {**row, "background": WITHOUT, **values}
     for name in ("model", "noisy_constant"):
         report = measured["released_evaluator"][name]
         values = {title: report[key] for title, key in RELEASED.items()}
@@ -99,7 +106,8 @@ def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Iterator[s
 
 def _cell(column: str, row: dict[str, Any]) -> str:
     if column == "system":
-        return NAMES.get(row["system"], row["system"])
+        name = NAMES.get(row["system"], row["system"])
+        return f"{name}, {row['background']}" if "background" in row else name
     if column == "τ":
         return tau_text(row["tau"])
     return "–" if row[column] is None else f"{row[column]:.1f}"

@@ -48,6 +48,9 @@ class Step:
 class Callback:
     """Gets to know how training goes. Does nothing; override what is of interest."""
 
+    def loaded(self, lines: Sequence[str]) -> None:
+        """The data is there: what it is, what was left out of it, and what seems wrong (`Dataset.told`)."""
+
     def started(self, step: int, steps: int) -> None:
         """Training begins after `step` steps of `steps`: above 0 if a run is taken up again."""
 

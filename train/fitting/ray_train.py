@@ -279,6 +279,9 @@ class _Teller(Callback):
     def __init__(self, events: Queue):
         self._events = events
 
+    def loaded(self, lines: Sequence[str]) -> None:
+        self._events.put(("loaded", (lines,)))
+
     def started(self, step: int, steps: int) -> None:
         self._events.put(("started", (step, steps)))
 

@@ -83,6 +83,7 @@ def train(
             return Validation(step, epoch, threshold.tau, threshold.f1_macro_50)
 
         callback = _Several([TensorBoardLog(out / "logs"), *callbacks])
+        callback.loaded(tuple(dataset.told()))
         checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data), config.keep_checkpoints)
         best = fit(model, dataset.splits["train"], config, checkpoints, validate, callback, ranks).best
         assert best is not None  # there is no end without a validation
@@ -169,6 +170,10 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
 class _Several(Callback):
     def __init__(self, callbacks: Sequence[Callback]):
         self._callbacks = callbacks
+
+    def loaded(self, lines: Sequence[str]) -> None:
+        for callback in self._callbacks:
+            callback.loaded(lines)
 
     def started(self, step: int, steps: int) -> None:
         for callback in self._callbacks:

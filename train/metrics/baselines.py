@@ -70,11 +70,12 @@ def compare(
     training_counts: Ints,
     generator: torch.Generator,
     others: Mapping[str, Iterable[Video]] = MappingProxyType({}),
+    background: Sequence[int] = (),
 ) -> Comparison:
     """Evaluate the model's scores, the three baselines, and `others`: the same videos with scores of anything else.
 
-    `videos` is walked four times, one after the other, so that the scores that mAP keeps are never those of
-    two reports: a list, or an object that reads them anew, but no iterator (`TypeError`).
+    `background` as in `evaluate`. `videos` is walked four times, one after the other, so that the scores that mAP
+    keeps are never those of two reports: a list, or an object that reads them anew, but no iterator (`TypeError`).
     """
     if iter(videos) is videos:
         raise TypeError(
@@ -87,8 +88,8 @@ def compare(
     }
     scored = {name: map(baseline, videos) for name, baseline in baselines.items()} | dict(others)
     return Comparison(
-        evaluate(videos, tau),
-        {name: evaluate(again, tau) for name, again in scored.items()},
+        evaluate(videos, tau, background),
+        {name: evaluate(again, tau, background) for name, again in scored.items()},
     )
 
 

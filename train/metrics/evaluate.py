@@ -8,7 +8,7 @@ baselines to `baselines`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -23,9 +23,12 @@ from rhas.train.metrics.video import Frames, Ints, Video, label_sets
 HALF = 0.5
 
 
-def evaluate(videos: Iterable[Video], tau: float | None) -> Report:
-    """All metrics of `videos` at τ and at .5. Raises `InputError` on videos that don't fit, and on none."""
-    evaluator = Evaluator(tau)
+def evaluate(videos: Iterable[Video], tau: float | None, background: Sequence[int] = ()) -> Report:
+    """All metrics of `videos` at τ and at .5. Raises `InputError` on videos that don't fit, and on none.
+
+    `background`: indices of classes without which segments and edit are scored as well.
+    """
+    evaluator = Evaluator(tau, background)
     for video in videos:
         evaluator.add(video)
     return evaluator.report()
@@ -34,21 +37,21 @@ def evaluate(videos: Iterable[Video], tau: float | None) -> Report:
 class Evaluator:
     """Takes videos one by one, and reports on all so far."""
 
-    def __init__(self, tau: float | None) -> None:
-        self._tau = tau
+    def __init__(self, tau: float | None, background: Sequence[int] = ()) -> None:
+        self._tau, self._background = tau, tuple(background)
         self._videos = 0
         self._class_frames: Ints | None = None
         self._accuracy = Accuracy()
         self._ap = FrameAP()
         self._top1: Top1 | None = None
         self._at = {
-            t: _AtThreshold(t) for t in (tau, HALF if tau is not None else None)
+            t: _AtThreshold(t, self._background) for t in (tau, HALF if tau is not None else None)
         }  # one if τ is .5 or None
 
     def add(self, video: Video) -> None:
         if self._class_frames is None or self._top1 is None:
             self._class_frames = np.zeros(video.classes, dtype=np.int64)
-            self._top1 = Top1(video.classes)
+            self._top1 = Top1(video.classes, background=self._background)
         check_classes(video, len(self._class_frames))
         present = video.present()
         self._videos += 1
@@ -90,10 +93,10 @@ class Evaluator:
 
 
 class _AtThreshold:
-    def __init__(self, tau: float | None) -> None:
+    def __init__(self, tau: float | None, background: Sequence[int]) -> None:
         self.tau = tau
         self.sets = SetAgreement()
-        self.sequences = SequenceTotals()
+        self.sequences = SequenceTotals(background=background)
 
     def add(self, present: Frames) -> None:
         predicted_NC = label_sets(present.scores_NC, self.tau)
@@ -111,6 +114,7 @@ class _AtThreshold:
             f1_micro=segments.micro(),
             f1_macro=segments.macro(),
             edit=self.sequences.edit,
+            without_background=self.sequences.without_background(),
         )
 
 

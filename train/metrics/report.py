@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rhas.train.metrics.top1 import Top1Scores
+from rhas.train.metrics.totals import SequenceScores
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ThresholdScores:
     f1_micro: Mapping[int, float]
     f1_macro: Mapping[int, float]
     edit: float
+    without_background: SequenceScores | None = None
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -34,6 +36,7 @@ class ThresholdScores:
             **_by_overlap("f1_micro", self.f1_micro),
             **_by_overlap("f1_macro", self.f1_macro),
             "edit": or_null(self.edit),
+            **_without_background(self.without_background),
         }
 
 
@@ -90,6 +93,7 @@ class Report:
                 "mof": or_null(self.top1.mof),
                 **_by_overlap("f1", self.top1.f1),
                 "edit": or_null(self.top1.edit),
+                **_without_background(self.top1.without_background),
             },
             "per_class": [row.to_dict(actions) for row in self.per_class],
         }
@@ -98,6 +102,18 @@ class Report:
 def or_null(value: float) -> float | None:
     """The value, or None for NaN."""
     return None if math.isnan(value) else value
+
+
+def _without_background(scores: SequenceScores | None) -> dict[str, object]:
+    """A section of its own, where some class is background."""
+    if scores is None:
+        return {}
+    section = {
+        **_by_overlap("f1_micro", scores.f1_micro),
+        **_by_overlap("f1_macro", scores.f1_macro),
+        "edit": or_null(scores.edit),
+    }
+    return {"without_background": section}
 
 
 def _by_overlap(name: str, f1: Mapping[int, float]) -> dict[str, object]:

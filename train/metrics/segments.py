@@ -12,6 +12,7 @@ positives at k are the distinct truths that some prediction goes to with IoU ≥
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +107,11 @@ class SegmentCounts:
             self.predicted_C + other.predicted_C,
             self.truth_C + other.truth_C,
         )
+
+    def without(self, classes: Sequence[int]) -> SegmentCounts:
+        """Of all other classes."""
+        kept = np.delete(np.arange(self.truth_C.size), classes)
+        return SegmentCounts(self.hits_KC[:, kept], self.predicted_C[kept], self.truth_C[kept])
 
     def per_class(self) -> Floats:
         """F1 = 2tp / (2tp + fp + fn), [K, C] in percent; NaN for classes with no segment on either side."""

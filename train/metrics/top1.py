@@ -8,13 +8,13 @@ label either, and is left out like an N/A frame. MoF is therefore stricter than 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rhas.train.metrics.frames import percent
-from rhas.train.metrics.totals import SequenceTotals
+from rhas.train.metrics.totals import SequenceScores, SequenceTotals
 from rhas.train.metrics.video import Bools, Frames, Ints
 
 
@@ -25,14 +25,15 @@ class Top1Scores:
     mof: float
     f1: Mapping[int, float]
     edit: float
+    without_background: SequenceScores | None = None
 
 
 class Top1:
     """Single-label scores, video after video. `ends_early`: see `segments.runs`; for parity only."""
 
-    def __init__(self, classes: int, ends_early: bool = False) -> None:
+    def __init__(self, classes: int, ends_early: bool = False, background: Sequence[int] = ()) -> None:
         self._classes = classes
-        self._totals = SequenceTotals(ends_early)
+        self._totals = SequenceTotals(ends_early, background)
         self._correct = 0
         self._frames = 0
 
@@ -50,5 +51,6 @@ class Top1:
         if self._totals.segments is None:
             raise ValueError("got no video: expected at least one")
         return Top1Scores(
-            percent(self._correct, self._frames), self._totals.segments.micro(), self._totals.edit
-        )
+            percent(self._correct, self._frames), self._totals.segments.micro(), self._totals.edit,
+            self._totals.without_background(),
+        )  # fmt: skip

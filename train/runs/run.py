@@ -90,7 +90,7 @@ class Run:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(tuple(self.data["actions"]))
+        return Vocabulary(tuple(self.data["actions"]), tuple(self.data.get("background", ())))
 
 
 def open_run(root: Path, device: str | None = None) -> Run:
@@ -163,11 +163,8 @@ def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
         "actions": list(dataset.vocabulary.actions),
-        "left_out": {
-            "lost_movies": list(dataset.lost_movies),
-            "unlabelled": list(dataset.unlabelled),
-            "frames_of_short_windows": dataset.left_out_frames,
-        },
+        "background": list(dataset.vocabulary.background),
+        "left_out": dataset.record(),
         "samples": {name: [window.name for window in dataset.splits[name].windows] for name in SPLITS},
     }
 
@@ -176,7 +173,13 @@ def check_data(folder: RunFolder, now: dict[str, Any], before: dict[str, Any]) -
     """The same samples in the same splits: else what was trained on might be tested on."""
     problems = []
     for name in differences(before, now):
-        if name == "features":  # the folder may move
+        section, _, key = name.partition(".")
+        if name in (
+            "features",
+            "background",
+        ):  # the folder may move; only how scores are counted depends on the other
+            continue
+        if section == "left_out" and key not in before[section]:  # nobody counted it then
             continue
         if name.startswith("samples."):
             old, new = (set(data["samples"][name.removeprefix("samples.")]) for data in (before, now))

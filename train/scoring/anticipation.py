@@ -19,7 +19,7 @@ from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, SampleSet, collate
 from rhas.train.data.generators import Generators
 from rhas.train.data.samples import OpenShards
-from rhas.train.data.windows import cut
+from rhas.train.data.windows import Window
 from rhas.train.device import autocast
 from rhas.train.metrics import label_sets
 from rhas.train.models.segmenter import Anticipator
@@ -35,16 +35,18 @@ def anticipate_run(
 ) -> list[Segment]:
     """Segments of everyone in `features` for the next `seconds` after their last frame; writes anticipated.csv.
 
-    What is seen is the last window of each. Raises InputError for a model that doesn't anticipate.
+    What is seen are the last `data.window` frames of each. Raises InputError for a model that doesn't anticipate.
     """
     if not 0 < seconds < 86_400:
         raise InputError(Problem("--anticipate", "seconds above 0, below a day", value=seconds))
     opened = open_run(run, device)
     model = anticipator(opened)
     check_extraction(features, opened)
-    windows, _ = cut(read_clips(opened, features), opened.config.data.window)
-    last = {window.place[:2]: window for window in windows}  # sorted by start
-    samples = SampleSet([*last.values()], opened.vocabulary, OpenShards())
+    windows = []
+    for clip in read_clips(opened, features):
+        end = clip.first + len(clip.status)
+        windows.append(Window(clip, max(clip.first, end - opened.config.data.window), end))
+    samples = SampleSet(windows, opened.vocabulary, OpenShards())
     segments: list[Segment] = []
     for index, window in enumerate(samples.windows):
         seen = len(window.time_s)

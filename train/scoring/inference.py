@@ -24,7 +24,7 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
-from rhas.train.data.windows import Clip, Window
+from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.device import autocast
 from rhas.train.metrics import Video, label_sets
 from rhas.train.models.segmenter import Segmenter
@@ -78,6 +78,13 @@ class Series:
         """With its truth."""
         return Video(self.scores, *self.truth(vocabulary), self.name)
 
+    def windows(self, frames: int) -> Iterator[WindowScores]:
+        """Cut in windows again, each covered frame in one of them."""
+        for window in cut([self.clip], frames)[0]:
+            own = slice(window.start - self.clip.first, window.stop - self.clip.first)
+            if self.covered[own].all():
+                yield WindowScores(window, self.scores[own])
+
 
 def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator[WindowScores]:
     """Scores of every sample, in their order. Raises InputError, naming the window, for scores that aren't finite."""
@@ -122,14 +129,26 @@ def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> Tensor:
 
 
 def stitch(windows: Iterable[WindowScores]) -> Iterator[Series]:
-    """The series of each person, whose windows follow each other in `windows`."""
+    """The series of each person, whose windows follow each other in `windows`.
+
+    Where windows overlap, each weighs the less the nearer a frame is to its edge, so that one fades into the next.
+    """
     for _, own in groupby(windows, key=lambda scores: scores.window.place[:2]):
         parts = list(own)
         clip, classes = parts[0].window.clip, parts[0].scores.shape[1]
-        scores_TC = np.zeros((len(clip.status), classes), dtype=np.float32)
-        covered_T = np.zeros(len(clip.status), dtype=bool)
+        sums_TC = np.zeros((len(clip.status), classes))
+        weights_T1 = np.zeros((len(clip.status), 1))
         for part in parts:
             where = slice(part.window.start - clip.first, part.window.stop - clip.first)
-            assert not covered_T[where].any(), f"got {part.window.name} over a window before it"
-            scores_TC[where], covered_T[where] = part.scores, True
-        yield Series(clip, scores_TC, covered_T)
+            weight_T1 = _triangle(len(part.scores))[:, None]
+            sums_TC[where] += weight_T1 * part.scores
+            weights_T1[where] += weight_T1
+        # In float64, so that where there is one window its scores come out to the bit.
+        scores_TC = (sums_TC / np.where(weights_T1, weights_T1, 1)).astype(np.float32)
+        yield Series(clip, scores_TC, weights_T1[:, 0] > 0)
+
+
+def _triangle(frames: int) -> NDArray[np.float64]:
+    """[T] each frame's distance from what is next to the window."""
+    places = np.arange(1.0, frames + 1)
+    return np.minimum(places, places[::-1])

@@ -102,7 +102,8 @@ def _write_scores(folder: Path, series: Series, tau: float | None, actions: tupl
 
 def _windows(run: Run, features: Path, split: str | None) -> list[Window]:
     """Windows of everyone, none left out for being short, or those that were in a split of the run."""
-    windows, _ = cut(read_clips(run, features), run.config.data.window)
+    data = run.config.data
+    windows, _ = cut(read_clips(run, features), data.window, overlap=data.overlap_in(split))
     if split is not None:
         if split not in SPLITS:
             raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))

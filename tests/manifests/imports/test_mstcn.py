@@ -20,14 +20,14 @@ from rhas.manifests.shards.verify import verify
 from rhas.manifests.tables.folds import load_folds
 from rhas.manifests.tables.labels import load_labels
 from rhas.manifests.tables.manifest import load_manifest
-from rhas.manifests.tables.vocabulary import load_vocabulary
+from rhas.manifests.tables.vocabulary import Vocabulary, load_vocabulary
 from rhas.train.data import DataConfig, load_dataset, rasterise
 
 VIDEOS = {"rgb-01-1": [0] * 20 + [2] * 700 + [1] * 3, "P03_cam01": [1, 1, 0], "S1": [2, 1] * 9, "z": [0]}
 FOLDS = {1: (["P03_cam01", "rgb-01-1", "z"], ["S1"]), 2: (["S1", "rgb-01-1"], ["P03_cam01"])}
 
 
-def imported(source: Path, out: Path, **options: float) -> Written:
+def imported(source: Path, out: Path, **options: object) -> Written:
     return write_dataset(FeaturesFolder(out), read_mstcn(source, **options))  # type: ignore[arg-type]
 
 
@@ -55,7 +55,7 @@ def test_features_labels_and_folds_come_through(tmp_path: Path) -> None:
     assert [movie.video for movie in manifest.movies] == [
         (tmp_path / "in" / "features" / f"{name}.npy") for name in sorted(VIDEOS)
     ]
-    assert load_vocabulary(out.actions).actions == CLASSES
+    assert load_vocabulary(out.actions) == Vocabulary(CLASSES, ("background",))
     assert load_folds(out.folds) == {
         fold: {name: side for side, own in zip(("train", "test"), sides, strict=True) for name in own}
         for fold, sides in FOLDS.items()
@@ -94,7 +94,7 @@ def test_rasterising_gives_back_every_frame(
     names = [f"v{i}" for i in range(len(truths))]
     extra = {name: data.draw(st.integers(0, 3)) for name in names}
     write_mstcn(folder / "in", dict(zip(names, truths, strict=True)), extra=extra)
-    written = imported(folder / "in", folder / "out", fps=fps, tolerance=3)
+    written = imported(folder / "in", folder / "out", fps=fps, tolerance=3, layout="F×T")
     assert written.cut == sum(more > 0 for more in extra.values())
     out = FeaturesFolder(folder / "out")
     assert not any(check.problems for check in verify(out.root))
@@ -104,6 +104,38 @@ def test_rasterising_gives_back_every_frame(
         series = FeaturesReader(out.root).person(name, "actor")
         labels_TC, _ = rasterise(labels.intervals[name, "actor"], series.time_s, vocabulary)
         np.testing.assert_array_equal(labels_TC, np.array(truth)[:, None] == np.arange(3))
+
+
+def test_features_the_other_way_round_are_turned(tmp_path: Path) -> None:
+    """Also where each file, taken alone, could be either: the size of the features is one for all."""
+    truths = {"a": [0, 1] * 4, "b": [1] * 5, "c": [2] * 90}
+    features = write_mstcn(tmp_path / "in", truths)
+    usual = read_mstcn(tmp_path / "in")
+    for name, array in features.items():
+        np.save(tmp_path / "in" / "features" / f"{name}.npy", array.T)
+    turned = read_mstcn(tmp_path / "in")
+    assert turned.settings == {"tolerance": 15, "features": "T×F"} and usual.settings == {"tolerance": 15}
+    write_dataset(FeaturesFolder(tmp_path / "out"), turned)
+    for name, array in features.items():
+        series = FeaturesReader(tmp_path / "out").person(name, "actor")
+        np.testing.assert_array_equal(series.holistic[...], array.T.astype(np.float16))
+
+
+def test_features_that_may_be_either_way_round_are_refused(tmp_path: Path) -> None:
+    """Six features and six frames, or nearly six: nothing tells, unless one way is right to the frame."""
+    truths = {"a": [0] * 6, "b": [1] * 6}
+    write_mstcn(tmp_path / "square", truths)
+    (problem,) = problems_of(tmp_path / "square")
+    assert (
+        problem.startswith("features/a.npy: got '6×6 beside 6 frames of a.txt': expected")
+        and "--layout" in problem
+    )
+    assert read_mstcn(tmp_path / "square", layout="T×F").settings["features"] == "T×F"
+    write_mstcn(tmp_path / "near", {"a": [0] * 9, "b": [1] * 9})
+    assert read_mstcn(tmp_path / "near").settings == {"tolerance": 15}
+    write_mstcn(tmp_path / "nearer", {"a": [0] * 9, "b": [1] * 9}, extra={"a": 1, "b": 1})
+    assert "may be F×T or T×F, give or take 15" in problems_of(tmp_path / "nearer")[0]
+    assert read_mstcn(tmp_path / "nearer", tolerance=1).settings == {"tolerance": 1}
 
 
 @pytest.mark.parametrize("more", [4, -4])
@@ -178,15 +210,27 @@ def test_numbers_that_float16_cannot_hold_are_named_and_the_rest_is_written(
     assert imported(tmp_path / "in", tmp_path / "out").skipped == 3
 
 
+def test_the_case_of_features_stored_by_frame(tmp_path: Path) -> None:
+    case = Path(__file__).parents[4] / "shared" / "cases" / "features_the_other_way_round" / "data"
+    if not case.is_dir():
+        pytest.skip(f"{case} is not here")
+    found = read_mstcn(case)
+    assert found.settings["features"] == "T×F" and found.feature_shape == (16,)
+    assert [movie.cut for movie in found.movies] == [0] * 6
+
+
 def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     source = tmp_path / "in"
-    write_mstcn(source, {"a": [0, 1], "b": [1, 2], "c": [0] * 40})
-    np.save(source / "features" / "a.npy", np.zeros((7, 2), np.float32))
+    write_mstcn(source, {"a": [0, 1], "b": [1, 2], "c": [0] * 40, "d": [1, 2, 0] * 20, "e": [1] * 30})
     (source / "groundTruth" / "b.txt").write_text("cut tomato\nadd_oill\n")
     np.save(source / "features" / "c.npy", np.zeros((40, 6), np.float32))
-    length, name = problems_of(source)
-    assert length.startswith("features/c.npy: got 6: expected 40 frames")
+    np.save(source / "features" / "e.npy", np.zeros((6, 70), np.float32))
+    turned, length, name = problems_of(source)
+    assert turned.startswith("features/c.npy: got '40×6': expected features F×T, with the 40 frames of")
+    assert "this one looks like T×F" in turned
+    assert length.startswith("groundTruth/e.txt: got 30: expected 70 frames, as features/e.npy has")
     assert name.startswith("groundTruth/b.txt, row 2: got 'add_oill'") and "did you mean 'add_oil'" in name
+    source = tmp_path / "sizes"
     write_mstcn(source, {"a": [0, 1], "b": [1, 2], "c": [0] * 40})
     np.save(source / "features" / "b.npy", np.zeros((7, 2), np.float32))
     (problem,) = problems_of(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.tables.vocabulary import Vocabulary, load_vocabulary
+from rhas.manifests.tables.vocabulary import Vocabulary, load_vocabulary, write_vocabulary
 
 
 def test_packaged_actions() -> None:
@@ -27,6 +27,18 @@ def test_own_actions_keep_their_order(tmp_path: Path) -> None:
     assert [vocabulary.index(action) for action in vocabulary.actions] == [0, 1]
 
 
+def test_background_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "actions.csv"
+    path.write_text("action,background\nrunning,no\nnothing,yes\nwalking,\nidle,yes\n")
+    vocabulary = load_vocabulary(path)
+    assert vocabulary == Vocabulary(("running", "nothing", "walking", "idle"), ("nothing", "idle"))
+    assert vocabulary.background_indices == (1, 3)
+    write_vocabulary(vocabulary, path)
+    assert load_vocabulary(path) == vocabulary
+    write_vocabulary(Vocabulary(("running",)), path)
+    assert path.read_text().splitlines()[0] == "index,action"
+
+
 def test_unknown_action_is_a_key_error_and_pickling_keeps_all() -> None:
     vocabulary = Vocabulary(("running",))
     with pytest.raises(KeyError):
@@ -43,6 +55,7 @@ def test_unknown_action_is_a_key_error_and_pickling_keeps_all() -> None:
         ("action\nn/a\n", 2, "action", "n/a"),
         ("action\nrunning \n", 2, "action", "running "),
         ("index,action\n1,running\n3,walking\n", 3, "index", "3"),
+        ("action,background\nrunning,true\n", 2, "background", "true"),
         ("verb\nrunning\n", 1, "action", None),
         ("action\n", 2, None, None),
         ("", None, None, None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.failures import movie_failure, write_failures
 from rhas.manifests.shards.format import write_shard
 from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.folds import write_folds
+from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.manifest import Person
 from rhas.train.data import DataConfig, load_dataset
 
@@ -44,7 +48,8 @@ def test_samples_are_the_promised_frames_of_everyone(root: Path) -> None:
     promised = {(s.movie_id, s.person_id): s for s in FeaturesReader(root).persons()}
     for (movie_id, person_id), series in promised.items():
         frames = np.flatnonzero(series.status)
-        starts = range(frames[0], frames[-1] + 1, 16)
+        count = -(-len(frames) // 16)
+        starts = [frames[0] + i * len(frames) // count for i in range(count)]
         own = [samples.pop(f"{movie_id}/{person_id}/{start}") for start in starts]
         holistic = torch.cat([sample.holistic for sample in own])
         expected = np.nan_to_num(series.holistic[frames[0] : frames[-1] + 1].astype(np.float32))
@@ -66,12 +71,61 @@ def _names(root: Path, config: DataConfig = CONFIG) -> list[str]:
     return [window.name for split in load_dataset(root, config).splits.values() for window in split.windows]
 
 
-def test_short_last_windows_can_be_left_out(root: Path) -> None:
+def test_those_who_are_there_for_a_moment_can_be_left_out(root: Path) -> None:
     write_training_folder(root, [labelled_movie(f"m{i}") for i in range(3)])
-    dataset = load_dataset(root, DataConfig(window=16, split="random", min_frames=8))
-    # Person a has 40 frames, b 20: the last windows have 8 and 4.
-    assert dataset.left_out_frames == 3 * 4
-    assert sum(len(split) for split in dataset.splits.values()) == 3 * (3 + 1)
+    dataset = load_dataset(root, DataConfig(window=30, split="random", min_frames=25))
+    # Person a has 40 frames, b 20.
+    assert dataset.left_out_frames == 3 * 20
+    assert sum(len(split) for split in dataset.splits.values()) == 3 * 2
+    assert any("60 frames of persons who are there for fewer" in line for line in dataset.told())
+
+
+@pytest.mark.parametrize("split", ["random", "cross-movie", "manifest", "fold"])
+def test_windows_overlap_where_nothing_leaks_and_nothing_weighs_double(root: Path, split: str) -> None:
+    sides = ["train"] * 4 + ["val", "test"]
+    movies = [
+        labelled_movie(f"m{i}", persons=two_persons(f"m{i}", (side, side))) for i, side in enumerate(sides)
+    ]
+    folder = write_training_folder(root, movies)
+    write_folds({1: {f"m{i}": "test" if i < 2 else "train" for i in range(6)}}, folder.folds)
+    splits = load_dataset(root, DataConfig(window=16, split=split, overlap=0.5)).splits  # type: ignore[arg-type]
+    seen: dict[str, dict[tuple[str, str, int], int]] = {}
+    for side, samples in splits.items():
+        frames = Counter((*w.place[:2], t) for w in samples.windows for t in range(w.start, w.stop))
+        assert set(frames.values()) <= ({1} if side == "train" or split == "random" else {1, 2, 3})
+        assert side == "train" or split == "random" or max(frames.values()) > 1
+        apart = samples.disjoint(16)
+        assert Counter(
+            (*w.place[:2], t) for w in apart.windows for t in range(w.start, w.stop)
+        ) == dict.fromkeys(frames, 1)
+        seen[side] = frames
+    assert not seen["train"].keys() & (seen["val"].keys() | seen["test"].keys())
+    assert not seen["val"].keys() & seen["test"].keys()
+    assert sum(map(len, seen.values())) == 6 * 60
+
+
+def test_what_is_left_out_or_half_there_is_told(root: Path) -> None:
+    movies = [labelled_movie(f"m{i}") for i in range(6)]
+    labels = {p.key: intervals_of(f) for f in movies for p in f.persons}
+    labels["m0", "a"] = (Interval("running", 0.0, 1.0), Interval("running", 99.5, 100.0))
+    folder = write_training_folder(root, movies, labels)
+    folder.shard("m5").unlink()
+    write_failures(folder.failures, [movie_failure("m5", "probe", "no movie")])
+    write_folds({1: {f"m{i}": "test" if i == 0 else "train" for i in range(4)}}, folder.folds)
+    dataset = load_dataset(root, DataConfig(split="fold"))
+    told = list(dataset.told())
+    assert told[0].startswith("train: 4 samples of 4 persons in 2 movies")
+    assert told[1].startswith("val: 2 samples of 2 persons in 1 movies: m")
+    assert "left out: 1 movies that could not be extracted: m5" in told
+    assert "left out: 1 movies that are in no half of the fold: m4" in told
+    assert "1 of 47 labels" in told[-1] and "row" in told[-1] and told[-1].startswith("warning: ")
+    statuses = np.concatenate([w.status for split in dataset.splits.values() for w in split.windows])
+    lacking = {s.name.lower(): int((statuses == s).sum()) for s in FrameStatus if s in (3, 4, 5)}
+    assert dataset.without_features == {name: count for name, count in lacking.items() if count}
+    assert f"{lacking['missing']} frames have no partial features (missing); zeros stand for them" in told
+    record = dataset.record()
+    assert record["lost_movies"] == ["m5"] and record["movies_in_no_split"] == ["m4"]
+    assert record["frames_without_features"] == dataset.without_features
 
 
 def test_a_movie_listed_twice_is_one_movie(root: Path) -> None:

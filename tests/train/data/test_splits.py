@@ -155,6 +155,22 @@ def test_a_fold_keeps_its_test_half_and_validates_on_training_movies(tmp_path: P
         _fold(tmp_path, 2)
 
 
+def test_a_fold_that_is_not_there_or_can_not_validate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"splits\.csv, column fold: got 2: expected the folds of a data set"
+    ):
+        _fold(tmp_path, 2)
+    write_folds({1: {"f00": "train", "f01": "test", "f02": "test"}}, tmp_path / "splits.csv")
+    with pytest.raises(
+        InputError, match="got '1: f00': expected at least two movies in the training half of fold 1"
+    ):
+        _fold(tmp_path)
+    write_folds({1: {"f00": "train", "f03": "train", "f02": "test"}}, tmp_path / "splits.csv")
+    assert {name: len(own) for name, own in _fold(tmp_path).items()} == {"train": 1, "val": 1, "test": 1}
+    with pytest.raises(InputError, match=r"data\.validation_share: got 0\.9: .*one of the 2 movies"):
+        _fold(tmp_path, validation_share=0.9)
+
+
 def test_a_movie_on_both_sides_of_a_fold_is_refused(tmp_path: Path) -> None:
     write_folds({1: {"a": "train", "b": "test", "c": "train"}}, tmp_path / "splits.csv")
     windows = [Window(clip_of(name, movie="same" if name in "ab" else name), 0, 1) for name in "abc"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from training_folders import VOCABULARY, clip_of
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.vocabulary import ABSENT
-from rhas.train.data.windows import Clip, Window, cut
+from rhas.train.data.windows import Clip, Window, cut, disjoint
 
 CLIPS = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 100)), min_size=1, max_size=5)  # first, frames
 
@@ -24,23 +26,48 @@ def _clips(places: list[tuple[int, int]]) -> list[Clip]:
 def test_every_frame_is_in_one_window_and_in_order(
     places: list[tuple[int, int]], longest: int, min_frames: int
 ) -> None:
-    min_frames = min(min_frames, longest)
     clips = _clips(places)
     windows, left_out = cut(clips, longest, min_frames)
     missing = 0
     for clip in clips:
         own = [window for window in windows if window.clip is clip]
         frames = [frame for window in own for frame in range(window.start, window.stop)]
-        assert frames == list(range(clip.first, clip.first + len(frames)))
-        rest = len(clip.status) - len(frames)
-        assert rest < min_frames
-        missing += rest
-        assert all(window.stop - window.start == longest for window in own[:-1])
-        if own:
-            np.testing.assert_array_equal(np.concatenate([s.time_s for s in own]), clip.time_s[: len(frames)])
+        if len(clip.status) < min_frames:
+            assert not own
+            missing += len(clip.status)
+            continue
+        assert frames == list(range(clip.first, clip.first + len(clip.status)))
+        assert len(own) == -(-len(frames) // longest)  # no more than it takes
+        lengths = {window.stop - window.start for window in own}
+        assert max(lengths) <= longest and max(lengths) - min(lengths) <= 1
+        np.testing.assert_array_equal(np.concatenate([s.time_s for s in own]), clip.time_s)
     assert missing == left_out
-    assert all(min_frames <= window.stop - window.start <= longest for window in windows)
-    assert min_frames > 1 or left_out == 0
+    assert disjoint(windows, longest) == windows
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 400), st.integers(4, 60), st.sampled_from((0.1, 0.25, 1 / 3, 0.5)))
+def test_parts_are_equal_and_share_what_they_should(frames: int, longest: int, overlap: float) -> None:
+    (clip,) = _clips([(7, frames)])
+    windows, _ = cut([clip], longest, overlap=overlap)
+    bounds = [(window.start - 7, window.stop - 7) for window in windows]
+    if frames <= longest:
+        assert bounds == [(0, frames)]  # as ever
+        return
+    assert bounds[0][0] == 0 and bounds[-1][1] == frames
+    lengths = [stop - start for start, stop in bounds]
+    assert max(lengths) <= longest and max(lengths) - min(lengths) <= 1
+    for (start, stop), (after, _) in pairwise(bounds):
+        assert start < after and abs(stop - after - overlap * max(lengths)) <= 2
+    whole = disjoint(windows, longest)
+    assert [t for window in whole for t in range(window.start, window.stop)] == list(range(7, 7 + frames))
+
+
+def test_a_frame_more_than_a_window_is_no_window_of_one_frame() -> None:
+    windows, _ = cut(_clips([(0, 3001)]), 3000)
+    assert [(window.start, window.stop) for window in windows] == [(0, 1500), (1500, 3001)]
+    windows, _ = cut(_clips([(0, 3001)]), 3000, overlap=0.25)
+    assert [(window.start, window.stop) for window in windows] == [(0, 1714), (1286, 3001)]
 
 
 @settings(max_examples=50, deadline=None)

@@ -41,6 +41,15 @@ def test_a_fold_is_trained_and_measured(preset: str, tmp_path: Path) -> None:
     assert measured["checkpoint"]["tau"] is None and measured["model"]["videos"] == 3
     assert measured["model"]["frames"] == sum(len(videos[name]) for name in names[4:])
     assert measured["model"]["chosen"]["f1_micro@50"] == measured["model"]["top1"]["f1@50"]
+    # The class "background" is one like any other in training, and left out of segments and edit in a second row.
+    without = measured["model"]["chosen"]["without_background"]
+    assert without == measured["baselines"]["second_annotator"]["chosen"]["without_background"] | without
+    assert measured["baselines"]["constant"]["chosen"]["without_background"]["f1_macro@50"] is not None
+    rows = (tmp_path / "run" / "results.csv").read_text().splitlines()
+    assert sum(row.startswith("test,rhas,model,") for row in rows) == 2
+    assert sum("background left out" in row for row in rows if row.startswith("test,")) == 5
+    assert "| model, background left out |" in (tmp_path / "run" / "results.md").read_text()
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["background"] == ["background"]
     samples = json.loads((tmp_path / "run" / "data.json").read_text())["samples"]
     assert sorted(name.split("/")[0] for name in samples["test"]) == names[4:]
     assert sorted(name.split("/")[0] for name in samples["train"] + samples["val"]) == names[:4]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from rhas.train.metrics import Video, evaluate, released_report
 from rhas.train.metrics.compat import ReleasedScores
@@ -28,6 +31,33 @@ def test_single_label_sequences_score_as_under_mstcn(golden: Golden, ends_early:
         top1.add(*sequences, np.arange(FRAMES) == 0)
     # This case can't tell the two forms apart; `test_top1` does.
     assert five(top1.scores()) == pytest.approx(golden["out/mstcn"].tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("ours", ["top1", "chosen"])
+def test_background_is_left_out_as_by_others(ours: str) -> None:
+    """FACT's evaluation, which is MS-TCN's with and without class 0."""
+    file = (Path(__file__).parents[3] / ".." / "shared" / "golden" / "fact_parts.safetensors").resolve()
+    if not file.is_file():
+        pytest.skip(f"{file} is not here")
+    parts = load_file(file)
+    one_hot = np.eye(
+        1 + max(int(v.max()) for k, v in parts.items() if k.startswith("in/eval/")), dtype=np.float32
+    )
+    videos = []
+    while (name := f"in/eval/video{len(videos)}") + "/truth" in parts:
+        predicted, truth = one_hot[parts[f"{name}/prediction"]], one_hot[parts[f"{name}/truth"]] > 0
+        videos.append(Video(predicted, truth, np.ones(len(truth), bool), name))
+    found = getattr(evaluate(videos, None, background=[0]), ours)
+    f1 = found.f1 if ours == "top1" else found.f1_micro
+    without = found.without_background
+    for kind, scores in (("with", (found.edit, f1)), ("without", (without.edit, without.f1_micro))):
+        golden = [
+            parts[f"out/eval/{kind}_background/{key}"].item()
+            for key in ("Edit", "F1@0.10", "F1@0.25", "F1@0.50")
+        ]
+        assert [scores[0], *scores[1].values()] == pytest.approx(
+            golden, abs=1e-3
+        )  # they add a little below the line
 
 
 def test_multi_label_metrics_agree_with_mstcn_on_single_labels(golden: Golden) -> None:

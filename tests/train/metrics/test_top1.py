@@ -39,13 +39,16 @@ def segments(sequence: list[int], ends_early: bool) -> list[tuple[int, int, int]
     return found
 
 
-def textbook(videos: list[Sequences], ends_early: bool) -> Top1Scores:
+def textbook(videos: list[Sequences], ends_early: bool, background: int | None = None) -> Top1Scores:
     """Frames right; F1 by greedy matching of whole sequences of segments; Levenshtein on their classes."""
     frames = [frame for video in videos for frame in video]
     edits = []
     tp, total = dict.fromkeys(OVERLAPS, 0), 0
     for video in videos:
-        p, y = (segments([frame[side] for frame in video], ends_early) for side in (0, 1))
+        p, y = (
+            [s for s in segments([frame[side] for frame in video], ends_early) if s[0] != background]
+            for side in (0, 1)
+        )
         total += len(p) + len(y)
         for k in OVERLAPS:
             hit: set[int] = set()
@@ -65,10 +68,10 @@ def textbook(videos: list[Sequences], ends_early: bool) -> Top1Scores:
             for j, (b, *_) in enumerate(y):
                 steps = table[i, j + 1] + 1, table[i + 1, j] + 1, table[i, j] + (a != b)
                 table[i + 1, j + 1] = min(steps)
-        edits.append(100 * (1 - table[-1, -1] / max(len(p), len(y))))
+        edits.append(100 * (1 - table[-1, -1] / max(len(p), len(y), 1)))
     return Top1Scores(
         mof=100 * float(np.mean([p == y for p, y in frames])),
-        f1={k: 200 * tp[k] / total for k in OVERLAPS},
+        f1={k: 200 * tp[k] / total if total else float("nan") for k in OVERLAPS},
         edit=float(np.mean(edits)),
     )
 
@@ -121,3 +124,21 @@ def test_the_lowest_index_stands_for_several_labels_and_frames_without_are_left_
     assert report.acc == 100
     # The unlabelled frame breaks the predicted run of class 2 in two: [1], [2] | [2] against [1] | [2].
     assert report.top1.edit == pytest.approx(100 * (1 - 1 / 3))
+
+
+@settings(deadline=None)
+@given(st.lists(PAIRS, min_size=1, max_size=3))
+def test_without_background_its_segments_count_on_neither_side(videos: list[Sequences]) -> None:
+    """MS-TCN's way: the segments of background are dropped from both lists before they are matched or aligned."""
+    scores = []
+    for video in videos:
+        predicted, truth = np.eye(CLASSES)[np.array(video).T]
+        scores.append(Video(predicted, truth > 0, np.ones(len(video), dtype=bool), "a"))
+    report = evaluate(scores, 0.5, background=[0])
+    expected = textbook(videos, ends_early=False, background=0)
+    for found in (report.chosen.without_background, report.top1.without_background):
+        assert found is not None
+        values = (found.edit, *found.f1_micro.values())
+        assert values == pytest.approx((expected.edit, *expected.f1.values()), nan_ok=True)
+    assert report.to_dict()["chosen"].keys() > evaluate(scores, 0.5).to_dict()["chosen"].keys()  # type: ignore[union-attr]
+    assert report.chosen.f1_macro == evaluate(scores, 0.5).chosen.f1_macro
