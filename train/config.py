@@ -21,7 +21,7 @@ from rhas.train.data.augment import AugmentConfig
 from rhas.train.data.config import DataConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
-FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints")
+FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints", "callbacks")
 
 
 class PostprocessConfig(Settings):
@@ -81,6 +81,8 @@ class TrainConfig(Settings, title="training config"):
     """The last ones; the best is kept besides."""
     workers: int = Field(0, ge=0)
     """Processes that read samples ahead."""
+    callbacks: tuple[str, ...] = ()
+    """Told how training goes: names of entry points in the group `rhas.callbacks`."""
 
     def resolved(self, on_gpu: bool) -> TrainConfig:
         """The same with `auto` precision replaced by what it means on this hardware."""

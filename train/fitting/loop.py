@@ -43,6 +43,7 @@ class Step:
     epoch: int  # from 1
     losses: dict[str, float]  # by name, with "total"
     gradient_norm: float  # before clipping
+    lr: float = math.nan
 
 
 class Callback:
@@ -133,7 +134,8 @@ def fit(
                 follow_weights(average, model, decay, at.step + 1)
             at.step += 1
             at.position = min(at.position + config.accumulate, sampler.batches)
-            callback.stepped(Step(at.step, steps, at.epoch + 1, *done))
+            lr = optimiser.param_groups[0]["lr"]
+            callback.stepped(Step(at.step, steps, at.epoch + 1, *done, lr))
             epoch_done = at.position == sampler.batches
             if epoch_done:
                 at.epoch, at.position = at.epoch + 1, 0

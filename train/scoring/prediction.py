@@ -51,13 +51,14 @@ class Segment(NamedTuple):
 
 def predict_run(
     run: Path, features: Path, out: Path, split: str | None = None, device: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None, overrides: Sequence[str] = (),
 ) -> list[Segment]:  # fmt: skip
     """Segments of everyone in `features`, or of the run's samples in one split; writes `out`.
 
-    `progress` gets the number of persons done. Raises InputError for features that don't fit the run.
+    `progress` gets the number of persons done. `overrides`: see `open_run`. Raises InputError for features
+    that don't fit the run.
     """
-    opened = open_run(run, device)
+    opened = open_run(run, device, overrides)
     check_extraction(features, opened)
     windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
