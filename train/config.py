@@ -19,6 +19,7 @@ from rhas.manifests.common.errors import Problem
 from rhas.train import PRESETS
 from rhas.train.data.augment import AugmentConfig
 from rhas.train.data.config import DataConfig
+from rhas.train.metrics.readout import ReadOutConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
 FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints", "callbacks")
@@ -57,6 +58,7 @@ class TrainConfig(Settings, title="training config"):
     settings: dict[str, Any] = Field({})
     """Of the model; those left out are its defaults."""
     data: DataConfig = DataConfig()
+    readout: ReadOutConfig = ReadOutConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()

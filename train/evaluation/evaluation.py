@@ -26,7 +26,7 @@ from rhas.train.evaluation.annotator import second_annotator
 from rhas.train.evaluation.results import write_results
 from rhas.train.metrics import compare, released_report
 from rhas.train.runs.run import Run, RunFolder, load_run_data, open_run, read_json
-from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline
 
 TIMELINES = 4
@@ -47,7 +47,7 @@ def evaluate_run(
     dataset = load_run_data(opened, features)
     vocabulary, tau, seed = dataset.vocabulary, opened.validation.tau, opened.config.seed
     counts_C = class_counts(dataset.splits["train"].labels())
-    persons = list(stitch(score(opened.model, dataset.splits[split], opened.config)))
+    persons = list(read_persons(opened, dataset.splits[split]))
     videos = [series.video(vocabulary) for series in persons]
     again = [
         second_annotator(series, vocabulary, generator_for("cpu", seed, "annotator", series.name))

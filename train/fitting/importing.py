@@ -28,6 +28,8 @@ from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import chosen_device
 from rhas.train.fitting.training import check_link, resolved
 from rhas.train.fitting.validation import validate
+from rhas.train.metrics.evaluate import HALF
+from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.actdiff import released as actdiff
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
 from rhas.train.models.actfusion import released as actfusion
@@ -88,7 +90,7 @@ def _validated(
 ) -> Validation:
     if features is None or dataset is None:
         check_postprocess(model, config)
-        return Validation(0, 0, 0.5 if model.link == "sigmoid" else None, math.nan)
+        return Validation(0, 0, ReadOut(HALF if model.link == "sigmoid" else None), math.nan)
     check_link(model, config, dataset, features)
     return validate(model, dataset.splits["val"], config, 0, 0)
 

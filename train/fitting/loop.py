@@ -252,7 +252,10 @@ def _resume(
     sampler.resume(record["sampler"])
     best = record["best"]
     return TrainingState(
-        record["step"], sampler.epoch, sampler.position, None if best is None else Validation(**best)
+        record["step"],
+        sampler.epoch,
+        sampler.position,
+        None if best is None else Validation.from_record(best),
     )
 
 

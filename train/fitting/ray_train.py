@@ -116,7 +116,7 @@ def train_distributed(
             f"a training worker failed; the run goes on from its last checkpoint if it is started again. {lost}"
         )
     _, record = read_tensors(RunFolder(out).checkpoints / BEST)
-    return Validation(**record["validation"])
+    return Validation.from_record(record["validation"])
 
 
 def _path() -> list[str]:

@@ -28,6 +28,7 @@ from rhas.train.fitting.initialising import warm_start
 from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
 from rhas.train.fitting.validation import validate
+from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
@@ -119,7 +120,7 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
     warm_start(folder, None, model, config, data, checkpoints.begun())
 
     def unvalidated(model: Segmenter, step: int, epoch: int) -> Validation:
-        return Validation(step, epoch, 0.0, 0.0)
+        return Validation(step, epoch, ReadOut(), 0.0)
 
     fit(model, dataset.splits["train"], config, checkpoints, unvalidated, ranks=ranks)
 

@@ -1,8 +1,8 @@
 """A model as it is, measured on the validation split: what checkpoints and τ are chosen by, and what curves show.
 
-In: a model and the samples of the split. Out: a `Validation`. The model predicts once; τ is chosen by these scores,
-and the metrics are of them at that τ. The loss is the training's, in eval mode and float32, with draws that are the
-same at each validation, so that its curve shows the weights and not the draws.
+In: a model and the samples of the split. Out: a `Validation`. The model predicts once; the read-out is chosen by these
+scores, and the metrics are of them as they are read. The loss is the training's, in eval mode and float32, with draws
+that are the same at each validation, so that its curve shows the weights and not the draws.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from rhas.manifests.common.interruption import check
 from rhas.train.config import TrainConfig
 from rhas.train.data import BatchLoader, BatchSampler, SampleSet
 from rhas.train.metrics import evaluate
-from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
+from rhas.train.metrics.readout import choose_readout
+from rhas.train.metrics.thresholds import BEST_CLASS, GRID
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.run import Validation
 from rhas.train.scoring.inference import score, stitch
@@ -23,13 +24,13 @@ from rhas.train.scoring.inference import score, stitch
 
 def validate(model: Segmenter, samples: SampleSet, config: TrainConfig, step: int, epoch: int) -> Validation:
     """The model after so many steps and epochs. Raises InputError if nothing in `samples` is labelled."""
-    videos = [series.video(samples.vocabulary) for series in stitch(score(model, samples, config))]
-    threshold = choose_threshold(videos, GRID if model.link == "sigmoid" else BEST_CLASS)
-    report = evaluate(videos, threshold.tau)
+    persons = [person.measured(samples.vocabulary) for person in stitch(score(model, samples, config))]
+    choice = choose_readout(persons, config.readout, GRID if model.link == "sigmoid" else BEST_CLASS)
+    report = evaluate((person.video(choice.readout) for person in persons), choice.readout.tau)
     return Validation(
-        step, epoch, threshold.tau, threshold.f1_macro_50,
+        step, epoch, choice.readout, choice.f1_macro_50,
         loss=_or_none(mean_loss(model, samples, config)), frame_mAP=_or_none(report.frame_mAP),
-        edit=_or_none(report.chosen.edit),
+        edit=_or_none(report.chosen.edit), heads=choice.by_head(),
     )  # fmt: skip
 
 

@@ -17,8 +17,8 @@ folder is left to `rhas.train.fitting.training`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from rhas.train.config import (
 )
 from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
 from rhas.train.device import chosen_device
+from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
 from rhas.train.models.registry import build_model, model_config
@@ -49,22 +50,41 @@ from rhas.train.runs.checkpoint import BEST, ModelSpec, load_weights
 
 EXPORTED = "model.safetensors"
 # What a run may be used with other settings of: none of them shapes weights.
-USE = ("settings.diffusion.sampling_steps", "settings.diffusion.eta", "postprocess", "batch", "precision")
+USE = (
+    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout", "postprocess", "batch", "precision",
+)  # fmt: skip
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How good the model is on the validation split, at the τ that suits it best."""
+    """How good the model is on the validation split, with the read-out that suits it best."""
 
     step: int
     epoch: int  # epochs done
-    tau: float | None  # None: one label a frame, the best class
-    f1_macro_50: float  # percent; what checkpoints are selected by
+    readout: ReadOut
+    f1_macro_50: float  # percent, as it is read; what checkpoints are selected by
     # None where it wasn't measured, or there was nothing to measure.
     loss: float | None = None  # the sum of the model's losses, a mean over the samples
     frame_mAP: float | None = None  # percent
     edit: float | None = None  # percent
+    heads: dict[str, float] = field(
+        default_factory=dict
+    )  # macro F1@50 of each head alone, read as suits it best
+
+    @property
+    def tau(self) -> float | None:
+        """None: one label a frame, the best class."""
+        return self.readout.tau
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Validation:
+        """The inverse of `asdict`."""
+        readout: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record["readout"].items()
+        }
+        return cls(**{**record, "readout": ReadOut(**readout)})
 
 
 @dataclass(frozen=True)
@@ -139,7 +159,20 @@ def open_run(root: Path, device: str | None = None, overrides: Sequence[str] = (
     if changed:
         check_postprocess(model, config, "--set")
     record = load_weights(folder.weights, spec_of(own, data), model)
-    return Run(folder, config.resolved(on_gpu), data, model, Validation(**record["validation"]), changed)
+    validation = Validation.from_record(record["validation"])
+    validation = replace(validation, readout=_read_otherwise(validation.readout, config, changed))
+    return Run(folder, config.resolved(on_gpu), data, model, validation, changed)
+
+
+def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str]) -> ReadOut:
+    """The read-out with those of its settings that were changed; one that is left open stays as it was chosen."""
+    now = {name: getattr(config.readout, name) for name in ("heads", "smoothing", "width")}
+    names = [
+        change.split("=")[0].removeprefix("readout.") for change in changed if change.startswith("readout.")
+    ]
+    own = {name: now[name] for name in names if name in now and now[name] is not None}
+    powers = readout.powers if config.readout.by_class or "by_class" not in names else ()
+    return replace(readout, **own, powers=powers)
 
 
 def changed_use(config: TrainConfig, overrides: Sequence[str]) -> tuple[TrainConfig, tuple[str, ...]]:

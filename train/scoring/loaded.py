@@ -8,6 +8,7 @@ Shapes: T frames, F feature size, C classes.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from rhas.train.data import SampleSet
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, cut
 from rhas.train.runs.run import Run, open_run, read_json
-from rhas.train.scoring.inference import score, stitch
+from rhas.train.scoring.inference import read_persons
 
 Floats = NDArray[np.float32]
 
@@ -69,7 +70,8 @@ class LoadedRun(Run):
         )  # fmt: skip
         windows, _ = cut([clip], self.config.data.window)
         samples = SampleSet(windows, self.vocabulary, _Arrays(whole, own, status_T))
-        (series,) = stitch(score(self.model, samples, self.config.replace(workers=0)))
+        here = dataclasses.replace(self, config=self.config.replace(workers=0))
+        (series,) = read_persons(here, samples)
         return series.scores
 
     def _checked(self, features: ArrayLike, what: str) -> Floats:
