@@ -22,7 +22,7 @@ from rhas.train.data.config import DataConfig
 from rhas.train.metrics.readout import ReadOutConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
-FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints", "callbacks")
+FREE = ("epochs", "steps", "compile", "workers", "checkpoint_every", "keep_checkpoints", "callbacks")
 
 
 class PostprocessConfig(Settings):
@@ -71,6 +71,8 @@ class TrainConfig(Settings, title="training config"):
     """Batches in a step of the optimiser."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
+    compile: bool = False
+    """A step's losses as one compiled graph: fewer and larger operations, after minutes of compiling."""
     balance_classes: bool = False
     """Weights of classes from their frequency in the training split."""
     seed: int = Field(0, ge=0, lt=2**63)

@@ -63,6 +63,62 @@ class Generators:
         return torch.stack(drawn)
 
 
+class Drawn(Generators):
+    """Hands out what was drawn before, in order: what a compiled function gets in the place of generators."""
+
+    def __init__(self, lengths: Sequence[int], lengths_B: Tensor, values: Sequence[Tensor]):
+        self.lengths, self.lengths_B, self.values, self.position = tuple(lengths), lengths_B, values, 0
+
+    def normal(self, rows: int) -> Tensor:
+        return self._next()
+
+    def uniform(self, rows: int) -> Tensor:
+        return self._next()
+
+    def uniform_rows(self, rows: int) -> Tensor:
+        return self._next()
+
+    def integers(self, below: int) -> Tensor:
+        return self._next()
+
+    def repeated(self, times: int) -> Generators:
+        return self
+
+    def _next(self) -> Tensor:
+        self.position += 1
+        return self.values[self.position - 1]
+
+
+class Recording(Generators):
+    """Draws, and keeps a record of what was asked for: `plan`, from which the next batch can be drawn at once."""
+
+    def __init__(self, generators: Generators):
+        super().__init__(generators.lengths, generators.each)
+        self.plan: list[tuple[str, int]] = []
+
+    def normal(self, rows: int) -> Tensor:
+        self.plan.append(("normal", rows))
+        return super().normal(rows)
+
+    def uniform(self, rows: int) -> Tensor:
+        self.plan.append(("uniform", rows))
+        return super().uniform(rows)
+
+    def uniform_rows(self, rows: int) -> Tensor:
+        self.plan.append(("uniform_rows", rows))
+        return super().uniform_rows(rows)
+
+    def integers(self, below: int) -> Tensor:
+        self.plan.append(("integers", below))
+        return super().integers(below)
+
+
+def drawn(generators: Generators, plan: Sequence[tuple[str, int]]) -> Drawn:
+    """All of a plan, in its order: the numbers that would have been drawn one by one."""
+    values = [getattr(generators, method)(argument) for method, argument in plan]
+    return Drawn(generators.lengths, generators.lengths_B, values)
+
+
 def generator_for(device: torch.device | str, *purpose: int | str) -> torch.Generator:
     """A generator that depends on the purpose alone, such as (seed, "step", 12, 0)."""
     digest = hashlib.sha256(repr(purpose).encode()).digest()

@@ -25,6 +25,7 @@ from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
 from rhas.train.data.augment import augmented
 from rhas.train.device import autocast
+from rhas.train.fitting.compiling import Losses, compiled_losses
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
 from rhas.train.runs.run import Validation
@@ -115,6 +116,7 @@ def fit(
     decay = config.optimiser.average
     average = None if decay is None else copy.deepcopy(model)
     kept = average or model  # what is validated
+    losses_of = compiled_losses(model) if config.compile else None
     at = _resume(checkpoints, model, optimiser, average, sampler)
     callback.started(at.step, steps)
     on_gpu = _device(model).type == "cuda"
@@ -129,7 +131,7 @@ def fit(
             group = [batch for batches in parts for batch in islice(batches, config.accumulate)]
             for settings in optimiser.param_groups:
                 settings["lr"] = learning_rate(config, at.step, steps)
-            done = train_step(model, optimiser, group, config, at.step, ranks)
+            done = train_step(model, optimiser, group, config, at.step, ranks, losses_of)
             if average is not None and decay is not None:
                 follow_weights(average, model, decay, at.step + 1)
             at.step += 1
@@ -183,13 +185,14 @@ def train_step(
     config: TrainConfig,
     step: int,
     ranks: Ranks | None = None,
+    losses_of: Losses | None = None,
 ) -> tuple[dict[str, float], float]:
     """One step on all batches of all ranks, as if they were a single one: (losses, norm of the gradient).
 
     Losses of a batch are means over its samples, so each batch weighs as much as it has samples. A rank may have
-    no batches, if another one has.
+    no batches, if another one has. `losses_of` stands in the place of the model's own.
     """
-    ranks = ranks or Ranks()
+    ranks, losses_of = ranks or Ranks(), losses_of or model.losses
     model.train()
     device = _device(model)
     optimiser.zero_grad(set_to_none=True)
@@ -203,7 +206,7 @@ def train_step(
         batch = batch.to(device, non_blocking=True)
         share = len(batch) / together
         with autocast(device, config.precision):
-            parts = model.losses(batch, generators)
+            parts = losses_of(batch, generators)
         total = torch.stack(list(parts.values())).sum()
         # One wait for all of them.
         numbers = torch.stack([*parts.values(), total]).tolist()

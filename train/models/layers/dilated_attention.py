@@ -1,8 +1,8 @@
 """Dilated attention of ActDiff (Liu et al., 2023, arXiv:2303.17959): each frame attends to k frames around it.
 
-Query t sees the frames t + j·dilation, |j| ≤ k // 2, and nothing else. Gathering them would copy keys and
-values k times; here every neighbour is a shifted slice, forward and backward, and only the k weights per frame
-are new.
+Query t sees the frames t + j·dilation, |j| ≤ k // 2, and nothing else. On a CPU gathering them would copy keys and
+values k times; there every neighbour is a shifted slice, forward and backward, and only the k weights per frame are new.
+On a GPU, where each of these slices would be an operation to launch, they are gathered.
 
 Shapes: B batch, D channels, N channels of the condition, T frames, K neighbours.
 """
@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from rhas.train.models.layers.masking import Mask
+from rhas.train.models.layers.masking import Mask, masked
 from rhas.train.models.layers.pointwise import Pointwise, pointwise
 from rhas.train.models.layers.position_bias import PositionBias
 from rhas.train.models.layers.precision import as_autocast, wide
@@ -34,18 +35,66 @@ def dilated_attention(
     A neighbour outside the video, before it, after it or in the padding, has key 0: it takes part in the
     softmax with its 1e-6 and brings nothing. `bias_K` is an optional bias per neighbour, leftmost first.
     """
-    around = shifts(q_BDT.shape[2], neighbours, dilation)
     q_BDT, k_BDT, v_BDT = as_autocast(q_BDT, k_BDT, v_BDT)
-    real_B1T = torch.ones_like(q_BDT[:1, :1]) if mask_BT is None else mask_BT[:, None].to(q_BDT.dtype)
-    present_KBT = _scores(torch.ones_like(real_B1T), real_B1T, around)
-    scored_KBT: Tensor = _Scores.apply(q_BDT, k_BDT, around)
-    dots_KBT = wide(scored_KBT) * present_KBT
+    if q_BDT.device.type == "cpu" and not torch.compiler.is_compiling():
+        neighbourhood: _Shifted | _Gathered = _Shifted(q_BDT.shape[2], neighbours, dilation)
+    else:
+        neighbourhood = _Gathered(neighbours, dilation)
+    real_B1T = masked(torch.ones_like(q_BDT[:, :1]), mask_BT)
+    present_KBT = neighbourhood.present(real_B1T)
+    dots_KBT = wide(neighbourhood.scores(q_BDT, k_BDT)) * present_KBT
     if bias_K is not None:
         dots_KBT = dots_KBT + bias_K[:, None, None]
     logits_KBT = dots_KBT / math.sqrt(q_BDT.shape[1]) + torch.log(present_KBT + ABSENT)
     weights_KBT = torch.softmax(logits_KBT, dim=0) * present_KBT
-    mixed_BDT: Tensor = _Mixture.apply(weights_KBT.to(v_BDT.dtype), v_BDT, around)
-    return mixed_BDT
+    return neighbourhood.mixture(weights_KBT.to(v_BDT.dtype), v_BDT)
+
+
+class _Gathered:
+    """Neighbours side by side [B, D, K, T]: a handful of large operations, for GPUs and compilers."""
+
+    def __init__(self, neighbours: int, dilation: int):
+        self.neighbours, self.dilation = neighbours, dilation
+
+    def present(self, real_B1T: Tensor) -> Tensor:
+        """1 where there is such a neighbour, 0 elsewhere [K, B, T]."""
+        return wide(self._gather(real_B1T)[:, 0].transpose(0, 1))
+
+    def scores(self, q_BDT: Tensor, k_BDT: Tensor) -> Tensor:
+        """[K, B, T]."""
+        return (q_BDT[:, :, None] * self._gather(k_BDT)).sum(1).transpose(0, 1)
+
+    def mixture(self, weights_KBT: Tensor, v_BDT: Tensor) -> Tensor:
+        """[B, D, T]."""
+        return (weights_KBT.transpose(0, 1)[:, None] * self._gather(v_BDT)).sum(2)
+
+    def _gather(self, x_BDT: Tensor) -> Tensor:
+        frames, reach = x_BDT.shape[2], self.neighbours // 2 * self.dilation
+        padded = F.pad(x_BDT, (reach, reach))
+        return torch.stack(
+            [padded[:, :, j * self.dilation : j * self.dilation + frames] for j in range(self.neighbours)], 2
+        )
+
+
+class _Shifted:
+    """Each neighbour as a shifted slice, forward and backward, of which no copy is held: for CPUs."""
+
+    def __init__(self, frames: int, neighbours: int, dilation: int):
+        self.around = shifts(frames, neighbours, dilation)
+
+    def present(self, real_B1T: Tensor) -> Tensor:
+        """1 where there is such a neighbour, 0 elsewhere [K, B, T]."""
+        return wide(_scores(torch.ones_like(real_B1T), real_B1T, self.around))
+
+    def scores(self, q_BDT: Tensor, k_BDT: Tensor) -> Tensor:
+        """[K, B, T]."""
+        dots_KBT: Tensor = _Scores.apply(q_BDT, k_BDT, self.around)
+        return dots_KBT
+
+    def mixture(self, weights_KBT: Tensor, v_BDT: Tensor) -> Tensor:
+        """[B, D, T]."""
+        mixed_BDT: Tensor = _Mixture.apply(weights_KBT, v_BDT, self.around)
+        return mixed_BDT
 
 
 class _Scores(torch.autograd.Function):
