@@ -29,7 +29,7 @@ class PostprocessConfig(Settings):
     median: int | None = Field(None, ge=1)
     """Frames that each score becomes the median of, along time."""
     purge: int | None = Field(None, ge=1)
-    """Segments of the best class that are shorter go to their neighbours."""
+    """Segments of the best class that are no longer go to their neighbours."""
 
 
 class OptimiserConfig(Settings):
