@@ -20,7 +20,9 @@ from rhas.train import PRESETS
 from rhas.train.data.config import DataConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
-FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints")
+FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints", "data.in_memory")
+
+GPU_WORKERS = 4
 
 
 class PostprocessConfig(Settings):
@@ -69,14 +71,17 @@ class TrainConfig(Settings, title="training config"):
     """Steps, and after each validation."""
     keep_checkpoints: int = Field(2, ge=1)
     """The last ones; the best is kept besides."""
-    workers: int = Field(0, ge=0)
-    """Processes that read samples ahead."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that read samples ahead; null: 4 on a GPU, none on a CPU, whose cores have enough to do."""
 
     def resolved(self, on_gpu: bool) -> TrainConfig:
-        """The same with `auto` precision replaced by what it means on this hardware."""
-        if self.precision != "auto":
-            return self
-        return self.replace(precision="bfloat16" if on_gpu else "float32")
+        """The same with precision and workers that are left open replaced by what they mean on this hardware."""
+        config = self
+        if config.precision == "auto":
+            config = config.replace(precision="bfloat16" if on_gpu else "float32")
+        if config.workers is None:
+            config = config.replace(workers=GPU_WORKERS if on_gpu else 0)
+        return config
 
 
 def config_from_dict(values: Any, file: str | Path = "training config") -> TrainConfig:
@@ -122,7 +127,7 @@ def refused_changes(
     return [
         Problem(file, f"{setting(before, name)}: {expected}", column=name, value=setting(now, name))
         for name in differences(before, now)
-        if name.split(".")[0] not in free
+        if name not in free and name.split(".")[0] not in free
     ]
 
 
