@@ -172,9 +172,10 @@ def fits_in_memory(windows: Iterable[Window], feature_size: int, tokens: bool, p
     """
     available = available_bytes()
     frames = sum(
-        int(np.isin(window.status, HAS_HOLISTIC).any() + np.isin(window.status, HAS_PARTIAL).any())
-        * len(window.status)
+        len(window.status)
         for window in windows
+        for has in (HAS_HOLISTIC, HAS_PARTIAL)
+        if np.isin(window.status, has).any()
     )
     needed = frames * feature_size * (4 if tokens else 2)
     return available is not None and needed <= MEMORY_SHARE * available / processes
