@@ -17,10 +17,12 @@ from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
 from rhas.manifests.common.errors import Problem
 from rhas.train import PRESETS
+from rhas.train.data.augment import AugmentConfig
 from rhas.train.data.config import DataConfig
+from rhas.train.metrics.readout import ReadOutConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
-FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints", "data.in_memory")
+FREE = ("epochs", "steps", "workers", "checkpoint_every", "keep_checkpoints", "callbacks", "data.in_memory")
 
 GPU_WORKERS = 4
 
@@ -35,12 +37,20 @@ class PostprocessConfig(Settings):
 
 
 class OptimiserConfig(Settings):
-    """Adam."""
+    """Adam, its learning rate over the steps, and the average of the weights."""
 
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    decoupled: bool = False
+    """AdamW: weights decay by themselves, not as a part of the gradient."""
     clip_norm: float | None = Field(None, gt=0)
     """Gradients' norm over all parameters; null clips nothing."""
+    warmup: int = Field(0, ge=0)
+    """Steps in which the learning rate rises to `lr`."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: after the warm-up the learning rate falls to 0 at the run's last step."""
+    average: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential average of the weights, which is what is validated and kept; null: the weights."""
 
 
 class TrainConfig(Settings, title="training config"):
@@ -50,7 +60,9 @@ class TrainConfig(Settings, title="training config"):
     settings: dict[str, Any] = Field({})
     """Of the model; those left out are its defaults."""
     data: DataConfig = DataConfig()
+    readout: ReadOutConfig = ReadOutConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
+    augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = Field(1000, ge=1)
     steps: int | None = Field(None, ge=1)
@@ -73,6 +85,8 @@ class TrainConfig(Settings, title="training config"):
     """The last ones; the best is kept besides."""
     workers: int | None = Field(None, ge=0)
     """Processes that read samples ahead; null: 4 on a GPU, none on a CPU, whose cores have enough to do."""
+    callbacks: tuple[str, ...] = ()
+    """Told how training goes: names of entry points in the group `rhas.callbacks`."""
 
     def resolved(self, on_gpu: bool) -> TrainConfig:
         """The same with precision and workers that are left open replaced by what they mean on this hardware."""

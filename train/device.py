@@ -1,4 +1,4 @@
-"""What a process runs on: the precision of its passes, freed memory kept for the next tensor, and the peak.
+"""What a process runs on: the device, the precision of its passes, freed memory kept for the next tensor, and the peak.
 
 By default glibc hands blocks of more than 32 MiB back to the system as soon as they are freed, and each new one is
 zeroed page by page. A training step makes hundreds of them: kept, a step over 12,000 frames takes a third less.
@@ -13,8 +13,21 @@ from typing import Any
 
 import torch
 
+from rhas.manifests.common.errors import InputError, Problem
+
 # Of <malloc.h>.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def chosen_device(name: str | None) -> str:
+    """The device of that name; by default a GPU if there is one. Raises InputError for one that isn't here."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{i}" for i in range(gpus))]
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    if name not in here:
+        raise InputError(Problem("--device", f"one of {', '.join(here)}, what torch finds here", value=name))
+    return name
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
-"""The commands `rhas import …`: data of others to a manifest and labels, or to a whole features folder."""
+"""The commands `rhas import …`: data of others to a manifest and labels, or a features folder; weights to a run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from rhas.pipeline.commands.options import ActionsOption
+from rhas.pipeline.commands.options import ActionsOption, DeviceOption, SetOption
 
 import_app = typer.Typer(
-    help="Turn the data of others into manifests or features folders.", no_args_is_help=True
+    help="Turn the data of others into manifests or features folders, and weights into runs.",
+    no_args_is_help=True,
 )
 
 
@@ -97,3 +98,38 @@ def import_rhas133(
         tokens=tokens, fps=fps, tolerance=tolerance, **named,
     )  # fmt: skip
     typer.echo(line)
+
+
+@import_app.command("weights")
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="As the authors of the model released it")],
+    config: Annotated[
+        str, typer.Option("--config", help="Preset or YAML file that they are for, e.g. actdiff-50salads")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to make")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="actdiff, actfusion or ltcontext [default: the config's]")
+    ] = None,
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Their data as a features folder, to measure on")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Which fold they are of, with --shards")] = None,
+    actions: Annotated[
+        Path | None, typer.Option("--actions", help="Without --shards: a CSV of the classes in their order")
+    ] = None,
+    feature_size: Annotated[int | None, typer.Option(min=1, help="Without --shards")] = None,
+    settings: SetOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Turn a checkpoint that authors released into a run, to evaluate, predict and begin with."""
+    named_here = actions is not None, feature_size is not None
+    if named_here not in ([(True, True)] if shards is None else [(False, False)]):
+        raise typer.BadParameter("give either --shards, or --actions and --feature-size")
+    from rhas.pipeline.programs.importing import import_released_weights
+
+    named = {"model": model, "data.fold": fold}
+    overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
+    chosen = overrides + (settings or [])
+    typer.echo(
+        import_released_weights(checkpoint, out, config, chosen, shards, actions, feature_size, device)
+    )

@@ -19,6 +19,9 @@ ActionsOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated")
 ]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … [default: a GPU if there is one]")
+]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands of stage 2: train, eval, predict, benchmark, report."""
+"""The commands of stage 2: train, eval, predict, export, benchmark, report."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import SetOption, interruptible_work, of_fold
+from rhas.pipeline.commands.options import DeviceOption, SetOption, interruptible_work, of_fold
 
 commands = typer.Typer()
+UseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Use it otherwise than it was trained, e.g. settings.diffusion.sampling_steps=1"
+    ),
+]
 
 
 @commands.command()
@@ -36,16 +42,36 @@ def train(
         int | None, typer.Option("--workers", help="Data parallel on so many CPU processes")
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join for --gpus or --workers")] = None,
+    device: DeviceOption = None,
+    init_from: Annotated[
+        Path | None, typer.Option("--init-from", help="Begin with the weights of this run or checkpoint")
+    ] = None,
+    callback: Annotated[
+        list[str] | None, typer.Option("--callback", help="Installed, to be told; see docs/callbacks.md")
+    ] = None,
     settings: SetOption = None,
 ) -> None:
     """Fit a segmenter to labelled feature shards."""
-    named = {"model": model, "data.split": split, "data.fold": fold, "data.window": window}
+    if device is not None and (gpus is not None or workers is not None):
+        raise typer.BadParameter(
+            "not with --gpus or --workers, which choose their own", param_hint="--device"
+        )
+    named = {
+        "model": model,
+        "data.split": split,
+        "data.fold": fold,
+        "data.window": window,
+        "callbacks": callback,
+    }
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
     overrides += of_fold("--fold", fold, split, settings or [])
     with interruptible_work(f"the same command goes on from the last checkpoint in {out}"):
         from rhas.pipeline.programs.training import train_run
 
-        train_run(shards, out, config, overrides + (settings or []), gpus, workers, address)
+        train_run(
+            shards, out, config, overrides + (settings or []), gpus, workers, address, device=device,
+            init_from=init_from,
+        )  # fmt: skip
 
 
 @commands.command("eval")
@@ -53,16 +79,20 @@ def evaluate(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
     task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
+    settings: UseOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Measure a run on a split, beside the baselines."""
     from rhas.train.evaluation.anticipation import evaluate_anticipation
     from rhas.train.evaluation.evaluation import evaluate_run
 
+    if task == "anticipation" and settings:
+        raise typer.BadParameter("not with --task anticipation", param_hint="--set")
     if task == "anticipation":
-        evaluate_anticipation(run, split)
+        evaluate_anticipation(run, split, device=device)
         typer.echo((run / "anticipation.md").read_text())
     elif task == "segmentation":
-        evaluate_run(run, split)
+        evaluate_run(run, split, device=device, overrides=settings or ())
         typer.echo((run / "results.md").read_text())
     else:
         raise typer.BadParameter("segmentation or anticipation", param_hint="--task")
@@ -88,25 +118,42 @@ def predict(
     anticipate: Annotated[
         str | None, typer.Option("--anticipate", help="Also what comes next, e.g. 60s (model actfusion)")
     ] = None,
+    settings: UseOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Segments, scores and timelines: of everyone in a features folder, or of one person in a movie."""
     from rhas.pipeline.programs.training import predict_movie, predict_shards, seconds_of
 
-    target = out or run / "predictions"
+    target = out or run / "-".join(["predictions", *(settings or [])])
     ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
     if movie is not None and person is not None and shards is None and split is None:
         with interruptible_work(f"finished windows are kept in {target / 'features'}"):
-            count = predict_movie(run, movie, person, target, gpus)
+            count = predict_movie(run, movie, person, target, gpus, device, settings or ())
     elif shards is not None and movie is None and person is None:
-        count = predict_shards(run, shards, target, split)
+        count = predict_shards(run, shards, target, split, device, settings or ())
     else:
         raise typer.BadParameter("give either --shards (and --split), or --movie and --person")
     typer.echo(f"{target}: {count} segments in segments.csv, with scores and timelines")
     if ahead_s is not None:
         from rhas.train.scoring.anticipation import anticipate_run
 
-        count = len(anticipate_run(run, shards or target / "features", target, ahead_s))
+        features = shards or target / "features"
+        count = len(anticipate_run(run, features, target, ahead_s, device, settings or ()))
         typer.echo(f"{target}: {count} segments of the next {ahead_s:g} s in anticipated.csv")
+
+
+@commands.command()
+def export(
+    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to hand on, e.g. to a hub of models")],
+) -> None:
+    """Weights, settings, actions, metrics and a card: all that using a run takes, on any machine."""
+    from rhas.train.evaluation.export import export_run
+
+    export_run(run, out)
+    typer.echo(
+        f'{out}: {", ".join(sorted(path.name for path in out.iterdir()))}; rhas.load_run("{out}") opens it'
+    )
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""`rhas import`: data of others to a manifest and labels, or to a whole features folder."""
+"""`rhas import`: data of others to a manifest and labels, or to a whole features folder; weights to a run's folder."""
 
 from __future__ import annotations
 
@@ -70,6 +70,22 @@ def import_rhas133_folder(
     splits = {name: side or name for name, _, side in (text.partition("=") for text in split_names)}
     chosen = Rhas133Options(splits=splits, **options)  # type: ignore[arg-type]
     return _write(read_rhas133(directory, chosen, load_vocabulary(actions)), out)
+
+
+def import_released_weights(
+    checkpoint: Path, out: Path, preset: str, overrides: Sequence[str], features: Path | None,
+    actions: Path | None, feature_size: int | None, device: str | None,
+) -> str:  # fmt: skip
+    """Makes the run folder OUT; returns one line that says what was made of the checkpoint."""
+    from rhas.train.evaluation.results import tau_text
+    from rhas.train.fitting.importing import import_weights
+    from rhas.train.runs.run import load_whole_config
+
+    vocabulary = None if actions is None else load_vocabulary(actions)
+    config = load_whole_config(preset, overrides)
+    found = import_weights(checkpoint, out, config, features, vocabulary, feature_size, device)
+    measured = "not measured" if features is None else f"validation macro F1@50 {found.f1_macro_50:.1f}"
+    return f"{out}: {config.model} with the weights of {checkpoint}; τ: {tau_text(found.tau)}, {measured}"
 
 
 def _write(imported: ImportedSet, out: Path) -> str:

@@ -16,6 +16,7 @@ from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.pipeline.views.display import live, make_console
 from rhas.train.evaluation.results import tau_text
+from rhas.train.fitting.initialising import told
 from rhas.train.fitting.loop import Callback, Step
 from rhas.train.fitting.training import train
 from rhas.train.runs.run import RunFolder, Validation, load_whole_config, read_json
@@ -25,8 +26,8 @@ from rhas.train.scoring.prediction import predict_run
 class LiveTraining(Callback):
     """A bar of steps with the loss, and a line for each validation."""
 
-    def __init__(self, progress: Progress):
-        self.progress = progress
+    def __init__(self, progress: Progress, run: Path):
+        self.progress, self.run = progress, run
         self.task: TaskID | None = None
 
     def loaded(self, lines: Sequence[str]) -> None:
@@ -34,6 +35,8 @@ class LiveTraining(Callback):
             self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def started(self, step: int, steps: int) -> None:
+        if step == 0 and (init := read_json(RunFolder(self.run).data).get("init")):
+            self.progress.console.print(told(init), highlight=False)
         self.task = self.progress.add_task("training", total=steps, completed=step)
 
     def stepped(self, step: Step) -> None:
@@ -43,9 +46,13 @@ class LiveTraining(Callback):
 
     def validated(self, validation: Validation, best: bool) -> None:
         mark = "  best so far" if best else ""
+        others = {
+            "loss": (validation.loss, ".3f"), "mAP": (validation.frame_mAP, ".1f"), "edit": (validation.edit, ".1f")
+        }  # fmt: skip
+        measured = [f"{name} {value:{form}}" for name, (value, form) in others.items() if value is not None]
+        said = ", ".join([f"macro F1@50 {validation.f1_macro_50:.1f}", *measured])
         self.progress.console.print(
-            f"epoch {validation.epoch}: validation macro F1@50 {validation.f1_macro_50:.1f} "
-            f"at τ {tau_text(validation.tau)}{mark}",
+            f"epoch {validation.epoch}: validation {said} at τ {tau_text(validation.tau)}{mark}",
             highlight=False,
         )
 
@@ -59,6 +66,8 @@ def train_run(
     workers: int | None = None,
     address: str | None = None,
     callbacks: Sequence[Callback] = (),
+    device: str | None = None,
+    init_from: Path | None = None,
 ) -> None:
     """Trains, showing how it goes: in this process, or through Ray on several GPUs or CPU processes."""
     config = load_whole_config(preset, overrides)
@@ -66,13 +75,15 @@ def train_run(
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console) as progress:
-        told = [LiveTraining(progress), *callbacks]
+        shown = [LiveTraining(progress, out), *callbacks]
         if gpus is None and workers is None:
-            best = train(shards, out, config, callbacks=told)
+            best = train(shards, out, config, device, shown, init_from=init_from)
         else:
             from rhas.train.fitting.ray_train import train_distributed  # Ray starts slowly
 
-            best = train_distributed(shards, out, config, gpus or 0, workers, address, told)
+            best = train_distributed(
+                shards, out, config, gpus or 0, workers, address, shown, init_from=init_from
+            )
     console.print(
         f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}; "
         "`rhas eval` measures the test split",
@@ -80,16 +91,25 @@ def train_run(
     )
 
 
-def predict_shards(run: Path, shards: Path, out: Path, split: str | None) -> int:
+def predict_shards(
+    run: Path, shards: Path, out: Path, split: str | None, device: str | None = None,
+    overrides: Sequence[str] = (),
+) -> int:  # fmt: skip
     """Predicts for a features folder; returns the number of segments."""
-    return len(predict_run(run, shards, out, split))
+    return len(predict_run(run, shards, out, split, device, overrides=overrides))
 
 
-def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -> int:
+def predict_movie(
+    run: Path, video: Path, sentence: str, out: Path, gpus: int, device: str | None = None,
+    overrides: Sequence[str] = (),
+) -> int:  # fmt: skip
     """Extracts one person of one movie as the run's own data was extracted, then predicts."""
     if not video.is_file():
         raise InputError(Problem("--movie", "a movie", value=str(video)))
     data = read_json(RunFolder(run).data)
+    if data["extraction"] is None:
+        expected = "a run that knows how its features were extracted; these weights were imported without any"
+        raise InputError(Problem(run / "data.json", expected, column="extraction"))
     movie = Movie("movie", video.absolute(), (Person("movie", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
     config = config_from_dict(data["extraction"], run / "data.json")
@@ -98,7 +118,7 @@ def predict_movie(run: Path, video: Path, sentence: str, out: Path, gpus: int) -
     if not summary.tally.promised - summary.tally.lost:
         reason = "; ".join(failure.reason for failure in summary.failures)
         raise InputError(Problem(video, f"a movie that can be decoded ({reason})"))
-    return len(predict_run(run, out / "features", out))
+    return len(predict_run(run, out / "features", out, None, device, overrides=overrides))
 
 
 def seconds_of(text: str, option: str) -> float:

@@ -19,7 +19,7 @@ from rhas.pipeline.report.page import Page, render
 from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
 from rhas.train.evaluation.results import OURS, tau_text
 from rhas.train.runs.run import Run, load_run_data, open_run
-from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline
 
 TIMELINES = 6
@@ -44,7 +44,7 @@ def write_report(
         evaluate_run(run, split, features)
     dataset = load_run_data(opened, features)
     say("predicting")
-    persons = list(stitch(score(opened.model, dataset.splits[split], opened.config)))
+    persons = list(read_persons(opened, dataset.splits[split]))
     folder = features or Path(opened.data["features"])
     out.mkdir(parents=True, exist_ok=True)
     for name in ("results.md", "results.csv"):

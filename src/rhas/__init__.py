@@ -5,7 +5,8 @@
     rhas.extract_features("movies/manifest.csv", "features", preset="blip2", gpus=8)
     rhas.train_segmenter("features", "runs/a")
     series = rhas.read_features("features").person("night_01", "p1")
-    run = rhas.load_run("runs/a")
+    run = rhas.load_run("runs/a")  # or what `rhas export` made of one, on any machine
+    scores = run.predict(series.holistic, series.partial)  # [T, C], C as in run.actions
 
 Only what is called is imported: torch, transformers and Ray stay out of a program that reads features. The command
 line is `rhas.pipeline.cli`; the stages are `rhas.extract` and `rhas.train`, and what they share is `rhas.manifests`.
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rhas.extract.run.accounts import Summary
     from rhas.manifests.shards.reader import FeaturesReader
-    from rhas.train.runs.run import Run, Validation
+    from rhas.train.runs.run import Validation
+    from rhas.train.scoring.loaded import LoadedRun
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "extract_features", "load_run", "read_features", "train_segmenter"]
@@ -33,14 +35,15 @@ def read_features(folder: str | Path) -> FeaturesReader:
     return FeaturesReader(Path(folder))
 
 
-def load_run(folder: str | Path, device: str | None = None) -> Run:
-    """A run that `rhas train` made, with its best weights. Raises InputError if there is none.
+def load_run(folder: str | Path, device: str | None = None) -> LoadedRun:
+    """A run that `rhas train` made, or an export of one, with its best weights. Raises InputError if there is none.
 
-    `device`: such as "cuda" or "cpu"; by default a GPU if there is one.
+    It has `model`, `config`, `actions`, `metrics`, and `predict(holistic, partial)` for arrays [T, F]. `device`:
+    such as "cuda" or "cpu"; by default a GPU if there is one.
     """
-    from rhas.train.runs.run import open_run
+    from rhas.train.scoring.loaded import load_run
 
-    return open_run(Path(folder), device)
+    return load_run(Path(folder), device)
 
 
 def extract_features(
@@ -73,13 +76,15 @@ def train_segmenter(
     config: str = "paper",
     settings: Sequence[str] = (),
     device: str | None = None,
+    init_from: str | Path | None = None,
 ) -> Validation:
     """What `rhas train` does in one process: a segmenter fitted to a features folder; returns the best validation.
 
-    `config` is a preset or a YAML file, `settings` are those of `--set`. A rerun goes on from the last checkpoint.
-    Raises InputError for data and settings that don't fit.
+    `config` is a preset or a YAML file, `settings` are those of `--set`. `init_from`: a run to begin
+    with. A rerun goes on from the last checkpoint. Raises InputError for data and settings that don't fit.
     """
     from rhas.train.config import load_config
     from rhas.train.fitting.training import train
 
-    return train(Path(shards), Path(out), load_config(config, settings), device)
+    start = Path(init_from) if init_from else None
+    return train(Path(shards), Path(out), load_config(config, settings), device, init_from=start)

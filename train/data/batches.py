@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from rhas.train.data.generators import Generators, generator_for
@@ -40,6 +39,12 @@ class Batch:
     lengths_B: Tensor  # int64
     boundary_B1T: Tensor | None
     soft_labels_BCT: Tensor | None
+    padded: bool  # whether any sample is shorter than the longest
+
+    @property
+    def real_BT(self) -> Tensor | None:
+        """`mask_BT`, or None if there is no padding: so that no layer has to ask a mask on a GPU."""
+        return self.mask_BT if self.padded else None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,18 +58,21 @@ class Batch:
         """Only the first frames of each sample."""
         series = {name: getattr(self, name) for name in (*PER_FRAME, "mask_BT")}
         changed: dict[str, Any] = {n: None if one is None else one[..., :frames] for n, one in series.items()}
-        return replace(self, lengths_B=self.lengths_B.clamp(max=frames), **changed)
+        lengths_B = self.lengths_B.clamp(max=frames)
+        return replace(self, lengths_B=lengths_B, padded=_differ(lengths_B), **changed)
 
     def subsampled(self, rate: int, offsets: Sequence[int]) -> Batch:
         """Every `rate`-th frame of each sample, from its own offset on, which is below its length."""
         if rate == 1:
             return self
         lengths = self.lengths_B.tolist()
-        kept = [range(offset, length, rate) for offset, length in zip(offsets, lengths, strict=True)]
-        longest = max(map(len, kept))
-        index_BT = torch.stack([F.pad(torch.tensor(k), (0, longest - len(k))) for k in kept])
-        lengths_B = torch.tensor([len(k) for k in kept])
-        mask_BT = torch.arange(longest) < lengths_B[:, None]
+        return self.taken([torch.arange(o, length, rate) for o, length in zip(offsets, lengths, strict=True)])
+
+    def taken(self, frames: Sequence[Tensor]) -> Batch:
+        """Of each sample the given frames, in their order; each may be taken more than once."""
+        lengths_B = torch.tensor([len(own) for own in frames])
+        index_BT = pad_sequence(list(frames), batch_first=True)
+        mask_BT = torch.arange(index_BT.shape[1]) < lengths_B[:, None]
 
         def subsample(series: Tensor | None) -> Tensor | None:
             if series is None:
@@ -74,7 +82,7 @@ class Batch:
             return taken.to(series.dtype) if series.dim() == 3 else taken[:, 0].to(series.dtype)
 
         changed: dict[str, Any] = {name: subsample(getattr(self, name)) for name in PER_FRAME}
-        return replace(self, mask_BT=mask_BT, lengths_B=lengths_B, **changed)
+        return replace(self, mask_BT=mask_BT, lengths_B=lengths_B, padded=_differ(lengths_B), **changed)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with all its tensors on a device."""
@@ -105,7 +113,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         lengths_B=lengths_B,
         boundary_B1T=_optional(lambda s: _padded(s)[:, None], [sample.boundary for sample in samples]),
         soft_labels_BCT=_optional(_channels, [sample.soft_labels for sample in samples]),
+        padded=_differ(lengths_B),
     )
+
+
+def _differ(lengths_B: Tensor) -> bool:
+    return bool((lengths_B != lengths_B.max()).any())
 
 
 def _padded(series: list[Tensor]) -> Tensor:

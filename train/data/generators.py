@@ -28,6 +28,8 @@ class Generators:
         """`lengths` [B]: the real frames of each video; T is the largest."""
         assert len(lengths) == len(generators), f"got {len(lengths) = }, expected {len(generators) = }"
         self.lengths, self.each = tuple(lengths), tuple(generators)
+        self.device = self.each[0].device if self.each else torch.device("cpu")
+        self.lengths_B = torch.tensor(self.lengths, device=self.device)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -59,11 +61,6 @@ class Generators:
             for frames, g in zip(self.lengths, self.each, strict=True)
         ]
         return torch.stack(drawn)
-
-
-def permuted(population: int, count: int, generator: torch.Generator) -> list[int]:
-    """`count` different numbers below `population`, or all of them if there are fewer."""
-    return torch.randperm(population, generator=generator, device=generator.device)[:count].tolist()
 
 
 def generator_for(device: torch.device | str, *purpose: int | str) -> torch.Generator:

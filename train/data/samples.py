@@ -122,11 +122,11 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
     def _features(self, index: int, has_holistic_T: Bools, has_partial_T: Bools) -> tuple[Tensor, Tensor]:
         """Both streams [T, F] float32, zero where there is no feature."""
         window = self.windows[index]
-        stamp = stamp_of(window.clip.shard)
+        stamp = self._shards.stamp(window.clip.shard)
         if index in self._kept and self._kept[index][0] == stamp:
             found = self._kept[index][1]
         else:
-            series = self._shards.person(window.clip.shard, window.clip.person_id, stamp)
+            series = self._shards.person(window.clip.shard, window.clip.person_id)
             if not np.array_equal(series.status[window.start : window.stop], window.status):
                 expected = (
                     f"person {window.clip.person_id} as when training began; the features were changed since"
@@ -194,15 +194,19 @@ class OpenShards:
         self._open: OrderedDict[Path, tuple[Stamp, Shard, dict[str, PersonSeries]]] = OrderedDict()
         self._first: dict[Path, tuple[Stamp, list[str]]] = {}  # what was in a file when it was first opened
 
-    def person(self, path: Path, person_id: str, stamp: Stamp | None = None) -> PersonSeries:
+    def stamp(self, path: Path) -> Stamp:
+        """What changes when a shard does. Raises InputError, naming the file, without one."""
+        return stamp_of(path)
+
+    def person(self, path: Path, person_id: str) -> PersonSeries:
         """The series of a person; to be read before the next call, which may close its file.
 
-        `stamp`: that of the file now, if it is known. A file that has another than when it was opened is opened again.
-        Raises InputError, naming the file, when it isn't the shard of such a person.
+        A file that was changed is opened again. Raises InputError, naming the file, when it isn't the shard of such a
+        person, or holds other features than when it was opened first.
         """
         if self._process != os.getpid():
             self._process, self._open = os.getpid(), OrderedDict()
-        stamp = stamp or stamp_of(path)
+        stamp = self.stamp(path)
         if path in self._open and self._open[path][0] != stamp:
             self._open.pop(path)[1].file.close()
         if path not in self._open:

@@ -1,5 +1,6 @@
 """`rhas eval`: a run measured on a split, beside the baselines.
 
 - `evaluation`: metrics.json; `results`: its tables; `anticipation`: of what comes next
+- `export`: a run to hand on, with a card of its numbers
 - `annotator`: what a second annotator's labels would score
 """

@@ -2,12 +2,15 @@
 
 In: the folder of a run, whose weights and τ were chosen on the validation split. Out: all metrics of the split,
 one video per person, beside the baselines; how often a split was evaluated is counted in metrics.json, since
-the test split is meant to be read once. The released evaluator sees windows, as in its paper.
+the test split is meant to be read once. The released evaluator sees windows, as in its paper. With other settings than
+the run's own, such as fewer sampling steps, numbers have an entry of their own, "test with NAME=VALUE", and no
+timelines: those of the run stay as they are.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,26 +26,28 @@ from rhas.train.evaluation.annotator import second_annotator
 from rhas.train.evaluation.results import write_results
 from rhas.train.metrics import compare, released_report
 from rhas.train.runs.run import Run, RunFolder, load_run_data, open_run, read_json
-from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline
 
 TIMELINES = 4
 
 
 def evaluate_run(
-    run: Path, split: str = "test", features: Path | None = None, device: str | None = None
-) -> dict[str, Any]:
+    run: Path, split: str = "test", features: Path | None = None, device: str | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Evaluates a run's best weights on a split, and writes it all into the run's folder; returns the metrics.
 
-    `features`: where the run's data lies now, if it was moved. Raises InputError if it isn't the run's data.
+    `features`: where the run's data lies now, if it was moved. `overrides`: see `open_run`. Raises InputError if it
+    isn't the run's data.
     """
     if split not in SPLITS:
         raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
-    opened = open_run(run, device)
+    opened = open_run(run, device, overrides)
     dataset = load_run_data(opened, features)
     vocabulary, tau, seed = dataset.vocabulary, opened.validation.tau, opened.config.seed
     counts_C = class_counts(dataset.splits["train"].labels())
-    persons = list(stitch(score(opened.model, dataset.splits[split], opened.config)))
+    persons = list(read_persons(opened, dataset.splits[split]))
     videos = [series.video(vocabulary) for series in persons]
     again = [
         second_annotator(series, vocabulary, generator_for("cpu", seed, "annotator", series.name))
@@ -58,16 +63,24 @@ def evaluate_run(
         generator_for("cpu", seed, "noise", split),
     )
     metrics = read_metrics(opened.folder)
-    metrics[split] = {
-        "evaluations": metrics.get(split, {}).get("evaluations", 0) + 1,
+    entry = entry_of(split, opened)
+    metrics[entry] = {
+        "evaluations": metrics.get(entry, {}).get("evaluations", 0) + 1,
+        **({"settings": list(opened.changed)} if opened.changed else {}),
         "checkpoint": asdict(opened.validation),
         **comparison.to_dict(vocabulary.actions),
         "released_evaluator": released.to_dict(),
     }
     write_text_atomically(opened.folder.metrics, json.dumps(metrics, indent=1, ensure_ascii=False))
     write_results(opened.folder.root, metrics)
-    _draw(opened, split, persons)
-    return metrics[split]
+    if not opened.changed:
+        _draw(opened, split, persons)
+    return metrics[entry]
+
+
+def entry_of(split: str, run: Run) -> str:
+    """What metrics.json calls a split that was measured, maybe with other settings than the run's own."""
+    return f"{split} with {', '.join(run.changed)}" if run.changed else split
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Any]:

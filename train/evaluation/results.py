@@ -51,6 +51,12 @@ def write_results(folder: Path, metrics: dict[str, Any]) -> None:
     write_text_atomically(folder / "results.md", "\n".join(_markdown(metrics, rows)))
 
 
+def comparison(split: str, measured: dict[str, Any]) -> Iterator[str]:
+    """The lines of a Markdown table: the model beside the baselines."""
+    rows = [row for row in _rows(split, measured) if row["evaluator"] == OURS]
+    yield from _table(["system", "τ", *COLUMNS], rows)
+
+
 def _rows(split: str, measured: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, report in _systems(measured):
         # One if τ is .5, or if there is none.
@@ -81,13 +87,17 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
         at = measured["checkpoint"]
         yield f"\n## {split}: {measured['model']['videos']} persons, {measured['model']['frames']} frames\n"
         times = measured["evaluations"]
-        chosen = " (on this very split, so these numbers flatter)" if split == "val" else ""
+        chosen = " (on this very split, so these numbers flatter)" if split.split()[0] == "val" else ""
+        if "settings" in measured:
+            chosen += (
+                f", with the run's own settings; here {', '.join(measured['settings'])} took their place"
+            )
         yield (
             f"Weights of step {at['step']} (epoch {at['epoch']}) and τ = {tau_text(at['tau'])} were chosen on the "
             f"validation split{chosen}. This split was evaluated {times} time{'s' if times > 1 else ''}. "
             "Percent.\n"
         )
-        yield from _table(["system", "τ", *COLUMNS], [row for row in own if row["evaluator"] == OURS])
+        yield from comparison(split, measured)
         yield (
             "\n### Compatibility: the evaluator released with HopaDIFF\n\n"
             "Not a measure of segmentation: a constant with noise of 1e-6 scores as below. Only to place the "

@@ -9,6 +9,7 @@ validation scores a model, how processes find each other, and what test splits a
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from rhas.manifests.common.errors import RhasError
 from rhas.manifests.common.interruption import check
 from rhas.train.config import TrainConfig
 from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
+from rhas.train.data.augment import augmented
 from rhas.train.device import autocast
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
@@ -41,6 +43,7 @@ class Step:
     epoch: int  # from 1
     losses: dict[str, float]  # by name, with "total"
     gradient_norm: float  # before clipping
+    lr: float = math.nan
 
 
 class Callback:
@@ -93,12 +96,12 @@ class TrainingState:
 
 def fit(
     model: Segmenter, samples: SampleSet, config: TrainConfig, checkpoints: Checkpoints,
-    validate: Callable[[int, int], Validation], callback: Callback | None = None, ranks: Ranks | None = None,
+    validate: Callable[[Segmenter, int, int], Validation], callback: Callback | None = None, ranks: Ranks | None = None,
 ) -> TrainingState:  # fmt: skip
     """Trains `model`, on the device that it is on, to the end of `config`, from the last checkpoint if there is one.
 
-    `validate(step, epochs done)` scores the model as it is. Raises TrainingError when a loss or a gradient is not
-    finite, before the weights have seen it.
+    `validate(model, step, epochs done)` scores a model: this one as it is, or one with the average of its
+    weights. Raises TrainingError when a loss or a gradient is not finite, before the weights have seen it.
     """
     callback, ranks = callback or Callback(), ranks or Ranks()
     samplers = [
@@ -108,10 +111,11 @@ def fit(
     sampler = samplers[0]  # where they stand is the same for all
     in_epoch = math.ceil(sampler.batches / config.accumulate)
     steps = min(config.epochs * in_epoch, config.steps or config.epochs * in_epoch)
-    optimiser = torch.optim.Adam(
-        model.parameters(), lr=config.optimiser.lr, weight_decay=config.optimiser.weight_decay
-    )
-    at = _resume(checkpoints, model, optimiser, sampler)
+    optimiser = make_optimiser(model, config)
+    decay = config.optimiser.average
+    average = None if decay is None else copy.deepcopy(model)
+    kept = average or model  # what is validated
+    at = _resume(checkpoints, model, optimiser, average, sampler)
     callback.started(at.step, steps)
     on_gpu = _device(model).type == "cuda"
     loaders = [BatchLoader(samples, part, config.workers, pin_memory=on_gpu) for part in samplers]
@@ -123,21 +127,53 @@ def fit(
             check()
             # Fewer, or none, on a rank that the last samples of an epoch didn't reach; it steps all the same.
             group = [batch for batches in parts for batch in islice(batches, config.accumulate)]
+            for settings in optimiser.param_groups:
+                settings["lr"] = learning_rate(config, at.step, steps)
             done = train_step(model, optimiser, group, config, at.step, ranks)
+            if average is not None and decay is not None:
+                follow_weights(average, model, decay, at.step + 1)
             at.step += 1
             at.position = min(at.position + config.accumulate, sampler.batches)
-            callback.stepped(Step(at.step, steps, at.epoch + 1, *done))
+            lr = optimiser.param_groups[0]["lr"]
+            callback.stepped(Step(at.step, steps, at.epoch + 1, *done, lr))
             epoch_done = at.position == sampler.batches
             if epoch_done:
                 at.epoch, at.position = at.epoch + 1, 0
             due = epoch_done and at.epoch % config.validate_every == 0
             if due or at.step == steps:
-                _select(at, validate(at.step, at.epoch), model, checkpoints, callback)
+                _select(at, validate(kept, at.step, at.epoch), kept, checkpoints, callback)
             if due or at.step == steps or at.step % config.checkpoint_every == 0:
-                checkpoints.save(at.step, model, optimiser, _record(at, sampler))
+                checkpoints.save(at.step, model, optimiser, _record(at, sampler), average)
     if at.best is None:  # killed before any validation, and taken up with fewer steps than were done
-        _select(at, validate(at.step, at.epoch), model, checkpoints, callback)
+        _select(at, validate(kept, at.step, at.epoch), kept, checkpoints, callback)
     return at
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW, as configured."""
+    kind = torch.optim.AdamW if config.optimiser.decoupled else torch.optim.Adam
+    return kind(model.parameters(), lr=config.optimiser.lr, weight_decay=config.optimiser.weight_decay)
+
+
+@torch.no_grad()
+def follow_weights(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Moves the exponential average of the weights on, after `step` steps.
+
+    The first steps count for more, so that the average doesn't have to forget for long where it began.
+    """
+    share = 1 - min(decay, step / (step + 9))
+    for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(weight, share)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Of the step after `step` steps of `steps`."""
+    settings = config.optimiser
+    rate = settings.lr * min(1.0, (step + 1) / (settings.warmup + 1))
+    if settings.schedule == "cosine":
+        done = max(0, step - settings.warmup) / max(1, steps - settings.warmup)
+        rate *= (1 + math.cos(math.pi * done)) / 2
+    return rate
 
 
 def train_step(
@@ -162,12 +198,16 @@ def train_step(
     together = len(names)
     own: dict[str, float] = {}
     for batch in batches:
-        batch = _subsampled(batch, config, step).to(device, non_blocking=True)
+        batch = _varied(_subsampled(batch, config, step), config, step)
+        generators = batch.generators(device, config.seed, "step", step)
+        batch = batch.to(device, non_blocking=True)
         share = len(batch) / together
         with autocast(device, config.precision):
-            parts = model.losses(batch, batch.generators(device, config.seed, "step", step))
-        total = torch.stack([part.float() for part in parts.values()]).sum()
-        values = {name: float(part.detach()) for name, part in (*parts.items(), ("total", total))}
+            parts = model.losses(batch, generators)
+        total = torch.stack(list(parts.values())).sum()
+        # One wait for all of them.
+        numbers = torch.stack([*parts.values(), total]).tolist()
+        values = dict(zip([*parts, "total"], numbers, strict=True))
         if not math.isfinite(values["total"]):
             raise _not_finite(f"the loss is {_listed(values)}", step, batch.names, config)
         (total * share).backward()
@@ -197,17 +237,25 @@ def _subsampled(batch: Batch, config: TrainConfig, step: int) -> Batch:
     return batch.subsampled(rate, [int(torch.randint(min(rate, n), (1,), generator=g)) for n, g in drawn])
 
 
+def _varied(batch: Batch, config: TrainConfig, step: int) -> Batch:
+    return augmented(batch, config.augment, batch.generators("cpu", config.seed, "augment", step))
+
+
 def _resume(
-    checkpoints: Checkpoints, model: Segmenter, optimiser: torch.optim.Optimizer, sampler: BatchSampler
-) -> TrainingState:
+    checkpoints: Checkpoints, model: Segmenter, optimiser: torch.optim.Optimizer, average: nn.Module | None,
+    sampler: BatchSampler,
+) -> TrainingState:  # fmt: skip
     checkpoints.prepare()
-    record = checkpoints.resume(model, optimiser)
+    record = checkpoints.resume(model, optimiser, average)
     if record is None:
         return TrainingState()
     sampler.resume(record["sampler"])
     best = record["best"]
     return TrainingState(
-        record["step"], sampler.epoch, sampler.position, None if best is None else Validation(**best)
+        record["step"],
+        sampler.epoch,
+        sampler.position,
+        None if best is None else Validation.from_record(best),
     )
 
 

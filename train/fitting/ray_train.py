@@ -64,6 +64,7 @@ def train_distributed(
     address: str | None = None,
     callbacks: Sequence[Callback] = (),
     failures: int = MAX_FAILURES,
+    init_from: Path | None = None,
 ) -> Validation:
     """`train` with a worker on each of `gpus` GPUs, or, if that is 0, with `workers` workers of one core each.
 
@@ -87,6 +88,7 @@ def train_distributed(
         job = {
             "features": features, "out": out, "config": config, "events": events, "module": module,
             "gpu": gpus > 0, "path": _path(), "shares": count, "refused": refused,
+            "init_from": None if init_from is None else init_from.absolute(),
         }  # fmt: skip
         lost = ""
         with ThreadPoolExecutor(1) as pool:
@@ -114,7 +116,7 @@ def train_distributed(
             f"a training worker failed; the run goes on from its last checkpoint if it is started again. {lost}"
         )
     _, record = read_tensors(RunFolder(out).checkpoints / BEST)
-    return Validation(**record["validation"])
+    return Validation.from_record(record["validation"])
 
 
 def _path() -> list[str]:
@@ -232,7 +234,8 @@ def _work(job: dict[str, Any]) -> None:
         ranks = _ProcessGroup(job["shares"])
         device = str(get_device()) if job["gpu"] else "cpu"
         if ranks.rank == 0:
-            train(job["features"], job["out"], job["config"], device, [_Teller(job["events"])], ranks)
+            tellers = [_Teller(job["events"])]
+            train(job["features"], job["out"], job["config"], device, tellers, ranks, job["init_from"])
         else:
             follow(job["features"], job["out"], job["config"], device, ranks)
     except Exception as error:

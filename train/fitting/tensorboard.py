@@ -10,7 +10,7 @@ from rhas.train.runs.run import Validation
 
 
 class TensorBoardLog(Callback):
-    """Losses and gradient norm of every step, F1 and τ of every validation."""
+    """Losses and gradient norm of every step, loss, metrics and τ of every validation."""
 
     def __init__(self, folder: Path):
         try:
@@ -32,7 +32,7 @@ class TensorBoardLog(Callback):
             self._writer.flush()
 
     def validated(self, validation: Validation, best: bool) -> None:
-        self._writer.add_scalar("validation/f1_macro_50", validation.f1_macro_50, validation.step)
-        if validation.tau is not None:
-            self._writer.add_scalar("validation/tau", validation.tau, validation.step)
+        for name in ("f1_macro_50", "tau", "loss", "frame_mAP", "edit"):
+            if (value := getattr(validation, name)) is not None:
+                self._writer.add_scalar(f"validation/{name}", value, validation.step)
         self._writer.flush()

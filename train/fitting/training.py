@@ -20,11 +20,15 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.lock import locked
 from rhas.train.config import FREE, TrainConfig, config_from_dict, read_yaml, refused_changes
 from rhas.train.data import Dataset, load_dataset
-from rhas.train.device import keep_freed_memory
+from rhas.train.device import chosen_device, keep_freed_memory
 from rhas.train.evaluation.evaluation import evaluate_run
+from rhas.train.fitting.callbacks import named_callbacks
+from rhas.train.fitting.curves import Curves
+from rhas.train.fitting.initialising import warm_start
 from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
-from rhas.train.metrics.thresholds import BEST_CLASS, GRID, choose_threshold
+from rhas.train.fitting.validation import validate
+from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import Checkpoints
@@ -33,12 +37,12 @@ from rhas.train.runs.run import (
     Validation,
     build_for,
     check_data,
+    check_postprocess,
     data_record,
     read_json,
     spec_of,
     with_model_settings,
 )
-from rhas.train.scoring.inference import score, stitch
 
 
 def train(
@@ -48,17 +52,19 @@ def train(
     device: str | None = None,
     callbacks: Sequence[Callback] = (),
     ranks: Ranks | None = None,
+    init_from: Path | None = None,
 ) -> Validation:
     """Trains into the run folder `out`, or goes on with what is there; returns the best validation.
 
     `device`: by default a GPU if there is one. `ranks`: where several processes step together, this is rank 0,
-    which writes all there is, and the others call `follow`. Raises InputError for data and settings that don't
+    which writes all there is, and the others call `follow`. `init_from`: a run or checkpoint whose weights this one
+    begins with (`rhas.train.fitting.initialising`). Raises InputError for data and settings that don't
     fit, or that aren't those that the run began with, and TrainingError when the loss or a gradient is no longer
     finite.
     """
     ranks = ranks or Ranks()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    config = _resolved(config, device)
+    device = chosen_device(device)
+    config = resolved(config, device)
     dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     validation_set = dataset.splits["val"]
     if not any((labels_TC & valid_T[:, None]).any() for labels_TC, valid_T in validation_set.labels()):
@@ -68,24 +74,30 @@ def train(
         keep_freed_memory()
     data = data_record(features, dataset)
     model = build_for(config, data, dataset.splits["train"]).to(device)
-    _check_link(model, config, dataset, features)
+    check_link(model, config, dataset, features)
     folder = RunFolder(out)
+    callback = _Several(
+        [
+            TensorBoardLog(out / "logs"),
+            Curves(out),
+            *named_callbacks(config.callbacks, out, config),
+            *callbacks,
+        ]
+    )
+    checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data), config.keep_checkpoints)
     with locked(folder.lock):
         remove_leftovers(out)
+        if init := warm_start(folder, init_from, model, config, data, checkpoints.begun()):
+            data["init"] = init
         _begin(folder, config, data)
         ranks.gathered("the folder is ours")  # the others open it no sooner
 
-        def validate(step: int, epoch: int) -> Validation:
-            videos = (
-                series.video(dataset.vocabulary) for series in stitch(score(model, validation_set, config))
-            )
-            threshold = choose_threshold(videos, GRID if model.link == "sigmoid" else BEST_CLASS)
-            return Validation(step, epoch, threshold.tau, threshold.f1_macro_50)
-
-        callback = _Several([TensorBoardLog(out / "logs"), *callbacks])
         callback.loaded(tuple(dataset.told()))
-        checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data), config.keep_checkpoints)
-        best = fit(model, dataset.splits["train"], config, checkpoints, validate, callback, ranks).best
+
+        def validated(model: Segmenter, step: int, epoch: int) -> Validation:
+            return validate(model, validation_set, config, step, epoch)
+
+        best = fit(model, dataset.splits["train"], config, checkpoints, validated, callback, ranks).best
         assert best is not None  # there is no end without a validation
         evaluate_run(out, "val", features, device)
         return best
@@ -96,31 +108,27 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
 
     Reads the checkpoint that rank 0 goes on from, and writes nothing. `features` and `out` are rank 0's.
     """
-    config = _resolved(config, device)
+    config = resolved(config, device)
     dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     if device == "cpu":
         keep_freed_memory()
     data = data_record(features, dataset)
     ranks.gathered("waits for the folder")
     model = build_for(config, data, dataset.splits["train"]).to(device)
-    checkpoints = _ReadOnly(RunFolder(out).checkpoints, spec_of(config, data))
+    folder = RunFolder(out)
+    checkpoints = _ReadOnly(folder.checkpoints, spec_of(config, data))
+    warm_start(folder, None, model, config, data, checkpoints.begun())
 
-    def unvalidated(step: int, epoch: int) -> Validation:
-        return Validation(step, epoch, 0.0, 0.0)
+    def unvalidated(model: Segmenter, step: int, epoch: int) -> Validation:
+        return Validation(step, epoch, ReadOut(), 0.0)
 
     fit(model, dataset.splits["train"], config, checkpoints, unvalidated, ranks=ranks)
 
 
-def _check_link(model: Segmenter, config: TrainConfig, dataset: Dataset, features: Path) -> None:
+def check_link(model: Segmenter, config: TrainConfig, dataset: Dataset, features: Path) -> None:
     """Raises InputError where labels or settings are for several labels a frame and the model for one, or so."""
+    check_postprocess(model, config)
     if model.link == "sigmoid":
-        if config.postprocess.purge is not None:
-            expected = "null: only where a frame has one label can a short segment go to its neighbours"
-            raise InputError(
-                Problem(
-                    "training config", expected, column="postprocess.purge", value=config.postprocess.purge
-                )
-            )
         return
     problems = []
     for split in dataset.splits.values():
@@ -149,7 +157,7 @@ class _ReadOnly(Checkpoints):
         """Writes nothing."""
 
 
-def _resolved(config: TrainConfig, device: str) -> TrainConfig:
+def resolved(config: TrainConfig, device: str) -> TrainConfig:
     """With nothing left to defaults: precision, and all settings of the model."""
     return with_model_settings(config).resolved(torch.device(device).type == "cuda")
 
@@ -162,7 +170,11 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
         if problems := refused_changes(folder.config, before, config.to_dict(), expected, FREE):
             raise InputError(problems)
     if folder.data.exists():
-        check_data(folder, data, read_json(folder.data))
+        kept = read_json(folder.data)
+        if "imported" in kept:
+            expected = "a run that was trained here; to train on with imported weights, give another folder --init-from"
+            raise InputError(Problem(folder.root, expected))
+        check_data(folder, data, kept)
     write_text_atomically(folder.data, json.dumps(data, indent=1))
     write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
 

@@ -10,6 +10,7 @@ Shapes: B batch, C classes, T frames, P = T − 1 pairs of neighbouring frames.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -18,9 +19,10 @@ from torch.nn import functional as F
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, log_probabilities, probabilities
+from rhas.train.models.layers.precision import in_float32
 
 SMOOTHING_CAP = 16.0  # on a squared step of the log-probability (MS-TCN, arXiv:1903.01945, Eq. 4: τ = 4)
-COSINE_MARGIN = 0.01  # what a difference by cosine is kept away from 0 and 1
+MARGIN = 0.01  # what a difference is kept away from 0 and 1
 
 
 class LossConfig(Settings):
@@ -29,6 +31,14 @@ class LossConfig(Settings):
     cross_entropy: float = Field(0.5, ge=0)
     """Over classes for link softmax, of each class by itself (binary) for sigmoid."""
     smoothing: float = Field(0.1, ge=0)
+    over_classes: Literal["mean", "sum"] = "mean"
+    """How binary cross entropies of a frame become one: as a mean, the more classes there are, the less each weighs
+    beside the boundary loss; as a sum, which cross entropy over classes is, they weigh as much as they would alone."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By the kind of loss."""
+        return {"cross_entropy": self.cross_entropy, "smoothing": self.smoothing}
 
 
 class BoundaryConfig(Settings):
@@ -38,14 +48,19 @@ class BoundaryConfig(Settings):
     """Width of its Gaussians, in frames of the features."""
     weight: float = Field(0.1, ge=0)
     """Of the decoder's boundary loss."""
+    target: Literal["curve", "labels"] = "curve"
+    """Of the boundary loss. The curve is ActDiff's, for labels one at a time: of sets of labels it asks too much.
+    `labels`: how much each class changes in the true labels, so that these are its optimum."""
     kept_below: float = Field(0.3, gt=0, le=1)
     """Masks of kind `boundary` keep the frames where the curve is below this."""
 
 
+@in_float32
 def label_loss(
-    logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link, class_weight_C: Tensor | None = None
-) -> Tensor:
-    """Cross entropy [B] for softmax, −Σ_c w_c y_c log p_c; binary cross entropy for sigmoid, a mean over classes.
+    logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link, class_weight_C: Tensor | None = None,
+    over_classes: str = "mean",
+) -> Tensor:  # fmt: skip
+    """Cross entropy [B] for softmax, −Σ_c w_c y_c log p_c; for sigmoid binary cross entropies, their mean or sum.
 
     y is in [0,1] and may be soft; it is not renormalised. The class weight is that of the class under softmax
     and that of the class's positive frames under sigmoid.
@@ -57,9 +72,11 @@ def label_loss(
         return _mean(terms_BCT.sum(1), mask_BT)
     weight_C1 = None if class_weight_C is None else class_weight_C[:, None]
     terms_BCT = F.binary_cross_entropy_with_logits(logits_BCT, y_BCT, reduction="none", pos_weight=weight_C1)
-    return _mean(terms_BCT.mean(1), mask_BT)
+    terms_BT = terms_BCT.sum(1) if over_classes == "sum" else terms_BCT.mean(1)
+    return _mean(terms_BT, mask_BT)
 
 
+@in_float32
 def smoothing_loss(logits_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
     """clamp((log p_t − stopgrad log p_{t−1})², 0, 16), mean over classes and pairs [B]."""
     log_BCT = log_probabilities(logits_BCT, link)
@@ -67,6 +84,7 @@ def smoothing_loss(logits_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
     return _mean(steps_BCP.mean(1), _pairs(mask_BT))
 
 
+@in_float32
 def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
     """BCE of how much neighbouring frames differ against the boundary curve at the later one [B].
 
@@ -80,23 +98,42 @@ def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, lin
         differ_BP = 1 - (now_BCP * before_BCP).sum(1)
     else:
         differ_BP = 1 - F.cosine_similarity(now_BCP, before_BCP)
-        differ_BP = COSINE_MARGIN + (1 - 2 * COSINE_MARGIN) * differ_BP
+        differ_BP = MARGIN + (1 - 2 * MARGIN) * differ_BP
     differ_BP = differ_BP.clamp(0, 1)  # rounding can leave it just outside
     terms_BP = F.binary_cross_entropy(differ_BP, boundary_B1T[:, 0, 1:].to(differ_BP.dtype), reduction="none")
     return _mean(terms_BP, _pairs(mask_BT))
 
 
+@in_float32
+def change_loss(logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
+    """BCE of |p_t − stopgrad p_{t−1}| against |y_t − y_{t−1}| of each class, summed over classes [B].
+
+    A boundary loss for sets of labels: 0 where p is the truth, whatever the labels, and a class that goes on
+    is not asked to change because another one does.
+    """
+    p_BCT = probabilities(logits_BCT, link)
+    # Away from 0 and 1, where the logarithm's gradient has no bound.
+    differ_BCP = ((1 - 2 * MARGIN) * (p_BCT[:, :, 1:] - p_BCT[:, :, :-1].detach()).abs() + MARGIN).clamp(0, 1)
+    changed_BCP = (y_BCT[:, :, 1:] - y_BCT[:, :, :-1]).abs()
+    terms_BCP = F.binary_cross_entropy(differ_BCP, changed_BCP, reduction="none")
+    return _mean(terms_BCP.sum(1), _pairs(mask_BT))
+
+
 def actdiff_losses(
     encoder_BCT: Tensor, decoder_BCT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor,
-    link: Link, class_weight_C: Tensor | None = None,
+    link: Link, class_weight_C: Tensor | None = None, over_classes: str = "mean", boundary_target: str = "curve",
 ) -> dict[str, Tensor]:  # fmt: skip
     """The losses [B] of one step by name, unweighted; y may be softened labels. The encoder has no boundary loss."""
+    if boundary_target == "labels":
+        boundary_B = change_loss(decoder_BCT, y_BCT, mask_BT, link)
+    else:
+        boundary_B = boundary_loss(decoder_BCT, boundary_B1T, mask_BT, link)
     return {
-        "encoder_cross_entropy": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C),
+        "encoder_cross_entropy": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
         "encoder_smoothing": smoothing_loss(encoder_BCT, mask_BT, link),
-        "decoder_cross_entropy": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C),
+        "decoder_cross_entropy": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
         "decoder_smoothing": smoothing_loss(decoder_BCT, mask_BT, link),
-        "decoder_boundary": boundary_loss(decoder_BCT, boundary_B1T, mask_BT, link),
+        "decoder_boundary": boundary_B,
     }
 
 

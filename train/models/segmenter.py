@@ -34,6 +34,13 @@ class Segmenter(nn.Module, ABC):
     def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding."""
 
+    def heads(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """Scores [B, C, T] of each part of the model that can be read, by name; the first is what `predict` gives.
+
+        Which of them is read is chosen on the validation split (`rhas.train.scoring.readout`).
+        """
+        return {"model": self.predict(batch, generators)}
+
 
 class Anticipator(Segmenter):
     """A segmenter that also scores frames that lie ahead of those that it is given."""

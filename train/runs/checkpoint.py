@@ -73,27 +73,34 @@ class Checkpoints:
         remove_leftovers(self.folder)
 
     def save(
-        self, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, record: Mapping[str, Any]
-    ) -> None:
+        self, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, record: Mapping[str, Any],
+        average: nn.Module | None = None,
+    ) -> None:  # fmt: skip
         """Writes where training stands, and then removes the oldest checkpoints beyond `keep`."""
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         for name, parameter in model.named_parameters():
             for key, tensor in optimiser.state.get(parameter, {}).items():
                 tensors[f"optimiser/{name}/{key}"] = tensor
+        if average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in average.state_dict().items()}
         path = self.folder / f"step-{step:08d}.safetensors"
         write_tensors(path, tensors, {"for": self.spec.to_dict(), "step": step, **record})
         for old in self._steps()[: -self.keep]:
             old.unlink(missing_ok=True)
 
-    def resume(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+    def resume(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, average: nn.Module | None = None
+    ) -> dict[str, Any] | None:
         """Loads the last checkpoint, and returns its record; None if there is none."""
         steps = self._steps()
         if not steps:
             return None
-        tensors, record = self._read(steps[-1])
-        _load(model, _below("model/", tensors), steps[-1])
+        tensors, record = _read(steps[-1], self.spec)
+        _load(model, below("model/", tensors), steps[-1])
+        if average is not None:
+            _load(average, below("average/", tensors), steps[-1])
         for name, parameter in model.named_parameters():
-            if state := _below(f"optimiser/{name}/", tensors):
+            if state := below(f"optimiser/{name}/", tensors):
                 # Adam counts steps on the CPU, unless it is told otherwise.
                 optimiser.state[parameter] = {
                     key: tensor if key == "step" else tensor.to(parameter.device)
@@ -101,43 +108,53 @@ class Checkpoints:
                 }
         return record
 
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self._steps())
+
     def save_best(self, model: nn.Module, record: Mapping[str, Any]) -> None:
         """Writes the weights alone, in place of those that were best so far."""
         write_tensors(self.folder / BEST, model.state_dict(), {"for": self.spec.to_dict(), **record})
 
     def load_best(self, model: nn.Module) -> dict[str, Any]:
         """Loads the best weights, and returns their record. Raises InputError if there are none yet."""
-        path = self.folder / BEST
-        if not path.is_file():
-            raise InputError(Problem(path, "a checkpoint: a run has one after its first validation"))
-        tensors, record = self._read(path)
-        _load(model, tensors, path)
-        return record
-
-    def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, record = read_tensors(path)
-        found, wanted = record.get("for"), self.spec.to_dict()
-        if not isinstance(found, dict):
-            raise InputError(Problem(path, "a checkpoint of a run"))
-        if names := list(differences(found, wanted)):
-            raise InputError(
-                [
-                    Problem(
-                        path,
-                        f"{setting(wanted, name)}, as this run has it",
-                        column=name,
-                        value=setting(found, name),
-                    )
-                    for name in names
-                ]
-            )
-        return tensors, record
+        return load_weights(self.folder / BEST, self.spec, model)
 
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.safetensors"))
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def load_weights(path: Path, spec: ModelSpec, model: nn.Module) -> dict[str, Any]:
+    """Loads a file of weights alone, and returns its record. Raises InputError for what doesn't fit."""
+    if not path.is_file():
+        raise InputError(Problem(path, "a checkpoint: a run has one after its first validation"))
+    tensors, record = _read(path, spec)
+    _load(model, tensors, path)
+    return record
+
+
+def _read(path: Path, spec: ModelSpec) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, record = read_tensors(path)
+    found, wanted = record.get("for"), spec.to_dict()
+    if not isinstance(found, dict):
+        raise InputError(Problem(path, "a checkpoint of a run"))
+    if names := list(differences(found, wanted)):
+        raise InputError(
+            [
+                Problem(
+                    path,
+                    f"{setting(wanted, name)}, as this run has it",
+                    column=name,
+                    value=setting(found, name),
+                )
+                for name in names
+            ]
+        )
+    return tensors, record
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 

@@ -2,9 +2,11 @@
 
 runs/a/
   config.yaml      the resolved TrainConfig; a rerun with another one is refused
-  data.json        what it was trained on: folder, actions, feature size, the samples of each split, what was left out
+  data.json        what it was trained on: folder, actions, feature size, the samples of each split, what was left out;
+                   and what it began with, if not with fresh weights: `init` of another run, or `imported` weights
   checkpoints/     see `rhas.train.runs.checkpoint`
-  logs/            TensorBoard
+  model.safetensors    instead of checkpoints/ in a folder that `rhas export` made: the best weights
+  logs/            TensorBoard; curves.csv, curves.png: see `rhas.train.fitting.curves`
   metrics.json, results.md, results.csv, timelines/    see `rhas.train.evaluation.evaluation`
   lock             held by the process that trains here
 
@@ -15,8 +17,8 @@ folder is left to `rhas.train.fitting.training`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +30,61 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import Vocabulary
-from rhas.train.config import TrainConfig, config_from_dict, differences, load_config, read_yaml, setting
+from rhas.train.config import (
+    TrainConfig,
+    config_from_dict,
+    differences,
+    load_config,
+    read_yaml,
+    setting,
+    with_overrides,
+)
 from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
+from rhas.train.device import chosen_device
+from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
 from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
-from rhas.train.runs.checkpoint import Checkpoints, ModelSpec
+from rhas.train.runs.checkpoint import BEST, ModelSpec, load_weights
+
+EXPORTED = "model.safetensors"
+# What a run may be used with other settings of: none of them shapes weights.
+USE = (
+    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout", "postprocess", "batch", "precision",
+)  # fmt: skip
+ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How good the model is on the validation split, at the τ that suits it best."""
+    """How good the model is on the validation split, with the read-out that suits it best."""
 
     step: int
     epoch: int  # epochs done
-    tau: float | None  # None: one label a frame, the best class
-    f1_macro_50: float  # percent; what checkpoints are selected by
+    readout: ReadOut
+    f1_macro_50: float  # percent, as it is read; what checkpoints are selected by
+    # None where it wasn't measured, or there was nothing to measure.
+    loss: float | None = None  # the sum of the model's losses, a mean over the samples
+    frame_mAP: float | None = None  # percent
+    edit: float | None = None  # percent
+    heads: dict[str, float] = field(
+        default_factory=dict
+    )  # macro F1@50 of each head alone, read as suits it best
+
+    @property
+    def tau(self) -> float | None:
+        """None: one label a frame, the best class."""
+        return self.readout.tau
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Validation:
+        """The inverse of `asdict`."""
+        readout: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record["readout"].items()
+        }
+        return cls(**{**record, "readout": ReadOut(**readout)})
 
 
 @dataclass(frozen=True)
@@ -64,6 +104,12 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """The best weights: of a run, or of what was exported from one."""
+        own, exported = self.checkpoints / BEST, self.root / EXPORTED
+        return exported if exported.is_file() and not own.is_file() else own
 
     @property
     def metrics(self) -> Path:
@@ -87,25 +133,73 @@ class Run:
     data: dict[str, Any]  # data.json
     model: Segmenter
     validation: Validation  # when the weights were chosen, and τ with them
+    changed: tuple[str, ...] = ()  # name=value of settings that aren't the run's own
 
     @property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(tuple(self.data["actions"]), tuple(self.data.get("background", ())))
 
 
-def open_run(root: Path, device: str | None = None) -> Run:
-    """The run in a folder, with its best weights. Raises InputError if there is none."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+def open_run(root: Path, device: str | None = None, overrides: Sequence[str] = ()) -> Run:
+    """The run in a folder, with its best weights. Raises InputError if there is none.
+
+    `overrides`: `section.key=value` for settings that shape no weights, those of `USE`; others are refused.
+    """
+    device = chosen_device(device)
     folder = RunFolder(root)
     if not folder.config.is_file() or not folder.data.is_file():
         raise InputError(Problem(root, "the folder of a run, as `rhas train` makes it"))
-    config = with_model_settings(config_from_dict(read_yaml(folder.config), folder.config), folder.config)
-    if torch.device(device).type == "cpu":
+    own = with_model_settings(config_from_dict(read_yaml(folder.config), folder.config), folder.config)
+    config, changed = changed_use(own, overrides)
+    on_gpu = torch.device(device).type == "cuda"
+    if not on_gpu and not any(name.startswith("precision=") for name in changed):
         config = config.replace(precision="float32")
     data = read_json(folder.data)
     model = build_for(config, data).to(device)
-    record = Checkpoints(folder.checkpoints, spec_of(config, data)).load_best(model)
-    return Run(folder, config, data, model, Validation(**record["validation"]))
+    if changed:
+        check_postprocess(model, config, "--set")
+    record = load_weights(folder.weights, spec_of(own, data), model)
+    validation = Validation.from_record(record["validation"])
+    validation = replace(validation, readout=_read_otherwise(validation.readout, config, changed))
+    return Run(folder, config.resolved(on_gpu), data, model, validation, changed)
+
+
+def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str]) -> ReadOut:
+    """The read-out with those of its settings that were changed; one that is left open stays as it was chosen."""
+    now = {name: getattr(config.readout, name) for name in ("heads", "smoothing", "width")}
+    names = [
+        change.split("=")[0].removeprefix("readout.") for change in changed if change.startswith("readout.")
+    ]
+    own = {name: now[name] for name in names if name in now and now[name] is not None}
+    powers = readout.powers if config.readout.by_class or "by_class" not in names else ()
+    return replace(readout, **own, powers=powers)
+
+
+def changed_use(config: TrainConfig, overrides: Sequence[str]) -> tuple[TrainConfig, tuple[str, ...]]:
+    """The config with other settings of those in `USE`, and what is other in it, as name=value.
+
+    Raises InputError, naming the settings, for those that shape weights.
+    """
+    if not overrides:
+        return config, ()
+    now = with_model_settings(with_overrides(config, overrides), "--set")
+    before, after = config.to_dict(), now.to_dict()
+    names = sorted(differences(before, after))
+    expected = f"one of {', '.join(USE)}: what else there is shaped the weights, or is of no use to them"
+    if problems := [
+        Problem("--set", expected, column=name, value=setting(after, name))
+        for name in names
+        if not any(name == free or name.startswith(f"{free}.") for free in USE)
+    ]:
+        raise InputError(problems)
+    return now, tuple(f"{name}={setting(after, name)}" for name in names)
+
+
+def check_postprocess(model: Segmenter, config: TrainConfig, file: str | Path = "training config") -> None:
+    """Raises InputError for what can't be done to the scores of several labels a frame."""
+    if model.link == "sigmoid" and config.postprocess.purge is not None:
+        expected = "null: only where a frame has one label can a short segment go to its neighbours"
+        raise InputError(Problem(file, expected, column="postprocess.purge", value=config.postprocess.purge))
 
 
 def with_model_settings(config: TrainConfig, file: str | Path = "training config") -> TrainConfig:
@@ -123,6 +217,9 @@ def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig
 
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
     """The data that a run was trained on, split as it was. Raises InputError if it isn't that any more."""
+    if features is None and run.data["features"] is None:
+        expected = "a run with features: weights that were imported without them can only predict"
+        raise InputError(Problem(run.folder.data, expected, column="features"))
     features = features or Path(run.data["features"])
     data_config = run.config.data.replace(feature_size=run.data["feature_size"])
     dataset = load_dataset(features, data_config)
@@ -132,6 +229,8 @@ def load_run_data(run: Run, features: Path | None = None) -> Dataset:
 
 def check_extraction(features: Path, run: Run) -> None:
     """Raises InputError if other models extracted `features` than those that the run was trained on."""
+    if run.data["models"] is None:  # of imported weights nobody may know
+        return
     models = read_config(FeaturesFolder(features))["models"]
     if names := list(differences(models, run.data["models"])):
         expected = f"features of the models that {run.folder.root} was trained on"
@@ -174,10 +273,8 @@ def check_data(folder: RunFolder, now: dict[str, Any], before: dict[str, Any]) -
     problems = []
     for name in differences(before, now):
         section, _, key = name.partition(".")
-        if name in (
-            "features",
-            "background",
-        ):  # the folder may move; only how scores are counted depends on the other
+        # The folder may move; only how scores are counted depends on the background.
+        if section in ("features", "background", *ORIGINS):
             continue
         if section == "left_out" and key not in before[section]:  # nobody counted it then
             continue

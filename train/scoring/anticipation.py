@@ -7,6 +7,7 @@ Shapes: T frames of a video, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,16 @@ Floats = NDArray[np.float32]
 
 
 def anticipate_run(
-    run: Path, features: Path, out: Path, seconds: float, device: str | None = None
-) -> list[Segment]:
+    run: Path, features: Path, out: Path, seconds: float, device: str | None = None,
+    overrides: Sequence[str] = (),
+) -> list[Segment]:  # fmt: skip
     """Segments of everyone in `features` for the next `seconds` after their last frame; writes anticipated.csv.
 
     What is seen are the last `data.window` frames of each. Raises InputError for a model that doesn't anticipate.
     """
     if not 0 < seconds < 86_400:
         raise InputError(Problem("--anticipate", "seconds above 0, below a day", value=seconds))
-    opened = open_run(run, device)
+    opened = open_run(run, device, overrides)
     model = anticipator(opened)
     check_extraction(features, opened)
     windows = []

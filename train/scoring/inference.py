@@ -1,6 +1,7 @@
 """Scores of a model for windows, and windows of one person put back together.
 
-In: a model and samples, sorted as a `SampleSet` sorts them. Out: scores per window, then one `Series` per person.
+In: a model and samples, sorted as a `SampleSet` sorts them. Out: scores of every head per window, then per person;
+and, read as was chosen on the validation split, one `Series` per person.
 What is drawn for a window depends on the run's seed and the window's name, not on what it is batched with, nor
 on who asks: evaluation and prediction see the same scores. Thresholds, metrics and files are left to others.
 
@@ -27,7 +28,9 @@ from rhas.train.data import Batch, BatchLoader, BatchSampler, SampleSet
 from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.device import autocast
 from rhas.train.metrics import Video, label_sets
+from rhas.train.metrics.readout import HeadScores, ReadOut
 from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.run import Run
 from rhas.train.scoring.postprocess import postprocess
 
 Bools = NDArray[np.bool_]
@@ -35,8 +38,34 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
+class WindowHeads:
+    """Scores [T, C] of one window, of every head that the model has."""
+
+    window: Window
+    heads: dict[str, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class PersonHeads:
+    """Scores [T, C] of every head over all of a clip; 0 where no window covers it."""
+
+    clip: Clip
+    heads: dict[str, Floats]
+    covered: Bools  # [T]: in some window
+
+    def read(self, readout: ReadOut) -> Series:
+        """As they are read."""
+        return Series(self.clip, readout.scores(self.heads), self.covered)
+
+    def measured(self, vocabulary: Vocabulary) -> HeadScores:
+        """With their truth, to choose a read-out by."""
+        first = Series(self.clip, next(iter(self.heads.values())), self.covered)
+        return HeadScores(self.heads, *first.truth(vocabulary), first.name)
+
+
+@dataclass(frozen=True, eq=False)
 class WindowScores:
-    """Scores [T, C] of one window."""
+    """Scores [T, C] of one window, as they are read."""
 
     window: Window
     scores: Floats
@@ -86,66 +115,79 @@ class Series:
                 yield WindowScores(window, self.scores[own])
 
 
-def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator[WindowScores]:
-    """Scores of every sample, in their order. Raises InputError, naming the window, for scores that aren't finite."""
+def read_persons(run: Run, samples: SampleSet) -> Iterator[Series]:
+    """The scores of everyone in `samples`, as the run reads them: to be measured, cut at τ and written down."""
+    persons = stitch(score(run.model, samples, run.config))
+    return (person.read(run.validation.readout) for person in persons)
+
+
+def score(model: Segmenter, samples: SampleSet, config: TrainConfig) -> Iterator[WindowHeads]:
+    """Scores of every head for every sample, in their order.
+
+    Raises InputError, naming the window, for scores that aren't finite.
+    """
     device = next(model.parameters()).device
     model.eval()
     sampler = BatchSampler(len(samples), config.batch, seed=0, shuffle=False)
     windows = iter(samples.windows)
     for batch in BatchLoader(samples, sampler, config.workers, pin_memory=device.type == "cuda"):
         check()
-        scores_BCT = _predict(model, batch, config)
-        for name, scores_CT, length in zip(batch.names, scores_BCT, batch.lengths_B.tolist(), strict=True):
+        heads = _predict(model, batch, config)
+        for row, (name, length) in enumerate(zip(batch.names, batch.lengths_B.tolist(), strict=True)):
             window, rate = next(windows), config.data.sample_rate
             assert window.name == name, f"got {name = }, expected {window.name}"
-            seen_TC = np.ascontiguousarray(scores_CT[:, : -(-length // rate)].T.numpy())
-            scores_TC = postprocess(seen_TC, config.postprocess).repeat(rate, axis=0)[:length]
-            if not np.isfinite(scores_TC).all():
-                raise InputError(Problem(name, "finite scores from the model", value="NaN or infinity"))
-            yield WindowScores(window, scores_TC)
+            own = {}
+            for head, scores_BCT in heads.items():
+                seen_TC = np.ascontiguousarray(scores_BCT[row, :, : -(-length // rate)].T.numpy())
+                own[head] = postprocess(seen_TC, config.postprocess).repeat(rate, axis=0)[:length]
+                if not np.isfinite(own[head]).all():
+                    raise InputError(Problem(name, "finite scores from the model", value="NaN or infinity"))
+            yield WindowHeads(window, own)
 
 
-def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> Tensor:
-    """Scores [B, C, T / sample rate, rounded up]: the mean of a run over every frame offset (ActDiff).
+def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> dict[str, Tensor]:
+    """Scores of every head [B, C, T / sample rate, rounded up]: the mean of a run over every frame offset (ActDiff).
 
     Each run sees one frame of every block of `sample_rate` frames; the last block may lack some.
     """
     rate, device = config.data.sample_rate, next(model.parameters()).device
     lengths = batch.lengths_B.tolist()
-    total_BCT: Tensor | None = None
+    totals: dict[str, Tensor] = {}
     runs_B1T = torch.zeros(len(batch), 1, -(-max(lengths) // rate))
     for offset in range(min(rate, max(lengths))):
         seen = batch.subsampled(rate, [min(offset, length - 1) for length in lengths])
         # Every offset starts from the same noise.
         generators = seen.generators(device, config.seed, "predict")
         with torch.no_grad(), autocast(device, config.precision):
-            scores_BCT = model.predict(seen.to(device), generators).float().cpu()
-        if total_BCT is None:
-            total_BCT = torch.zeros(len(batch), scores_BCT.shape[1], runs_B1T.shape[2])
-        total_BCT[:, :, : scores_BCT.shape[2]] += scores_BCT
-        runs_B1T[:, 0, : scores_BCT.shape[2]] += seen.mask_BT
-    assert total_BCT is not None
-    return total_BCT / runs_B1T.clamp(min=1)
+            heads = model.heads(seen.to(device), generators)
+        for head, scores_BCT in heads.items():
+            classes, frames = scores_BCT.shape[1:]
+            total_BCT = totals.setdefault(head, torch.zeros(len(batch), classes, runs_B1T.shape[2]))
+            total_BCT[:, :, :frames] += scores_BCT.float().cpu()
+        runs_B1T[:, 0, : seen.mask_BT.shape[1]] += seen.mask_BT
+    return {head: total_BCT / runs_B1T.clamp(min=1) for head, total_BCT in totals.items()}
 
 
-def stitch(windows: Iterable[WindowScores]) -> Iterator[Series]:
-    """The series of each person, whose windows follow each other in `windows`.
+def stitch(windows: Iterable[WindowHeads]) -> Iterator[PersonHeads]:
+    """The scores of each person, whose windows follow each other in `windows`.
 
     Where windows overlap, each weighs the less the nearer a frame is to its edge, so that one fades into the next.
     """
     for _, own in groupby(windows, key=lambda scores: scores.window.place[:2]):
         parts = list(own)
-        clip, classes = parts[0].window.clip, parts[0].scores.shape[1]
-        sums_TC = np.zeros((len(clip.status), classes))
+        clip = parts[0].window.clip
+        sums = {head: np.zeros((len(clip.status), s.shape[1])) for head, s in parts[0].heads.items()}
         weights_T1 = np.zeros((len(clip.status), 1))
         for part in parts:
             where = slice(part.window.start - clip.first, part.window.stop - clip.first)
-            weight_T1 = _triangle(len(part.scores))[:, None]
-            sums_TC[where] += weight_T1 * part.scores
+            weight_T1 = _triangle(where.stop - where.start)[:, None]
             weights_T1[where] += weight_T1
+            for head, scores_TC in part.heads.items():
+                sums[head][where] += weight_T1 * scores_TC
         # In float64, so that where there is one window its scores come out to the bit.
-        scores_TC = (sums_TC / np.where(weights_T1, weights_T1, 1)).astype(np.float32)
-        yield Series(clip, scores_TC, weights_T1[:, 0] > 0)
+        divisor_T1 = np.where(weights_T1, weights_T1, 1)
+        heads = {head: (sum_TC / divisor_T1).astype(np.float32) for head, sum_TC in sums.items()}
+        yield PersonHeads(clip, heads, weights_T1[:, 0] > 0)
 
 
 def _triangle(frames: int) -> NDArray[np.float64]:

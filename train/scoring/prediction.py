@@ -32,7 +32,7 @@ from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.runs.checkpoint import write_tensors
 from rhas.train.runs.run import Run, check_extraction, open_run
-from rhas.train.scoring.inference import Series, score, stitch
+from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline, frame_ends, runs_of
 
 COLUMNS = ("movie_id", "person_id", "action", "start_s", "end_s", "score")
@@ -51,20 +51,21 @@ class Segment(NamedTuple):
 
 def predict_run(
     run: Path, features: Path, out: Path, split: str | None = None, device: str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None, overrides: Sequence[str] = (),
 ) -> list[Segment]:  # fmt: skip
     """Segments of everyone in `features`, or of the run's samples in one split; writes `out`.
 
-    `progress` gets the number of persons done. Raises InputError for features that don't fit the run.
+    `progress` gets the number of persons done. `overrides`: see `open_run`. Raises InputError for features
+    that don't fit the run.
     """
-    opened = open_run(run, device)
+    opened = open_run(run, device, overrides)
     check_extraction(features, opened)
     windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
     samples = SampleSet(windows, opened.vocabulary, OpenShards())
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
-    for done, series in enumerate(stitch(score(opened.model, samples, opened.config)), start=1):
+    for done, series in enumerate(read_persons(opened, samples), start=1):
         segments += segments_of(series, tau, actions)
         _write_scores(out / "scores", series, tau, actions)
         png = out / "timelines" / series.clip.movie_id / f"{series.clip.person_id}.png"

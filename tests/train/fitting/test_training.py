@@ -40,7 +40,9 @@ def started(features: Path, run: Path, *overrides: str) -> subprocess.Popen[str]
     threads = str(torch.get_num_threads())  # which sums are split among
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(toy_segmenter.__file__).parent),
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(toy_segmenter.__file__).parent), os.environ.get("PYTHONPATH", "")]
+        ),
         "OMP_NUM_THREADS": threads,
     }
     command = [sys.executable, toy_segmenter.__file__, str(features), str(run), *overrides]
@@ -150,7 +152,7 @@ def test_the_best_validation_is_kept(features: Path, tmp_path: Path, monkeypatch
         list(videos)
         return type("Threshold", (), {"tau": 0.5, "f1_macro_50": next(f1)})
 
-    monkeypatch.setattr("rhas.train.fitting.training.choose_threshold", chosen)
+    monkeypatch.setattr("rhas.train.fitting.validation.choose_threshold", chosen)
     record = Record()
     best = train(features, tmp_path, toy_config("epochs=4", "validate_every=1"), "cpu", [record])
     assert [is_best for _, is_best in record.validations] == [True, True, False, False]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rhas.train.data.generators import Generators
 from rhas.train.models.layers.dilated_attention import DilatedAttention, QueryKey
 from rhas.train.models.layers.dilated_conv import DilatedConv
-from rhas.train.models.layers.masking import drop, factor, instance_norm
+from rhas.train.models.layers.masking import Mask, drop, instance_norm, masked
 from rhas.train.models.layers.pointwise import Pointwise
 
 
@@ -33,7 +33,7 @@ class ActDiffLayer(nn.Module):
     def forward(
         self,
         x_BDT: Tensor,
-        mask_BT: Tensor,
+        mask_BT: Mask,
         condition: QueryKey | None = None,
         generators: Generators | None = None,
     ) -> Tensor:
@@ -44,4 +44,4 @@ class ActDiffLayer(nn.Module):
         # Zeros behind the end are what the convolution sees before the start as well.
         inner_BDT = drop(x_BDT, self.dropout, generators) if self.training else x_BDT
         mixed_BDT = self.conv(inner_BDT) + self.attention(inner_BDT, mask_BT, condition)
-        return (x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT))) * factor(mask_BT, x_BDT)
+        return masked(x_BDT + self.ffn(instance_norm(mixed_BDT, mask_BT)), mask_BT)

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rhas.manifests.common.configs import Settings
-from rhas.train.data.generators import Generators, permuted
+from rhas.train.data.generators import Generators
 
 Kind = Literal["full", "zero", "boundary", "segment"]
 
@@ -38,24 +38,26 @@ def draw_condition_mask(
 ) -> Tensor:
     """Which frames of the condition each video keeps, bool [B, 1, T], by a mask drawn for each video.
 
-    `kept_below` is `BoundaryConfig`'s.
+    `kept_below` is `BoundaryConfig`'s. All masks that there are get made, and one taken: to ask which are needed
+    would make a GPU wait.
     """
-    kept = []
-    for y_CT, curve_1T, generator in zip(y_BCT, boundary_B1T, generators.each, strict=True):
-        kind = config.kinds[permuted(len(config.kinds), 1, generator)[0]]
-        kept.append(_kept(kind, config.actions, curve_1T < kept_below, y_CT, generator))
-    return torch.stack(kept)
+    drawn_B = generators.integers(len(config.kinds))
+    everything = torch.ones_like(boundary_B1T, dtype=torch.bool)
+    masks: dict[Kind, Tensor] = {
+        "full": everything,
+        "zero": ~everything,
+        "boundary": boundary_B1T < kept_below,
+    }
+    if "segment" in config.kinds:
+        masks["segment"] = ~frames_of_drawn(y_BCT, config.actions, generators)
+    each_KB1T = torch.stack([masks[kind] for kind in config.kinds])
+    return each_KB1T[drawn_B, torch.arange(len(drawn_B), device=drawn_B.device)]
 
 
-def _kept(kind: Kind, actions: int, far_1T: Tensor, y_CT: Tensor, generator: torch.Generator) -> Tensor:
-    """The frames [1, T] that a mask of this kind keeps; `far_1T` are those far from a change of labels."""
-    everything = torch.ones_like(far_1T)
-    if kind == "full":
-        return everything
-    if kind == "zero":
-        return ~everything
-    if kind == "boundary":
-        return far_1T
-    present = y_CT.bool().any(1).nonzero()[:, 0]
-    drawn = present[permuted(len(present), actions, generator)]
-    return ~y_CT[drawn].bool().any(0, keepdim=True)
+def frames_of_drawn(y_BCT: Tensor, actions: int, generators: Generators) -> Tensor:
+    """Frames [B, 1, T] of `actions` actions drawn among those that a video has, or of all if it has fewer."""
+    on_BCT = y_BCT > 0
+    ranks_BC = generators.uniform_rows(y_BCT.shape[1])[..., 0].masked_fill(~on_BCT.any(2), -1)
+    top = ranks_BC.topk(min(actions, ranks_BC.shape[1]), dim=1)
+    chosen_BC = torch.zeros_like(ranks_BC).scatter(1, top.indices, (top.values >= 0).to(ranks_BC.dtype))
+    return (on_BCT & (chosen_BC > 0)[:, :, None]).any(1, keepdim=True)

@@ -16,7 +16,8 @@ from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.masks import draw_condition_mask
 from rhas.train.models.actdiff.networks import Decoder, Encoder
 from rhas.train.models.diffusion.ddim import ddim_sample
-from rhas.train.models.diffusion.labels import LabelDiffusion
+from rhas.train.models.diffusion.labels import LabelDiffusion, probabilities
+from rhas.train.models.layers.masking import Mask, masked
 
 
 class ActDiff(nn.Module):
@@ -30,7 +31,7 @@ class ActDiff(nn.Module):
         self.decoder = Decoder(classes, config.encoder.condition_channels, config.decoder)
 
     def forward(
-        self, features_BFT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor,
+        self, features_BFT: Tensor, y_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Mask,
         generators: Generators,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Logits of encoder and decoder [B, C, T] for a training step.
@@ -48,13 +49,22 @@ class ActDiff(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, features_BFT: Tensor, mask_BT: Tensor, generators: Generators, start_BCT: Tensor | None = None
+        self, features_BFT: Tensor, mask_BT: Mask, generators: Generators, start_BCT: Tensor | None = None
     ) -> Tensor:
         """Labels in [0,1] [B, C, T], zero in the padding; see `ddim_sample`."""
-        _, condition_BNT = self.encoder(features_BFT, mask_BT)
+        return self.heads(features_BFT, mask_BT, generators, start_BCT)["decoder"]
+
+    @torch.no_grad()
+    def heads(
+        self, features_BFT: Tensor, mask_BT: Mask, generators: Generators, start_BCT: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What was sampled, as `decoder`, and what the `encoder` says by itself, both [B, C, T] in [0,1]."""
+        encoder_BCT, condition_BNT = self.encoder(features_BFT, mask_BT)
         projected = self.decoder.project(condition_BNT)
 
         def decode(noisy_BCT: Tensor, t_B: Tensor) -> Tensor:
             return self.decoder(noisy_BCT, t_B, projected, mask_BT)
 
-        return ddim_sample(decode, self.diffusion, mask_BT, self.classes, generators, start_BCT)
+        sampled_BCT = ddim_sample(decode, self.diffusion, mask_BT, self.classes, generators, start_BCT)
+        read_BCT = masked(probabilities(encoder_BCT.float(), self.config.link), mask_BT)
+        return {"decoder": sampled_BCT, "encoder": read_BCT}

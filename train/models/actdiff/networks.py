@@ -19,7 +19,7 @@ from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.layer import ActDiffLayer
 from rhas.train.models.layers.dilated_attention import QueryKey
-from rhas.train.models.layers.masking import drop_channels, drop_frames, factor
+from rhas.train.models.layers.masking import Mask, drop_channels, drop_frames, masked
 from rhas.train.models.layers.pointwise import Pointwise, pointwise
 
 
@@ -37,21 +37,20 @@ class Encoder(nn.Module):
         self.conv_out = Pointwise(config.width, classes)
 
     def forward(
-        self, features_BFT: Tensor, mask_BT: Tensor, generators: Generators | None = None
+        self, features_BFT: Tensor, mask_BT: Mask, generators: Generators | None = None
     ) -> tuple[Tensor, Tensor]:
         """Logits [B, C, T] and condition [B, N, T], zero in the padding. `generators` has the dropouts."""
-        real_B1T = factor(mask_BT, features_BFT)
-        x_BFT = features_BFT * real_B1T
+        x_BFT = masked(features_BFT, mask_BT)
         if self.training:
             x_BFT = drop_channels(x_BFT, self.config.channel_dropout, generators)
             x_BFT = drop_frames(x_BFT, self.config.temporal_dropout, generators)
-        x_BDT = self.conv_in(x_BFT) * real_B1T
+        x_BDT = masked(self.conv_in(x_BFT), mask_BT)
         outputs = []
         for layer in self.layers:
             x_BDT = layer(x_BDT, mask_BT, generators=generators)
             outputs.append(x_BDT)
         condition_BNT = torch.cat([outputs[i] for i in self.config.condition_layers], dim=1)
-        return self.conv_out(x_BDT) * real_B1T, condition_BNT
+        return masked(self.conv_out(x_BDT), mask_BT), condition_BNT
 
 
 class Projected(NamedTuple):
@@ -88,23 +87,22 @@ class Decoder(nn.Module):
         return Projected(list(zip(parts[::2], parts[1::2], strict=True)), entering)
 
     def forward(
-        self, noisy_BCT: Tensor, t_B: Tensor, projected: Projected, mask_BT: Tensor,
+        self, noisy_BCT: Tensor, t_B: Tensor, projected: Projected, mask_BT: Mask,
         generators: Generators | None = None,
     ) -> Tensor:  # fmt: skip
         """Logits [B, C, T], zero in the padding. Noisy labels are in [0,1], `projected` is `project(condition)`.
 
         `generators` has the dropout.
         """
-        real_B1T = factor(mask_BT, noisy_BCT)
         time_BE = sinusoid(t_B, self.time_projection.in_features).to(noisy_BCT.dtype)
         time_BD = self.time_projection(self.time_mlp(time_BE))
-        x_BDT = self.conv_in(noisy_BCT * real_B1T) + time_BD[:, :, None]
+        x_BDT = self.conv_in(masked(noisy_BCT, mask_BT)) + time_BD[:, :, None]
         if projected.input_BDT is not None:
             x_BDT = x_BDT + projected.input_BDT
-        x_BDT = x_BDT * real_B1T
+        x_BDT = masked(x_BDT, mask_BT)
         for layer, condition in zip(self.layers, projected.attention, strict=True):
             x_BDT = layer(x_BDT, mask_BT, condition, generators)
-        return self.conv_out(x_BDT) * real_B1T
+        return masked(self.conv_out(x_BDT), mask_BT)
 
 
 def sinusoid(t_B: Tensor, width: int) -> Tensor:

@@ -35,7 +35,7 @@ class DiffusionSegmenter(SupervisedSegmenter):
 
     def __init__(self, classes: int, config: ActDiffConfig):
         super().__init__(classes, config.link)
-        self.loss_weights = {**dict(config.losses), "boundary": config.boundary.weight}
+        self.loss_config, self.boundary_config = config.losses, config.boundary
 
     def targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The labels that are noised [B, C, T], 0 where invalid, and their boundary curve [B, 1, T]."""
@@ -47,9 +47,10 @@ class DiffusionSegmenter(SupervisedSegmenter):
         y_BCT, boundary_B1T = self.targets(batch)
         soft_BCT = y_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
         losses = actdiff_losses(
-            encoder_BCT, decoder_BCT, soft_BCT, boundary_B1T, batch.valid_BT, self.link, self.class_weight_C
-        )
-        return weighted(losses, self.loss_weights)
+            encoder_BCT, decoder_BCT, soft_BCT, boundary_B1T, batch.valid_BT, self.link, self.class_weight_C,
+            self.loss_config.over_classes, self.boundary_config.target,
+        )  # fmt: skip
+        return weighted(losses, {**self.loss_config.weights, "boundary": self.boundary_config.weight})
 
 
 class ActDiffSegmenter(DiffusionSegmenter):
@@ -64,12 +65,17 @@ class ActDiffSegmenter(DiffusionSegmenter):
         """Losses of encoder and decoder: `encoder_cross_entropy`, `decoder_boundary` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
         encoder_BCT, decoder_BCT = self.actdiff(
-            self.features(batch), y_BCT, boundary_B1T, batch.mask_BT, generators
+            self.features(batch), y_BCT, boundary_B1T, batch.real_BT, generators
         )
         return self.supervise(encoder_BCT, decoder_BCT, batch)
 
     @torch.no_grad()
     def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding. In eval mode only."""
+        return self.heads(batch, generators)["decoder"]
+
+    @torch.no_grad()
+    def heads(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """Those of `ActDiff.heads`. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return self.actdiff.sample(self.features(batch), batch.mask_BT, generators)
+        return self.actdiff.heads(self.features(batch), batch.real_BT, generators)

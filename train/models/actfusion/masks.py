@@ -13,10 +13,10 @@ from typing import Annotated, Literal, get_args
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from rhas.manifests.common.configs import Settings
-from rhas.train.data.generators import Generators, permuted
+from rhas.train.data.generators import Generators
+from rhas.train.models.actdiff.masks import frames_of_drawn
 
 Kind = Literal["none", "anticipative", "random", "boundary", "relation"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -42,35 +42,30 @@ def draw_input_mask(
 ) -> Tensor:
     """Which frames each video keeps, bool [B, 1, T], by a mask drawn for each; what it is in the padding is open.
 
-    `kept_below` is `BoundaryConfig`'s.
+    `kept_below` is `BoundaryConfig`'s. As with ActDiff's masks, all there are get made and one is taken.
     """
-    longest = y_BCT.shape[2]
-    videos = zip(y_BCT, boundary_B1T, generators.lengths, generators.each, strict=True)
-    kept = [
-        F.pad(
-            _kept(config, y_CT[:, :frames], curve_1T[0, :frames] < kept_below, generator),
-            (0, longest - frames),
-        )
-        for y_CT, curve_1T, frames, generator in videos
-    ]
-    return torch.stack(kept)[:, None]
+    drawn_B = generators.integers(len(config.kinds))
+    frames_B1 = generators.lengths_B[:, None]
+    at_T = torch.arange(y_BCT.shape[2], device=y_BCT.device)
+    everything = torch.ones_like(boundary_B1T, dtype=torch.bool)
+    masks: dict[Kind, Tensor] = {"none": everything, "boundary": boundary_B1T < kept_below}
+    if "anticipative" in config.kinds:
+        # Of each share the frames that are kept, at least one.
+        kept_BK = torch.stack([(frames_B1[:, 0] * share).long().clamp(min=1) for share in config.observed], 1)
+        kept_B1 = kept_BK.gather(1, generators.integers(len(config.observed))[:, None])
+        masks["anticipative"] = (at_T < kept_B1)[:, None]
+    if "random" in config.kinds:
+        masks["random"] = ~_random_clips(config, at_T, frames_B1, generators)
+    if "relation" in config.kinds:
+        masks["relation"] = ~frames_of_drawn(y_BCT, 1, generators)
+    each_KB1T = torch.stack([masks[kind] for kind in config.kinds])
+    return each_KB1T[drawn_B, torch.arange(len(drawn_B), device=drawn_B.device)]
 
 
-def _kept(config: InputMaskConfig, y_CT: Tensor, far_T: Tensor, generator: torch.Generator) -> Tensor:
-    """The frames [T] that a drawn mask keeps; `far_T` are those far from a change of labels."""
-    kind = config.kinds[permuted(len(config.kinds), 1, generator)[0]]
-    frames = len(far_T)
-    kept_T = torch.ones_like(far_T)
-    if kind == "anticipative":
-        share = config.observed[permuted(len(config.observed), 1, generator)[0]]
-        kept_T[max(1, int(share * frames)) :] = False
-    elif kind == "random":
-        for clip in permuted(-(-frames // config.clip), config.clips, generator):
-            kept_T[clip * config.clip : (clip + 1) * config.clip] = False
-    elif kind == "boundary":
-        kept_T = far_T
-    elif kind == "relation":
-        present = y_CT.bool().any(1).nonzero()[:, 0]
-        for c in present[permuted(len(present), 1, generator)]:
-            kept_T &= ~y_CT[c].bool()
-    return kept_T
+def _random_clips(config: InputMaskConfig, at_T: Tensor, frames_B1: Tensor, generators: Generators) -> Tensor:
+    """Frames [B, 1, T] of `clips` clips drawn among those that a video has, or of all if it has fewer."""
+    # A number for each frame, of which a clip takes its first: padding must not change what is drawn after it.
+    ranks_BN = generators.uniform(1)[:, 0].masked_fill(at_T >= frames_B1, -1)[:, :: config.clip]
+    top = ranks_BN.topk(min(config.clips, ranks_BN.shape[1]), dim=1)
+    chosen_BN = torch.zeros_like(ranks_BN).scatter(1, top.indices, (top.values >= 0).to(ranks_BN.dtype))
+    return (chosen_BN > 0)[:, at_T // config.clip][:, None]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.model import ActDiff
+from rhas.train.models.layers.masking import Mask
 
 
 class ActFusion(ActDiff):
@@ -30,7 +31,7 @@ class ActFusion(ActDiff):
 
     @torch.no_grad()
     def anticipate(
-        self, features_BFT: Tensor, seen_BT: Tensor, mask_BT: Tensor, generators: Generators,
+        self, features_BFT: Tensor, seen_BT: Tensor, mask_BT: Mask, generators: Generators,
         start_BCT: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Labels in [0,1] [B, C, T] of all frames of `mask_BT`, seen or not, zero in the padding."""

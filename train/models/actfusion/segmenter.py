@@ -57,15 +57,20 @@ class ActFusionSegmenter(DiffusionSegmenter, Anticipator):
         )
         features_BFT = self.actfusion.masked(self.features(batch), kept_B1T)
         encoder_BCT, decoder_BCT = self.actfusion(
-            features_BFT, y_BCT, boundary_B1T, batch.mask_BT, generators
+            features_BFT, y_BCT, boundary_B1T, batch.real_BT, generators
         )
         return self.supervise(encoder_BCT, decoder_BCT, batch)
 
     @torch.no_grad()
     def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding. In eval mode only."""
+        return self.heads(batch, generators)["decoder"]
+
+    @torch.no_grad()
+    def heads(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """Those of `ActDiff.heads`. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return self.actfusion.sample(self.features(batch), batch.mask_BT, generators)
+        return self.actfusion.heads(self.features(batch), batch.real_BT, generators)
 
     @torch.no_grad()
     def anticipate(self, batch: Batch, frames: Sequence[int], generators: Generators) -> Tensor:

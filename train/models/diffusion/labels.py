@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rhas.manifests.common.configs import Settings
@@ -47,12 +48,20 @@ class DiffusionConfig(Settings):
             yield "sampling_steps", f"at most steps, which is {self.steps}"
 
 
-class LabelDiffusion:
+class LabelDiffusion(nn.Module):
     """The forward process and its maps. `rhas.train.models.diffusion.ddim` is the way back."""
 
+    shares_S2: Tensor
+
     def __init__(self, config: DiffusionConfig, link: Link):
+        super().__init__()
         self.config, self.link = config, link
         self.schedule = CosineSchedule(config.steps)
+        # √ᾱ and √(1−ᾱ) of each time step, rounded once from float64, where the noise is: reading a few numbers of a
+        # table on the CPU would make a GPU wait at every step.
+        alphas_bar_S = self.schedule.alphas_bar_S
+        shares_S2 = torch.stack([alphas_bar_S.sqrt(), (1 - alphas_bar_S).sqrt()], 1).float()
+        self.register_buffer("shares_S2", shares_S2, persistent=False)
 
     def to_signal(self, y_BCT: Tensor) -> Tensor:
         """Labels in [0,1] as signal in [−scale, scale]."""
@@ -65,9 +74,8 @@ class LabelDiffusion:
 
     def q_sample(self, y_BCT: Tensor, t_B: Tensor, noise_BCT: Tensor) -> Tensor:
         """x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε [B, C, T], not clamped (HopaDIFF, Section 4.1)."""
-        alpha_B11 = self.schedule.alphas_bar_S[t_B.cpu()].to(y_BCT.device)[:, None, None]
-        signal, noise = alpha_B11.sqrt().to(y_BCT.dtype), (1 - alpha_B11).sqrt().to(y_BCT.dtype)
-        return signal * self.to_signal(y_BCT) + noise * noise_BCT
+        signal_B11, noise_B11 = self.shares_S2[t_B].to(y_BCT.dtype)[:, :, None, None].unbind(1)
+        return signal_B11 * self.to_signal(y_BCT) + noise_B11 * noise_BCT
 
     def draw(self, y_BCT: Tensor, generators: Generators) -> tuple[Tensor, Tensor]:
         """Float labels noised for a training step, as the decoder sees them [B, C, T], and their time steps [B]."""

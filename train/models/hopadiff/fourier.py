@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rhas.manifests.common.configs import Settings
+from rhas.train.models.layers.masking import Mask, masked
+from rhas.train.models.layers.precision import in_float32
 
 
 class FourierConfig(Settings):
@@ -52,39 +54,74 @@ class FourierCondition(nn.Module):
         """How many channels come out for `width` channels in."""
         return {"dft": 1, "bands": len(self.config.band_limits) + 1, "none": 0}[self.config.variant] * width
 
-    def forward(self, x_BDT: Tensor, mask_BT: Tensor) -> Tensor:
-        """[B, channels(D), T], zero in the padding; for `bands` the slowest band's D channels come first."""
+    def forward(self, x_BDT: Tensor, mask_BT: Mask) -> Tensor:
+        """[B, channels(D), T] float32, zero in the padding; for `bands` the slowest band's D channels come first."""
         if self.config.variant == "none":
-            return x_BDT[:, :0]
-        B, _, T = x_BDT.shape
-        out = []
-        for b, frames in zip(range(B), mask_BT.sum(1).tolist(), strict=True):
-            x_DL = x_BDT[b, :, :frames]
-            y_DL = real_dft(x_DL) if self.config.variant == "dft" else bands(x_DL, self.config.band_limits)
-            out.append(F.pad(y_DL, (0, T - frames)))
-        return torch.stack(out)
+            return x_BDT[:, :0].float()
+        if self.config.variant == "dft":
+            return in_float32(real_dft)(x_BDT, mask_BT)
+        return in_float32(bands)(x_BDT, mask_BT, self.config.band_limits)
 
 
-def real_dft(x_DL: Tensor) -> Tensor:
-    """The orthonormal real DFT [D, L]: mean, then √2 Re and √2 Im of each frequency, rising.
+def real_dft(x_BDT: Tensor, mask_BT: Mask = None) -> Tensor:
+    """The orthonormal real DFT of each video [B, D, T]: mean, then √2 Re and √2 Im of each frequency, rising.
 
     For even L the last coefficient is the fastest frequency's, which has no imaginary part. Lengths of
     vectors and angles between them stay as they are (Parseval).
     """
-    frames = x_DL.shape[1]
-    spectrum_DF = torch.fft.rfft(x_DL, norm="ortho")
-    pairs_DL = math.sqrt(2) * torch.view_as_real(spectrum_DF[:, 1:]).flatten(1)[:, : frames - 1]
-    if frames % 2 == 0:
-        pairs_DL = torch.cat([pairs_DL[:, :-1], spectrum_DF[:, -1:].real], 1)
-    return torch.cat([spectrum_DF[:, :1].real, pairs_DL], 1)
+    lengths_B = _lengths(x_BDT, mask_BT)
+    at_T = torch.arange(x_BDT.shape[2], device=x_BDT.device)
+    parts_BDT2 = torch.view_as_real(_dft(x_BDT, mask_BT)[:, :, (at_T + 1) // 2])
+    own_BDT = torch.where(at_T % 2 == 1, parts_BDT2[..., 0], parts_BDT2[..., 1])
+    own_BDT = torch.where(at_T == 0, parts_BDT2[..., 0], own_BDT)
+    lengths_B1 = lengths_B[:, None]
+    alone_BT = (at_T == 0) | ((at_T == lengths_B1 - 1) & (lengths_B1 % 2 == 0))
+    square_BT = torch.where(alone_BT, 1, 2).to(x_BDT.dtype) / lengths_B1
+    return masked(own_BDT * square_BT.sqrt()[:, None], mask_BT)
 
 
-def bands(x_DL: Tensor, limits: tuple[float, ...]) -> Tensor:
-    """The parts of x in each frequency band, slowest first [D·(len(limits) + 1), L]; they sum to x."""
-    frames = x_DL.shape[1]
-    spectrum_DF = torch.fft.rfft(x_DL)
-    # Frequency f makes f cycles in the video: it is slower than a limit of p frames if frames / f > p.
-    cycles = torch.arange(spectrum_DF.shape[1], device=x_DL.device)
-    band_F = torch.stack([cycles * limit >= frames for limit in limits]).sum(0)
-    parts = [torch.fft.irfft(spectrum_DF * (band_F == i), n=frames) for i in range(len(limits) + 1)]
-    return torch.cat(parts)
+def bands(x_BDT: Tensor, mask_BT: Mask, limits: tuple[float, ...]) -> Tensor:
+    """The parts of x in each frequency band, slowest first [B, D·(len(limits) + 1), T]; they sum to x."""
+    lengths_B1 = _lengths(x_BDT, mask_BT)[:, None]
+    spectrum_BDT = _dft(x_BDT, mask_BT)
+    at_T = torch.arange(x_BDT.shape[2], device=x_BDT.device)
+    # Frequency f makes f cycles in the video, as its mirror L − f does: slower than a limit of p frames if L / f > p.
+    cycles_BT = torch.minimum(at_T, lengths_B1 - at_T).clamp(min=0)
+    band_BT = torch.stack([cycles_BT * limit >= lengths_B1 for limit in limits]).sum(0)
+    parts: list[Tensor] = []
+    for band in range(len(limits)):
+        inside_BDT = spectrum_BDT * (band_BT == band)[:, None]
+        parts.append(masked(_dft(inside_BDT, mask_BT, inverse=True).real, mask_BT))
+    parts.append(masked(x_BDT, mask_BT) - torch.stack(parts).sum(0))
+    return torch.cat(parts, 1)
+
+
+def _lengths(x_BDT: Tensor, mask_BT: Mask) -> Tensor:
+    """[B]."""
+    if mask_BT is None:
+        return torch.full(x_BDT.shape[:1], x_BDT.shape[2], device=x_BDT.device)
+    return mask_BT.sum(1)
+
+
+def _dft(x_BDT: Tensor, mask_BT: Mask, inverse: bool = False) -> Tensor:
+    """The DFT of each video over its own L frames [B, D, T], complex; what it is behind them is open.
+
+    Videos of different lengths in one batch: Bluestein's algorithm writes a DFT of any length as a convolution with a
+    chirp, nk = (n² + k² − (k − n)²) / 2, and all of these are done by FFTs of one length.
+    """
+    if mask_BT is None:
+        return torch.fft.ifft(x_BDT) if inverse else torch.fft.fft(x_BDT)
+    T, lengths_B = x_BDT.shape[2], mask_BT.sum(1)
+    at_T = torch.arange(T, device=x_BDT.device)
+    # n² modulo 2L is the angle's turn, kept whole: n² in float32 would lose it after some hundred frames.
+    turn_BT = (at_T * at_T) % (2 * lengths_B[:, None])
+    angle_BT = math.pi * turn_BT.to(x_BDT.real.dtype) / lengths_B[:, None]
+    chirp_BT = torch.polar(torch.ones_like(angle_BT), angle_BT if inverse else -angle_BT)
+    size = 1 << (2 * T - 1).bit_length()  # room for k − n from −T + 1 to T − 1, without wrapping round
+    back_BT = chirp_BT.conj()
+    kernel_BS = torch.cat([F.pad(back_BT, (0, size - 2 * T + 1)), back_BT[:, 1:].flip(1)], 1)
+    product_BDS = (
+        torch.fft.fft(masked(x_BDT, mask_BT) * chirp_BT[:, None], n=size) * torch.fft.fft(kernel_BS)[:, None]
+    )
+    out_BDT = torch.fft.ifft(product_BDS)[:, :, :T] * chirp_BT[:, None]
+    return out_BDT / lengths_B[:, None, None] if inverse else out_BDT

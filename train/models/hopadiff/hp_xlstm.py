@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from rhas.manifests.common.configs import Settings
 from rhas.train.models.hopadiff.input_gates import INPUT_GATE_BIAS_STD, CrossInputGates, SeparateInputGates
 from rhas.train.models.hopadiff.mlstm import CHUNK, mlstm_chunkwise
-from rhas.train.models.layers.masking import factor
+from rhas.train.models.layers.masking import Mask, masked
+from rhas.train.models.layers.precision import in_float32
 
 FORGET_GATE_BIAS = (3.0, 6.0)  # spread over the heads: memories of about 20 to 400 frames to begin with
 
@@ -51,15 +52,14 @@ class HPxLSTM(nn.Module):
         self.holistic = MLSTM(width, config.heads, config.chunk)
         self.partial = MLSTM(width, config.heads, config.chunk)
 
-    def forward(self, holistic_BDT: Tensor, partial_BDT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, holistic_BDT: Tensor, partial_BDT: Tensor, mask_BT: Mask) -> tuple[Tensor, Tensor]:
         """ẑ^h, ẑ^p [B, D, T], zero in the padding."""
-        real_B1T = factor(mask_BT, holistic_BDT)
-        h_BDT = self.norm_holistic((holistic_BDT * real_B1T).transpose(1, 2)).transpose(1, 2)
-        p_BDT = self.norm_partial((partial_BDT * real_B1T).transpose(1, 2)).transpose(1, 2)
+        h_BDT = self.norm_holistic(masked(holistic_BDT, mask_BT).transpose(1, 2)).transpose(1, 2)
+        p_BDT = self.norm_partial(masked(partial_BDT, mask_BT).transpose(1, 2)).transpose(1, 2)
         input_h_BHT, input_p_BHT = self.input_gates(h_BDT, p_BDT, mask_BT)
         out_h_BDT = holistic_BDT + self.holistic(h_BDT, mask_BT, input_h_BHT)
         out_p_BDT = partial_BDT + self.partial(p_BDT, mask_BT, input_p_BHT)
-        return out_h_BDT * real_B1T, out_p_BDT * real_B1T
+        return masked(out_h_BDT, mask_BT), masked(out_p_BDT, mask_BT)
 
 
 class LoneXLSTM(nn.Module):
@@ -74,7 +74,7 @@ class LoneXLSTM(nn.Module):
         nn.init.normal_(self.input_gate.bias, std=INPUT_GATE_BIAS_STD)
         self.mlstm = MLSTM(width, heads, config.chunk)
 
-    def forward(self, z_BNT: Tensor, mask_BT: Tensor) -> tuple[Tensor]:
+    def forward(self, z_BNT: Tensor, mask_BT: Mask) -> tuple[Tensor]:
         """ẑ [B, N, T] alone in a tuple, zero in the padding, as z has to be."""
         x_BTN = self.norm(z_BNT.transpose(1, 2))
         input_BHT = self.input_gate(x_BTN).transpose(1, 2)
@@ -94,14 +94,14 @@ class MLSTM(nn.Module):
         with torch.no_grad():
             self.forget_gate.bias.copy_(torch.linspace(*FORGET_GATE_BIAS, heads))
 
-    def forward(self, x_BDT: Tensor, mask_BT: Tensor, input_BHT: Tensor) -> Tensor:
+    def forward(self, x_BDT: Tensor, mask_BT: Mask, input_BHT: Tensor) -> Tensor:
         """W (σ(õ) ⊙ norm(h)) [B, D, T], zero in the padding. `input_BHT` holds ĩ."""
-        real_B1T = factor(mask_BT, x_BDT)
-        x_BTD = (x_BDT * real_B1T).transpose(1, 2)
+        x_BTD = masked(x_BDT, mask_BT).transpose(1, 2)
         q_BHTE, k_BHTE, v_BHTE = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=2)
         )
         forget_BHT = self.forget_gate(x_BTD).transpose(1, 2)
-        h_BHTE = mlstm_chunkwise(q_BHTE, k_BHTE, v_BHTE, input_BHT, forget_BHT, self.chunk)
+        # Running sums over thousands of frames, and exponentials of them: nothing for bfloat16.
+        h_BHTE = in_float32(mlstm_chunkwise)(q_BHTE, k_BHTE, v_BHTE, input_BHT, forget_BHT, self.chunk)
         h_BTD = F.layer_norm(h_BHTE, h_BHTE.shape[-1:]).transpose(1, 2).flatten(2)
-        return self.out(torch.sigmoid(self.output_gate(x_BTD)) * h_BTD).transpose(1, 2) * real_B1T
+        return masked(self.out(torch.sigmoid(self.output_gate(x_BTD)) * h_BTD).transpose(1, 2), mask_BT)

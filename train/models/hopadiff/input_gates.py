@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rhas.train.models.layers.masking import factor
+from rhas.train.models.layers.masking import Mask, masked
 
 INPUT_GATE_BIAS_STD = 0.1
 
@@ -22,10 +22,9 @@ class SeparateInputGates(nn.Module):
         super().__init__()
         self.holistic, self.partial = _gate(width, heads), _gate(width, heads)
 
-    def forward(self, holistic_BDT: Tensor, partial_BDT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, holistic_BDT: Tensor, partial_BDT: Tensor, mask_BT: Mask) -> tuple[Tensor, Tensor]:
         """ĩ^h, ĩ^p [B, H, T], zero in the padding."""
-        real_B1T = factor(mask_BT, holistic_BDT)
-        return self.holistic(holistic_BDT) * real_B1T, self.partial(partial_BDT) * real_B1T
+        return masked(self.holistic(holistic_BDT), mask_BT), masked(self.partial(partial_BDT), mask_BT)
 
 
 class CrossInputGates(nn.Module):
@@ -42,20 +41,19 @@ class CrossInputGates(nn.Module):
         self.embed_holistic, self.embed_partial = nn.Linear(width, gate_width), nn.Linear(width, gate_width)
         self.holistic, self.partial = _gate(gate_width, heads), _gate(gate_width, heads)
 
-    def forward(self, holistic_BDT: Tensor, partial_BDT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, holistic_BDT: Tensor, partial_BDT: Tensor, mask_BT: Mask) -> tuple[Tensor, Tensor]:
         """ĩ^h, ĩ^p [B, H, T], zero in the padding."""
-        real_B1T = factor(mask_BT, holistic_BDT)
-        h_BTG = self.embed_holistic((holistic_BDT * real_B1T).transpose(1, 2))
-        p_BTG = self.embed_partial((partial_BDT * real_B1T).transpose(1, 2))
+        h_BTG = self.embed_holistic(masked(holistic_BDT, mask_BT).transpose(1, 2))
+        p_BTG = self.embed_partial(masked(partial_BDT, mask_BT).transpose(1, 2))
         gate_h_BGT = (h_BTG + _attend(h_BTG, p_BTG, mask_BT)).transpose(1, 2)
         gate_p_BGT = (p_BTG + _attend(p_BTG, h_BTG, mask_BT)).transpose(1, 2)
-        return self.holistic(gate_h_BGT) * real_B1T, self.partial(gate_p_BGT) * real_B1T
+        return masked(self.holistic(gate_h_BGT), mask_BT), masked(self.partial(gate_p_BGT), mask_BT)
 
 
-def _attend(own_BTG: Tensor, other_BTG: Tensor, mask_BT: Tensor) -> Tensor:
+def _attend(own_BTG: Tensor, other_BTG: Tensor, mask_BT: Mask) -> Tensor:
     """softmax(own · otherᵀ / √G) other [B, T, G], over the real frames of the other sequence."""
     own_B1TG, other_B1TG = own_BTG[:, None], other_BTG[:, None]
-    seen_B11T = mask_BT[:, None, None]
+    seen_B11T = None if mask_BT is None else mask_BT[:, None, None]
     return F.scaled_dot_product_attention(own_B1TG, other_B1TG, other_B1TG, attn_mask=seen_B11T)[:, 0]
 
 

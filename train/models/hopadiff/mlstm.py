@@ -77,25 +77,29 @@ def mlstm_chunkwise(
     top_BHN = to_end_BHNL.detach().amax(-1)
     weighted_k = k * ((to_end_BHNL - top_BHN[..., None]).exp() / math.sqrt(E))[..., None]
     added = weighted_k.transpose(-1, -2) @ v  # [B, H, N, E, E + 1]: C and, in its last column, n
-    state, m_BH = torch.zeros_like(added[:, :, 0]), torch.zeros_like(top_BHN[:, :, 0])
-    # Lists, not slices of one tensor: in-place writes would make the backward pass quadratic.
-    states, ms = [], []
-    for c in range(added.shape[2]):
-        states.append(state)
-        ms.append(m_BH)
-        kept_BH, new_BH = decay_BHN[:, :, c] + m_BH, top_BHN[:, :, c]
-        m_BH = torch.maximum(kept_BH, new_BH).detach()
-        keep_BH, add_BH = (kept_BH - m_BH).exp(), (new_BH - m_BH).exp()
-        state = keep_BH[..., None, None] * state + add_BH[..., None, None] * added[:, :, c]
+    states, m_BHN = _between_chunks(added, top_BHN, decay_BHN)
 
     # Within a chunk, each frame reads the chunk's own frames so far and the state that the chunk began with.
     gates_BHNLL = _gates(decay_BHNL, input_BHNL)
-    carried_BHNL = decay_BHNL + torch.stack(ms, 2)[..., None]
+    carried_BHNL = decay_BHNL + m_BHN[..., None]
     m_BHNL = torch.maximum(gates_BHNLL.amax(-1), carried_BHNL).detach()
     weights_BHNLL = _scores(q, k) * (gates_BHNLL - m_BHNL[..., None]).exp()
-    from_state = (carried_BHNL - m_BHNL).exp()[..., None] * (q @ torch.stack(states, 2))
+    from_state = (carried_BHNL - m_BHNL).exp()[..., None] * (q @ states)
     h_BHNLE = _normalised(weights_BHNLL @ v + from_state, m_BHNL)
     return h_BHNLE.flatten(2, 3)[:, :, :T]
+
+
+def _between_chunks(added: Tensor, top_BHN: Tensor, decay_BHN: Tensor) -> tuple[Tensor, Tensor]:
+    """The state that each chunk begins with [B, H, N, E, E + 1], and the m [B, H, N] that stabilises it.
+
+    All at once, as one N×N matrix of how much of what chunk s added is left when chunk c begins.
+    """
+    until_BHN = decay_BHN.cumsum(-1)
+    left_BHNN = _gates(until_BHN - decay_BHN, top_BHN - decay_BHN, 0)  # −∞ for s ≥ c
+    m_BHN = left_BHNN.detach().amax(-1)
+    m_BHN = torch.where(m_BHN > -math.inf, m_BHN, 0)  # the first chunk begins with nothing
+    shares_BHNN = (left_BHNN - m_BHN[..., None]).exp()
+    return (shares_BHNN @ added.flatten(-2)).unflatten(-1, added.shape[-2:]), m_BHN
 
 
 def _chunks(x_BHTX: Tensor, frames: int) -> Tensor:
@@ -115,13 +119,13 @@ def _scores(q: Tensor, k: Tensor) -> Tensor:
     return (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
 
 
-def _gates(decay: Tensor, input_gate: Tensor) -> Tensor:
-    """The log of the weight with which frame t still holds frame s [..., T, T], −∞ where s is after t.
+def _gates(decay: Tensor, input_gate: Tensor, first_unseen: int = 1) -> Tensor:
+    """The log of the weight with which frame t still holds frame s [..., T, T], −∞ for s ≥ t + first_unseen.
 
     `decay` [..., T] is the running sum of ℓ, up to and with each frame.
     """
     frames = decay.shape[-1]
-    future = torch.ones(frames, frames, dtype=torch.bool, device=decay.device).triu(1)
+    future = torch.ones(frames, frames, dtype=torch.bool, device=decay.device).triu(first_unseen)
     return (decay[..., :, None] + (input_gate - decay)[..., None, :]).masked_fill(future, -math.inf)
 
 

@@ -28,10 +28,11 @@ from rhas.train.models.actdiff.masks import draw_condition_mask
 from rhas.train.models.actdiff.networks import Decoder, Encoder, Projected
 from rhas.train.models.actdiff.segmenter import DiffusionSegmenter
 from rhas.train.models.diffusion.ddim import ddim_sample
-from rhas.train.models.diffusion.labels import LabelDiffusion
+from rhas.train.models.diffusion.labels import LabelDiffusion, probabilities
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.fourier import FourierCondition
 from rhas.train.models.hopadiff.hp_xlstm import HPxLSTM, LoneXLSTM
+from rhas.train.models.layers.masking import Mask, masked
 from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class HopaDIFF(DiffusionSegmenter):
                 self.config.condition_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
             )
             noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
-            condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.mask_BT)
-            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.mask_BT, generators)
+            condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.real_BT)
+            decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.real_BT, generators)
             supervised = self.supervise(logits[index], decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
         return losses
@@ -77,9 +78,14 @@ class HopaDIFF(DiffusionSegmenter):
     @torch.no_grad()
     def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding: the mean of the branches' labels. In eval mode only."""
+        return self.heads(batch, generators)["decoder"]
+
+    @torch.no_grad()
+    def heads(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """The mean of the branches' denoised labels, as `decoder`, and each branch's decoder and encoder alone."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        _, features = self._encode(batch)
-        branches, mask_BT = list(self.branches().values()), batch.mask_BT
+        logits, features = self._encode(batch)
+        branches, mask_BT = list(self.branches().values()), batch.real_BT
         conditions = [b.condition(self._seen(features, i), mask_BT) for i, b in enumerate(branches)]
 
         # One DDIM run over the branches one after the other in a batch of their own: [branches · B, C, T].
@@ -88,9 +94,16 @@ class HopaDIFF(DiffusionSegmenter):
             return torch.cat([branch.decoder(x, at, given, mask_BT) for branch, x, at, given in parts])
 
         count = len(branches)
-        masks = mask_BT.repeat(count, 1)
+        masks = None if mask_BT is None else mask_BT.repeat(count, 1)
         denoised = ddim_sample(decode, self.diffusion, masks, self.classes, generators.repeated(count))
-        return denoised.unflatten(0, (count, -1)).mean(0)
+        decoded = denoised.unflatten(0, (count, -1))
+        heads = {"decoder": decoded.mean(0)}
+        for index, name in enumerate(self.branches()):
+            if count > 1:
+                heads[f"{name}_decoder"] = decoded[index]
+            read_BCT = probabilities(logits[index].float(), self.link)
+            heads[f"{name}_encoder"] = masked(read_BCT, mask_BT)
+        return heads
 
     def _seen(self, features: list[Tensor], index: int) -> list[Tensor]:
         """What a branch's decoder is conditioned on: its own features first."""
@@ -102,12 +115,12 @@ class HopaDIFF(DiffusionSegmenter):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Each branch's encoder logits [B, C, T] and its features ẑ [B, N, T], cues exchanged."""
         encoded = [
-            branch.encoder(branch.features(batch), batch.mask_BT, generators)
+            branch.encoder(branch.features(batch), batch.real_BT, generators)
             for branch in self.branches().values()
         ]
         logits, features = [pair[0] for pair in encoded], [pair[1] for pair in encoded]
         if self.hp_xlstm is not None:
-            features = list(self.hp_xlstm(*features, batch.mask_BT))
+            features = list(self.hp_xlstm(*features, batch.real_BT))
         return logits, features
 
 
@@ -123,7 +136,7 @@ class Branch(nn.Module):
         others = channels if config.shared_condition and config.partial_branch else 0
         self.decoder = Decoder(classes, channels + self.fourier.channels(channels) + others, config.decoder)
 
-    def condition(self, seen: list[Tensor], mask_BT: Tensor) -> Projected:
+    def condition(self, seen: list[Tensor], mask_BT: Mask) -> Projected:
         """ẑ and its frequency channels side by side (Eq. 6), as the decoder's layers project them.
 
         `seen`: the branch's own ẑ [B, N, T], and the other's if the condition is shared.

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rhas.train.models.layers.masking import Mask
 from rhas.train.models.layers.pointwise import Pointwise, pointwise
 from rhas.train.models.layers.position_bias import PositionBias
+from rhas.train.models.layers.precision import as_autocast, wide
 from rhas.train.models.layers.shifts import Shift, shifts
 
 QueryKey = tuple[Tensor, Tensor]  # a condition's part of q and of k, each [B, D, T]
@@ -24,7 +26,7 @@ ABSENT = 1e-6  # ActDiff's weight, before the softmax, of a neighbour outside th
 
 
 def dilated_attention(
-    q_BDT: Tensor, k_BDT: Tensor, v_BDT: Tensor, mask_BT: Tensor,
+    q_BDT: Tensor, k_BDT: Tensor, v_BDT: Tensor, mask_BT: Mask,
     neighbours: int, dilation: int, bias_K: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """softmax_j((q_t·k_{t+js} + bias_j) / √D + log(mask_{t+js} + 1e-6)) · mask_{t+js}, applied to v [B, D, T].
@@ -33,9 +35,11 @@ def dilated_attention(
     softmax with its 1e-6 and brings nothing. `bias_K` is an optional bias per neighbour, leftmost first.
     """
     around = shifts(q_BDT.shape[2], neighbours, dilation)
-    real_B1T = mask_BT[:, None].to(q_BDT.dtype)
+    q_BDT, k_BDT, v_BDT = as_autocast(q_BDT, k_BDT, v_BDT)
+    real_B1T = torch.ones_like(q_BDT[:1, :1]) if mask_BT is None else mask_BT[:, None].to(q_BDT.dtype)
     present_KBT = _scores(torch.ones_like(real_B1T), real_B1T, around)
-    dots_KBT = _Scores.apply(q_BDT, k_BDT, around) * present_KBT
+    scored_KBT: Tensor = _Scores.apply(q_BDT, k_BDT, around)
+    dots_KBT = wide(scored_KBT) * present_KBT
     if bias_K is not None:
         dots_KBT = dots_KBT + bias_K[:, None, None]
     logits_KBT = dots_KBT / math.sqrt(q_BDT.shape[1]) + torch.log(present_KBT + ABSENT)
@@ -120,7 +124,7 @@ class DilatedAttention(nn.Module):
         """What turns a condition into its part of q and of k, each [D, N, 1]."""
         return self.query.weight[:, self.width :], self.key.weight[:, self.width :]
 
-    def forward(self, x_BDT: Tensor, mask_BT: Tensor, condition: QueryKey | None = None) -> Tensor:
+    def forward(self, x_BDT: Tensor, mask_BT: Mask, condition: QueryKey | None = None) -> Tensor:
         """[B, D, T]. The condition's parts of q and k are made by `condition_weights`."""
         own = [self.query.weight[:, : self.width], self.key.weight[:, : self.width], self.value.weight]
         biases = [layer.bias for layer in (self.query, self.key, self.value) if layer.bias is not None]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rhas.train.models.layers.precision import as_autocast, without_autocast
 from rhas.train.models.layers.shifts import shifts
 
 
@@ -26,7 +27,10 @@ class DilatedConv(nn.Conv1d):
     def forward(self, x_BDT: Tensor) -> Tensor:
         if x_BDT.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(x_BDT)
-        out: Tensor = _ByTaps.apply(x_BDT, self.weight, self.bias, self.dilation[0])
+        assert self.bias is not None
+        cast = as_autocast(x_BDT, self.weight, self.bias)
+        with without_autocast(x_BDT):
+            out: Tensor = _ByTaps.apply(*cast, self.dilation[0])
         return out
 
 

@@ -11,6 +11,7 @@ long-term attention. mask_BT True = real frame.
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,7 +21,7 @@ from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import DropoutRate, Kernel
 from rhas.train.models.diffusion.labels import Link, probabilities
 from rhas.train.models.layers.dilated_conv import DilatedConv
-from rhas.train.models.layers.masking import drop, drop_channels, factor
+from rhas.train.models.layers.masking import Mask, drop, drop_channels, masked
 from rhas.train.models.layers.pointwise import Pointwise
 
 
@@ -57,20 +58,19 @@ class LTContext(nn.Module):
     def forward(
         self,
         features_BFT: Tensor,
-        mask_BT: Tensor,
+        mask_BT: Mask,
         link: Link = "softmax",
         generators: Generators | None = None,
     ) -> list[Tensor]:
         """Logits of each stage [B, C, T], zero in the padding. `link`: how they become the next one's input."""
-        real_B1T = factor(mask_BT, features_BFT)
-        x_BFT = features_BFT * real_B1T
+        x_BFT = masked(features_BFT, mask_BT)
         if self.training:
             x_BFT = drop_channels(x_BFT, self.config.channel_dropout, generators)
         logits_BCT, x_BDT = self.first(x_BFT, None, mask_BT, generators)
         before_BDT, logits = self.reduce(x_BDT), [logits_BCT]
         for stage in self.later:
             labels_BCT = probabilities(logits[-1], link)
-            logits_BCT, before_BDT = stage(labels_BCT * real_B1T, before_BDT, mask_BT, generators)
+            logits_BCT, before_BDT = stage(masked(labels_BCT, mask_BT), before_BDT, mask_BT, generators)
             logits.append(logits_BCT)
         return logits
 
@@ -85,14 +85,13 @@ class Stage(nn.Module):
         self.conv_out = Pointwise(width, classes)
 
     def forward(
-        self, inputs_BXT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, generators: Generators | None
+        self, inputs_BXT: Tensor, before_BDT: Tensor | None, mask_BT: Mask, generators: Generators | None
     ) -> tuple[Tensor, Tensor]:
         """Logits [B, C, T] and features [B, D, T], both zero in the padding."""
-        real_B1T = factor(mask_BT, inputs_BXT)
-        x_BDT = self.conv_in(inputs_BXT) * real_B1T
+        x_BDT = masked(self.conv_in(inputs_BXT), mask_BT)
         for layer in self.layers:
             x_BDT = layer(x_BDT, before_BDT, mask_BT, generators)
-        return self.conv_out(x_BDT) * real_B1T, x_BDT
+        return masked(self.conv_out(x_BDT), mask_BT), x_BDT
 
 
 class Layer(nn.Module):
@@ -107,7 +106,7 @@ class Layer(nn.Module):
         self.out = Pointwise(width, width)
 
     def forward(
-        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, generators: Generators | None
+        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Mask, generators: Generators | None
     ) -> Tensor:
         """[B, D, T]. Values come from `before`, where there is a stage before this one."""
         mixed_BDT = F.gelu(self.conv(x_BDT))
@@ -116,7 +115,7 @@ class Layer(nn.Module):
         out_BDT = self.out(mixed_BDT)
         if self.training:
             out_BDT = drop(out_BDT, self.dropout, generators)
-        return (x_BDT + out_BDT) * factor(mask_BT, x_BDT)
+        return masked(x_BDT + out_BDT, mask_BT)
 
 
 class _Attention(nn.Module):
@@ -129,7 +128,7 @@ class _Attention(nn.Module):
         self.out = Pointwise(width // 2, width)
 
     def forward(
-        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Tensor, generators: Generators | None
+        self, x_BDT: Tensor, before_BDT: Tensor | None, mask_BT: Mask, generators: Generators | None
     ) -> Tensor:
         """[B, D, T]; what it is in the padding doesn't matter."""
         value_BDT = x_BDT if before_BDT is None else before_BDT
@@ -138,7 +137,7 @@ class _Attention(nn.Module):
             mixed_BET = drop(mixed_BET, self.dropout, generators)
         return self.out(F.gelu(mixed_BET))
 
-    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:
+    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Mask) -> Tensor:
         """What each frame gets [B, E, T]."""
         raise NotImplementedError
 
@@ -150,7 +149,7 @@ class WindowedAttention(_Attention):
         super().__init__(width, dropout)
         self.window = window
 
-    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:
+    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Mask) -> Tensor:
         """What each frame gets [B, E, T]."""
         W, T = self.window, q_BET.shape[2]
         rest, half = -T % W, self.window // 2
@@ -160,7 +159,7 @@ class WindowedAttention(_Attention):
             return padded.unfold(2, 2 * W, W).permute(0, 2, 3, 1)
 
         q_BNWE = F.pad(q_BET, (0, rest)).unflatten(2, (-1, W)).permute(0, 2, 3, 1)
-        seen_BN1K = keys(mask_BT[:, None].to(q_BET.dtype))[..., 0].bool()[:, :, None]
+        seen_BN1K = keys(_real(q_BET, mask_BT))[..., 0].bool()[:, :, None]
         out_BNWE = _attend(q_BNWE, keys(k_BET), keys(v_BET), seen_BN1K)
         return out_BNWE.permute(0, 3, 1, 2).flatten(2)[:, :, :T]
 
@@ -172,7 +171,7 @@ class LongTermAttention(_Attention):
         super().__init__(width, dropout)
         self.step = step
 
-    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Tensor) -> Tensor:
+    def attend(self, q_BET: Tensor, k_BET: Tensor, v_BET: Tensor, mask_BT: Mask) -> Tensor:
         """What each frame gets [B, E, T]."""
         T = q_BET.shape[2]
         rest = -T % self.step
@@ -180,9 +179,15 @@ class LongTermAttention(_Attention):
         def strided(series_BXT: Tensor) -> Tensor:  # [B, G, T / G, X]
             return F.pad(series_BXT, (0, rest)).unflatten(2, (-1, self.step)).permute(0, 3, 2, 1)
 
-        seen_BG1K = strided(mask_BT[:, None].to(q_BET.dtype))[..., 0].bool()[:, :, None]
+        seen_BG1K = strided(_real(q_BET, mask_BT))[..., 0].bool()[:, :, None]
         out_BGNE = _attend(strided(q_BET), strided(k_BET), strided(v_BET), seen_BG1K)
         return out_BGNE.permute(0, 3, 2, 1).flatten(2)[:, :, :T]
+
+
+def _real(like_BET: Tensor, mask_BT: Mask) -> Tensor:
+    """1 for real frames, to be padded and cut as their keys are [B, 1, T]."""
+    ones_B1T = torch.ones_like(like_BET[:, :1])
+    return masked(ones_B1T, mask_BT)
 
 
 def _attend(q_BNQE: Tensor, k_BNKE: Tensor, v_BNKE: Tensor, seen_BN1K: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, probabilities
+from rhas.train.models.layers.masking import masked
 from rhas.train.models.losses import LossConfig, label_loss, smoothing_loss, weighted
 from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig
 from rhas.train.models.segmenter import SupervisedSegmenter
@@ -37,7 +38,7 @@ class LTContextSegmenter(SupervisedSegmenter):
 
     def __init__(self, feature_size: int, classes: int, config: LTContextConfig):
         super().__init__(classes, config.link)
-        self.loss_weights = dict(config.losses)
+        self.loss_config = config.losses
         names: tuple[StreamName, ...] = ("holistic", "partial")
         names = names if config.stream == "both" else (config.stream,)
         self.streams = nn.ModuleList(Stream(name, feature_size) for name in names)
@@ -49,18 +50,23 @@ class LTContextSegmenter(SupervisedSegmenter):
         losses = {}
         for number, logits_BCT in enumerate(self._logits(batch, generators), start=1):
             losses[f"stage{number}_cross_entropy"] = label_loss(
-                logits_BCT, y_BCT, batch.valid_BT, self.link, self.class_weight_C
+                logits_BCT,
+                y_BCT,
+                batch.valid_BT,
+                self.link,
+                self.class_weight_C,
+                self.loss_config.over_classes,
             )
             losses[f"stage{number}_smoothing"] = smoothing_loss(logits_BCT, batch.valid_BT, self.link)
-        return weighted(losses, self.loss_weights)
+        return weighted(losses, self.loss_config.weights)
 
     @torch.no_grad()
     def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """The last stage's scores in [0, 1] [B, C, T], zero in the padding; nothing is drawn. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return probabilities(self._logits(batch, None)[-1], self.link) * batch.mask_BT[:, None]
+        return masked(probabilities(self._logits(batch, None)[-1].float(), self.link), batch.real_BT)
 
     def _logits(self, batch: Batch, generators: Generators | None) -> list[Tensor]:
         features_BFT = torch.cat([stream(batch) for stream in self.streams], dim=1)
-        logits: list[Tensor] = self.ltcontext(features_BFT, batch.mask_BT, self.link, generators)
+        logits: list[Tensor] = self.ltcontext(features_BFT, batch.real_BT, self.link, generators)
         return logits

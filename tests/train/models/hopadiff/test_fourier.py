@@ -14,7 +14,7 @@ from rhas.train.models.hopadiff.fourier import FourierCondition, FourierConfig, 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 8, 9, 50])
 def test_real_dft_is_orthonormal_with_rising_frequencies(frames: int) -> None:
-    basis = real_dft(torch.eye(frames, dtype=torch.float64))  # [frame, coefficient]
+    basis = real_dft(torch.eye(frames, dtype=torch.float64)[None])[0]  # [frame, coefficient]
     torch.testing.assert_close(basis @ basis.T, torch.eye(frames, dtype=torch.float64), rtol=0, atol=1e-12)
     t = torch.arange(frames, dtype=torch.float64)
     for k in range(frames):
@@ -30,7 +30,7 @@ def test_real_dft_is_orthonormal_with_rising_frequencies(frames: int) -> None:
 @pytest.mark.parametrize("frames", [1, 7, 64, 65, 300])
 def test_bands_add_up(frames: int) -> None:
     x = torch.randn(3, frames, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    parts = bands(x, (64.0, 8.0))
+    parts = bands(x[None], None, (64.0, 8.0))[0]
     torch.testing.assert_close(parts.view(3, 3, frames).sum(0), x, rtol=0, atol=1e-12)
 
 
@@ -38,7 +38,7 @@ def test_bands_part_slow_from_fast_whatever_the_length() -> None:
     for frames in (400, 800):
         t = torch.arange(frames, dtype=torch.float64)
         waves = [torch.cos(2 * math.pi * t / period) for period in (200, 20, 4)]
-        parts = bands(sum(waves)[None], (64.0, 8.0))
+        parts = bands(sum(waves)[None, None], None, (64.0, 8.0))[0]
         torch.testing.assert_close(parts, torch.stack(waves), rtol=0, atol=1e-9)
 
 

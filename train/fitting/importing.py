@@ -1,0 +1,108 @@
+"""Weights that authors released, as a run: to evaluate and predict with, and for other runs to begin with.
+
+In: a checkpoint, the config of the model that it is of, and either the data that it is for, as a features folder, or
+its actions and feature size. Out: a run's folder, as if it had been trained, at step 0. With features, τ is chosen
+on their validation split, as in training; without, it is .5 where a frame may have several labels. The order of the
+classes can't be seen in weights: it has to be that of the features folder, or of the actions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.lock import locked
+from rhas.manifests.tables.manifest import SPLITS
+from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.config import TrainConfig
+from rhas.train.data import Dataset, load_dataset
+from rhas.train.device import chosen_device
+from rhas.train.fitting.training import check_link, resolved
+from rhas.train.fitting.validation import validate
+from rhas.train.metrics.evaluate import HALF
+from rhas.train.metrics.readout import ReadOut
+from rhas.train.models.actdiff import released as actdiff
+from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
+from rhas.train.models.actfusion import released as actfusion
+from rhas.train.models.actfusion.segmenter import ActFusionSegmenter
+from rhas.train.models.ltcontext import released as ltcontext
+from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
+from rhas.train.models.registry import boundary_sigma
+from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.checkpoint import Checkpoints
+from rhas.train.runs.run import RunFolder, Validation, build_for, check_postprocess, data_record, spec_of
+
+LOADERS: dict[str, Callable[[Segmenter, Path], None]] = {
+    "actdiff": lambda model, file: actdiff.load_released(cast(ActDiffSegmenter, model).actdiff, file),
+    "actfusion": lambda model, file: actfusion.load_released(cast(ActFusionSegmenter, model).actfusion, file),
+    "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
+}
+
+
+def import_weights(
+    checkpoint: Path, out: Path, config: TrainConfig, features: Path | None = None,
+    vocabulary: Vocabulary | None = None, feature_size: int | None = None, device: str | None = None,
+) -> Validation:  # fmt: skip
+    """Makes the run's folder `out`; returns what its weights were found to be worth.
+
+    Give `features`, or `vocabulary` and `feature_size`. Raises InputError for a checkpoint that isn't of the config's
+    model, and for a folder that holds a run.
+    """
+    if config.model not in LOADERS:
+        expected = f"a model whose authors released weights: {', '.join(sorted(LOADERS))}"
+        raise InputError(Problem("training config", expected, column="model", value=config.model))
+    device = chosen_device(device)
+    config = resolved(config, device)
+    folder = RunFolder(out)
+    if folder.config.exists():
+        raise InputError(Problem("--out", "a folder that holds no run", value=str(out)))
+    dataset = None
+    if features is not None:
+        dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
+        data = data_record(features, dataset)
+    else:
+        assert vocabulary is not None and feature_size is not None, "got neither features nor sizes"
+        data = {
+            "features": None, "extraction": None, "models": None, "feature_size": feature_size,
+            "actions": list(vocabulary.actions), "left_out": {}, "samples": {name: [] for name in SPLITS},
+        }  # fmt: skip
+    model = build_for(config, data)
+    LOADERS[config.model](model, checkpoint)
+    model = model.to(device)
+    validation = _validated(model, config, features, dataset)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    data["imported"] = {"given": str(checkpoint.absolute()), "sha256": digest}
+    _write(folder, config, data, model, validation)
+    return validation
+
+
+def _validated(
+    model: Segmenter, config: TrainConfig, features: Path | None, dataset: Dataset | None
+) -> Validation:
+    if features is None or dataset is None:
+        check_postprocess(model, config)
+        return Validation(0, 0, ReadOut(HALF if model.link == "sigmoid" else None), math.nan)
+    check_link(model, config, dataset, features)
+    return validate(model, dataset.splits["val"], config, 0, 0)
+
+
+def _write(
+    folder: RunFolder, config: TrainConfig, data: dict[str, Any], model: Segmenter, validation: Validation
+) -> None:
+    """The config last: a folder without one is no run."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with locked(folder.lock):
+        checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data))
+        checkpoints.prepare()
+        checkpoints.save_best(model, {"validation": asdict(validation)})
+        write_text_atomically(folder.data, json.dumps(data, indent=1))
+        write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))

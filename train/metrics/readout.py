@@ -1,0 +1,286 @@
+"""The read-out: how a model's scores become the ones that are measured, and choosing it on the validation split.
+
+In: for each person the scores of every head that a model has, and the truth. Out: a `ReadOut`, which says whose mean is
+taken, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ. Chosen by macro
+F1@50, as τ is (`thresholds`), never on the test split.
+
+Segments last, scores flicker: what smoothing is worth is more than most parts of a model. A class's own threshold is
+worth something too, but the best one for a few segments is chance; so each is drawn towards the one
+that is best for all, by how much is chosen by cross-validation over persons.
+
+Shapes: T frames, N frames of all persons side by side, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.ndimage import gaussian_filter1d, median_filter
+
+from rhas.manifests.common.configs import Settings
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.metrics.evaluate import HALF, no_videos
+from rhas.train.metrics.segments import OVERLAPS, SegmentCounts
+from rhas.train.metrics.thresholds import GRID
+from rhas.train.metrics.video import Bools, Video, label_sets
+
+Floats = NDArray[np.float32]
+Smoothing = Literal["none", "median", "gaussian"]
+
+ByTau = Mapping[float | None, SegmentCounts]
+
+WIDTHS: dict[Smoothing, tuple[float, ...]] = {
+    "median": (3, 5, 7, 9, 11, 15, 21, 31, 45),
+    "gaussian": (0.5, 1, 1.5, 2, 3, 4, 6, 8),
+}
+"""That are tried: a median's frames, a Gaussian's standard deviation in frames. Wider ones only while that helps."""
+FOLDS = 5
+PULLS = (50.0, 20.0, 10.0, 5.0)
+"""How many true segments the threshold of all classes counts for beside a class's own."""
+_AT_50 = OVERLAPS.index(50)
+
+
+class ReadOutConfig(Settings):
+    """Which read-outs a run may choose from, on its validation split: null leaves open. τ is always chosen there."""
+
+    heads: tuple[str, ...] | None = ()
+    """Of the model, whose mean is taken; none: its first."""
+    smoothing: Smoothing | None = "none"
+    """Along time."""
+    width: float = Field(0.0, ge=0)
+    """Of a smoothing that is not left open: a median's frames, a Gaussian's standard deviation in frames."""
+    by_class: bool = False
+    """Whether classes may have thresholds of their own."""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if (self.smoothing in (None, "none")) != (self.width == 0):
+            yield "width", "a number above 0 where smoothing is median or gaussian, else 0"
+
+    def start(self) -> ReadOut:
+        """With what is left open as plain as it can be."""
+        return ReadOut(HALF, self.heads or (), self.smoothing or "none", self.width)
+
+
+PLAIN = ReadOutConfig()
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """How scores are read."""
+
+    tau: float | None = HALF
+    """None: one label a frame, the best class."""
+    heads: tuple[str, ...] = ()
+    """Whose mean is taken; none: a model's first."""
+    smoothing: Smoothing = "none"
+    width: float = 0.0
+    powers: tuple[float, ...] = ()
+    """[C]: what each class's scores are raised to, which brings its own threshold to τ; none: one threshold for all."""
+
+    def scores(self, heads: Mapping[str, Floats]) -> Floats:
+        """The scores [T, C] to be measured, cut at τ and written down, of one person. Raises KeyError for no head."""
+        names = self.heads or (next(iter(heads)),)
+        scores_TC = heads[names[0]] if len(names) == 1 else _mean([heads[name] for name in names])
+        scores_TC = smoothed(scores_TC, self.smoothing, self.width)
+        if self.powers:
+            scores_TC = scores_TC ** np.array(self.powers, dtype=np.float32)
+        return scores_TC
+
+    def text(self) -> str:
+        """In words, for reports."""
+        heads = " + ".join(self.heads) or "the model's first head"
+        smoothing = (
+            "not smoothed" if self.smoothing == "none" else f"{self.smoothing} of {self.width:g} frames"
+        )
+        tau = (
+            "best class" if self.tau is None else f"τ = {self.tau:g}{' of each class' if self.powers else ''}"
+        )
+        return f"{heads}; {smoothing}; {tau}"
+
+
+@dataclass(frozen=True, eq=False)
+class HeadScores:
+    """One person's scores [T, C] of every head, and truth as in `Video`."""
+
+    heads: Mapping[str, Floats]
+    labels: Bools
+    valid: Bools
+    name: str
+
+    def video(self, readout: ReadOut) -> Video:
+        """As they are read."""
+        return Video(readout.scores(self.heads), self.labels, self.valid, self.name)
+
+
+class Tried(NamedTuple):
+    """A read-out that was tried, and the macro F1@50 at its best τ, in percent."""
+
+    readout: ReadOut
+    f1_macro_50: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The read-out that was chosen, its macro F1@50 in percent, and all that were tried."""
+
+    readout: ReadOut
+    f1_macro_50: float
+    tried: tuple[Tried, ...]
+
+    def by_head(self) -> dict[str, float]:
+        """The macro F1@50 of each head, or mean of heads, that was tried, in percent, with its best smoothing."""
+        found: dict[str, float] = {}
+        for readout, f1 in self.tried:
+            if not readout.powers and readout.heads:
+                name = " + ".join(readout.heads)
+                found[name] = max(f1, found.get(name, 0.0))
+        return found
+
+
+def smoothed(scores_TC: Floats, smoothing: Smoothing, width: float) -> Floats:
+    """Along time; the ends are continued by what is there last."""
+    if smoothing == "median":
+        return median_filter(scores_TC, size=(int(width), 1), mode="nearest")
+    if smoothing == "gaussian":
+        return gaussian_filter1d(scores_TC, width, axis=0, mode="nearest").astype(np.float32)
+    return scores_TC
+
+
+def choose_readout(
+    persons: Sequence[HeadScores], config: ReadOutConfig = PLAIN, grid: Sequence[float | None] = GRID
+) -> Choice:
+    """The best read-out among those that `config` leaves open. Raises InputError if there is nothing to choose by.
+
+    Head and smoothing are chosen in turn, twice, each time at the best τ of the grid; then τ of each class. `grid` is
+    `BEST_CLASS` where a frame has one label.
+    """
+    if not persons:
+        raise no_videos()
+    search = _Search(persons, grid)
+    best = search.at_best(config.start())
+    for _ in range(2):
+        now = best.readout
+        if config.heads is None:
+            names = list(persons[0].heads)
+            several = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
+            best = max([best, *(search.at_best(replace(now, heads=own)) for own in several)], key=_f1)
+        if config.smoothing is None:
+            best = max([best, *(search.wider(best.readout, kind) for kind in WIDTHS)], key=_f1)
+    by_class = best
+    if config.by_class and None not in grid:
+        by_class = _by_class(persons, best)
+    everything = (*search.tried.values(), *([by_class] if by_class is not best else []))
+    return Choice(by_class.readout, by_class.f1_macro_50, everything)
+
+
+class _Search:
+    """What was tried so far: nothing twice."""
+
+    def __init__(self, persons: Sequence[HeadScores], grid: Sequence[float | None]):
+        self.persons, self.grid = persons, grid
+        self.tried: dict[ReadOut, Tried] = {}
+
+    def at_best(self, readout: ReadOut) -> Tried:
+        """The read-out at its best τ; of equals the nearest to .5, and then the lower."""
+        key = replace(readout, tau=None)
+        if key not in self.tried:
+            counts = counts_by_tau(self.persons, readout, self.grid)
+            f1 = {tau: own.macro()[50] for tau, own in counts.items()}
+            if any(np.isnan(value) for value in f1.values()):
+                raise InputError(Problem("validation videos", "at least one labelled segment to choose τ by"))
+            tau = max(f1, key=lambda t: (f1[t], -abs((t or HALF) - HALF), -(t or HALF)))
+            self.tried[key] = Tried(replace(readout, tau=tau), f1[tau])
+        return self.tried[key]
+
+    def wider(self, readout: ReadOut, smoothing: Smoothing) -> Tried:
+        """The best width of a kind of smoothing: wider and wider, until that has not helped twice."""
+        best, worse = self.at_best(replace(readout, smoothing="none", width=0.0)), 0
+        for width in WIDTHS[smoothing]:
+            next_one = self.at_best(replace(readout, smoothing=smoothing, width=width))
+            worse = 0 if next_one.f1_macro_50 > best.f1_macro_50 else worse + 1
+            best = max(best, next_one, key=_f1)
+            if worse == 2:
+                break
+        return best
+
+
+def _f1(tried: Tried) -> float:
+    return tried.f1_macro_50
+
+
+def _by_class(persons: Sequence[HeadScores], best: Tried) -> Tried:
+    """`best` with a threshold of each class, if cross-validation over persons says that this helps; else as it is."""
+    folds = [persons[start::FOLDS] for start in range(min(FOLDS, len(persons)))]
+    if len(folds) < 2:
+        return best
+    counts = [counts_by_tau(own, best.readout) for own in folds]
+    rest = [_sum([c for j, c in enumerate(counts) if j != i]) for i in range(len(folds))]
+    scored = {}
+    for pull in (None, *PULLS):
+        held_out = _total(
+            [_at(own, _thresholds(other, pull)) for own, other in zip(counts, rest, strict=True)]
+        )
+        scored[pull] = held_out.macro()[50]
+    pull = max(scored, key=lambda option: scored[option])
+    if pull is None:
+        return best
+    taus_C = _thresholds(_sum(counts), pull)
+    f1 = _at(_sum(counts), taus_C).macro()[50]
+    # s^p ≥ τ where s ≥ τ_c.
+    powers = tuple(float(np.log(HALF) / np.log(tau)) for tau in taus_C)
+    shared = best.readout
+    return Tried(ReadOut(HALF, shared.heads, shared.smoothing, shared.width, powers), f1)
+
+
+def _thresholds(counts: ByTau, pull: float | None) -> list[float]:
+    """τ of each class [C]: the best for its own segments, with `pull` segments that are average; None: one for all."""
+    taus = [tau for tau in counts if tau is not None]
+    f1_GC = np.nan_to_num(np.stack([own.per_class()[_AT_50] for own in counts.values()]))
+    mean_G1 = np.array([own.macro()[50] for own in counts.values()])[:, None]
+    near_G1 = -1e-6 * np.abs(np.array(taus) - HALF)[:, None]  # of equals the nearest to .5
+    if pull is None:
+        return [taus[int((np.nan_to_num(mean_G1) + near_G1).argmax())]] * f1_GC.shape[1]
+    truth_C = next(iter(counts.values())).truth_C
+    value_GC = (truth_C * f1_GC + pull * np.nan_to_num(mean_G1)) / (truth_C + pull) + near_G1
+    return [taus[i] for i in value_GC.argmax(0)]
+
+
+def _at(counts: ByTau, taus_C: Sequence[float]) -> SegmentCounts:
+    """The counts of each class at its own τ."""
+    at = [(counts[tau], c) for c, tau in enumerate(taus_C)]
+    return SegmentCounts(
+        np.stack([own.hits_KC[:, c] for own, c in at], 1),
+        np.array([own.predicted_C[c] for own, c in at]),
+        np.array([own.truth_C[c] for own, c in at]),
+    )
+
+
+def counts_by_tau(
+    persons: Sequence[HeadScores], readout: ReadOut, grid: Sequence[float | None] = GRID
+) -> dict[float | None, SegmentCounts]:
+    """Segments of all persons at every τ of the grid, whatever τ the read-out has."""
+    frames = [person.video(readout).present() for person in persons]
+    scores_NC = np.concatenate([own.scores_NC for own in frames])
+    labels_NC = np.concatenate([own.labels_NC for own in frames])
+    breaks_N = np.concatenate([own.breaks_N for own in frames])
+    return {tau: SegmentCounts.of(label_sets(scores_NC, tau), labels_NC, breaks_N) for tau in grid}
+
+
+def _sum(parts: Sequence[ByTau]) -> dict[float | None, SegmentCounts]:
+    return {tau: _total([part[tau] for part in parts]) for tau in parts[0]}
+
+
+def _total(parts: Sequence[SegmentCounts]) -> SegmentCounts:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _mean(scores: Sequence[Floats]) -> Floats:
+    return np.mean(scores, axis=0, dtype=np.float32)
