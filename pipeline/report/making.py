@@ -17,7 +17,7 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.pipeline.report.movie import LONGEST_S, Shown, write_movie
 from rhas.pipeline.report.page import Page, render
 from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
-from rhas.train.evaluation.results import OURS, tau_text
+from rhas.train.evaluation.results import OURS
 from rhas.train.runs.run import Run, load_run_data, open_run
 from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline
@@ -132,7 +132,7 @@ def _about(run: Run, persons: Sequence[Series], split: str) -> str:
     return (
         f"A sentence says who is meant; {run.config.model} says what that person does in every frame, several things "
         f"at a time. Shown is the {split} split of protocol {run.config.data.split}: {len(persons)} persons of "
-        f"{movies} movies, {frames} frames. The threshold τ = {tau_text(run.validation.tau)} and "
+        f"{movies} movies, {frames} frames. How scores are read ({run.validation.readout.text()}) and "
         "the weights were chosen on the validation split; the baselines are measured on the same frames."
     )
 

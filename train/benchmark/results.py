@@ -42,7 +42,11 @@ def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> tuple[pd.Data
                 read_json(trial.folder.cost),
             )
             chosen = measured["checkpoint"]
-            row |= {"τ": tau_text(chosen["tau"]), "epoch": chosen["epoch"], "device": cost["device"]}
+            row |= {
+                "τ": tau_text(chosen["readout"]["tau"]),
+                "epoch": chosen["epoch"],
+                "device": cost["device"],
+            }
             row |= _values(measured["model"]) | {title: cost[key] for title, key in COST.items()}
             for name, report in measured["baselines"].items():
                 named = {"system": NAMES.get(name, name), "model": BASELINE, **at, "status": DONE}

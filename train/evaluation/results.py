@@ -13,6 +13,7 @@ from typing import Any
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.train.evaluation.annotator import SPREAD_S
+from rhas.train.runs.run import Validation
 
 # Of a report: the column's title, and where its number is.
 COLUMNS = {
@@ -84,7 +85,7 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
     yield "# Results"
     for split, measured in metrics.items():
         own = [row for row in rows if row["split"] == split]
-        at = measured["checkpoint"]
+        at = Validation.from_record(measured["checkpoint"])
         yield f"\n## {split}: {measured['model']['videos']} persons, {measured['model']['frames']} frames\n"
         times = measured["evaluations"]
         chosen = " (on this very split, so these numbers flatter)" if split.split()[0] == "val" else ""
@@ -93,11 +94,12 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
                 f", with the run's own settings; here {', '.join(measured['settings'])} took their place"
             )
         yield (
-            f"Weights of step {at['step']} (epoch {at['epoch']}) and τ = {tau_text(at['tau'])} were chosen on the "
+            f"Weights of step {at.step} (epoch {at.epoch}) and the read-out ({at.readout.text()}) were chosen on the "
             f"validation split{chosen}. This split was evaluated {times} time{'s' if times > 1 else ''}. "
             "Percent.\n"
         )
         yield from comparison(split, measured)
+        yield from _heads(at)
         yield (
             "\n### Compatibility: the evaluator released with HopaDIFF\n\n"
             "Not a measure of segmentation: a constant with noise of 1e-6 scores as below. Only to place the "
@@ -105,6 +107,19 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
         )
         yield from _table(["system", *RELEASED], [row for row in own if row["evaluator"] == THEIRS])
     yield ""
+
+
+def _heads(at: Validation) -> Iterator[str]:
+    """What each head is worth by itself, and whether what was denoised is worth more than what it was denoised from."""
+    if len(at.heads) < 2:
+        return
+    listed = ", ".join(f"{name} {f1:.1f}" for name, f1 in sorted(at.heads.items(), key=lambda item: -item[1]))
+    yield f"\nHeads of the model, each with the smoothing that suits it best, validation macro F1@50: {listed}."
+    encoders = {name: f1 for name, f1 in at.heads.items() if name.endswith("encoder") and "+" not in name}
+    if encoders and (decoder := at.heads.get("decoder")) is not None:
+        name, best = max(encoders.items(), key=lambda item: item[1])
+        if decoder <= best:
+            yield f"The diffusion adds nothing there: {name}, which is not denoised, is as good as the decoder."
 
 
 def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -32,7 +32,12 @@ def test_systems_share_the_link_and_keep_their_own_losses(tmp_path: Path) -> Non
     assert other.config.data.soft_sigma == 1.4
     (other,) = trials(systems_of(["hopadiff"]), load_config("actdiff-50salads"), [], 1, tmp_path)
     assert other.config.settings["link"] == "softmax"
-    assert other.config.settings["boundary"] == {"sigma": 20.0, "weight": 1.0, "kept_below": 0.3}
+    assert other.config.settings["boundary"] == {
+        "sigma": 20.0,
+        "weight": 1.0,
+        "kept_below": 0.3,
+        "target": "curve",
+    }
 
 
 def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
