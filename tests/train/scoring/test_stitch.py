@@ -14,6 +14,7 @@ from training_folders import clip_of
 from rhas.train.data.windows import Window, cut
 from rhas.train.scoring.inference import PersonHeads, Series, WindowHeads, stitch
 
+
 def _heads(window: Window, scores_TC: NDArray[np.float32]) -> WindowHeads:
     """Two heads, of which one says the opposite."""
     return WindowHeads(window, {"one": scores_TC, "other": 1 - scores_TC})
