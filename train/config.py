@@ -22,7 +22,11 @@ from rhas.train.data.config import DataConfig
 from rhas.train.metrics.readout import ReadOutConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
-FREE = ("epochs", "steps", "compile", "workers", "checkpoint_every", "keep_checkpoints", "callbacks")
+FREE = (
+    "epochs", "steps", "compile", "workers", "checkpoint_every", "keep_checkpoints", "callbacks", "data.in_memory",
+)  # fmt: skip
+
+GPU_WORKERS = 4
 
 
 class PostprocessConfig(Settings):
@@ -31,7 +35,7 @@ class PostprocessConfig(Settings):
     median: int | None = Field(None, ge=1)
     """Frames that each score becomes the median of, along time."""
     purge: int | None = Field(None, ge=1)
-    """Segments of the best class that are shorter go to their neighbours."""
+    """Segments of the best class that are no longer go to their neighbours."""
 
 
 class OptimiserConfig(Settings):
@@ -83,16 +87,19 @@ class TrainConfig(Settings, title="training config"):
     """Steps, and after each validation."""
     keep_checkpoints: int = Field(2, ge=1)
     """The last ones; the best is kept besides."""
-    workers: int = Field(0, ge=0)
-    """Processes that read samples ahead."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that read samples ahead; null: 4 on a GPU, none on a CPU, whose cores have enough to do."""
     callbacks: tuple[str, ...] = ()
     """Told how training goes: names of entry points in the group `rhas.callbacks`."""
 
     def resolved(self, on_gpu: bool) -> TrainConfig:
-        """The same with `auto` precision replaced by what it means on this hardware."""
-        if self.precision != "auto":
-            return self
-        return self.replace(precision="bfloat16" if on_gpu else "float32")
+        """The same with precision and workers that are left open replaced by what they mean on this hardware."""
+        config = self
+        if config.precision == "auto":
+            config = config.replace(precision="bfloat16" if on_gpu else "float32")
+        if config.workers is None:
+            config = config.replace(workers=GPU_WORKERS if on_gpu else 0)
+        return config
 
 
 def config_from_dict(values: Any, file: str | Path = "training config") -> TrainConfig:
@@ -138,7 +145,7 @@ def refused_changes(
     return [
         Problem(file, f"{setting(before, name)}: {expected}", column=name, value=setting(now, name))
         for name in differences(before, now)
-        if name.split(".")[0] not in free
+        if name not in free and name.split(".")[0] not in free
     ]
 
 

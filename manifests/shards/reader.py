@@ -112,15 +112,33 @@ class PersonSeries:
         return len(self.time_s)
 
 
+Stamp = tuple[int, int, int]
+_sound: dict[Path, Stamp] = {}  # files that this process has checked, as they were then
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes when a file does: its size, its time in ns, and which file it is. Raises InputError without one."""
+    with reading(path, "a feature shard"):
+        found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 class Shard:
     """An open shard file. Raises InputError, naming the file, for anything that is not one."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, often: bool = False):
+        """`often`: for who opens many files again and again. One that this process has checked is not checked again
+        as long as its stamp is the same, and HDF5 keeps no chunks of it, which would be 1 MiB for each series.
+        """
         self.path = path
+        stamp = stamp_of(path)
         with reading(path, "a feature shard"):
-            self.file = h5py.File(path, "r", locking=False)
+            self.file = h5py.File(path, "r", locking=False, **({"rdcc_nbytes": 0} if often else {}))
             try:
-                self._check()
+                # Stamped before and after it was opened, so that what was checked is what is open.
+                if not often or not _sound.get(path) == stamp == stamp_of(path):
+                    self._check()
+                    _sound[path] = stamp
             except BaseException:
                 self.file.close()
                 raise

@@ -22,6 +22,7 @@ from tests.bench.decode_size import decode_size
 from tests.bench.gpus import scheduling
 from tests.bench.gpus_virtual import in_virtual_time
 from tests.bench.process_memory import peak_bytes
+from tests.bench.samples import samples
 from tests.bench.tables import tables
 from tests.bench.training import TRAINING_BENCHES
 
@@ -191,6 +192,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "one_pass": one_pass,
     "world": world,
     "tables": tables,
+    "samples": samples,
     "decode": decode,
     "decode_size": decode_size,
     "gpus": scheduling,

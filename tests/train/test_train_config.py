@@ -8,11 +8,13 @@ import pytest
 
 from rhas.manifests.common.errors import InputError
 from rhas.train.config import (
+    FREE,
     TrainConfig,
     config_from_dict,
     differences,
     load_config,
     preset_names,
+    refused_changes,
     with_overrides,
 )
 from rhas.train.models.registry import build_model, model_config
@@ -108,3 +110,18 @@ def test_names_of_earlier_versions_are_refused(values: dict[str, object], column
         with_model_settings(config_from_dict(values, "config.yaml"), "config.yaml")
     assert [(p.file, p.column) for p in caught.value.problems] == [("config.yaml", column)]
     assert "one of " in caught.value.problems[0].expected
+
+
+def test_workers_are_four_on_a_gpu_and_none_on_a_cpu_unless_said() -> None:
+    assert TrainConfig().workers is None
+    assert (TrainConfig().resolved(True).workers, TrainConfig().resolved(False).workers) == (4, 0)
+    assert (
+        TrainConfig(workers=2).resolved(True).workers == TrainConfig(workers=2).resolved(False).workers == 2
+    )
+    assert not refused_changes(
+        Path("c"),
+        TrainConfig().to_dict(),
+        load_config("paper", ["data.in_memory=true", "workers=1"]).to_dict(),
+        "",
+        FREE,
+    )

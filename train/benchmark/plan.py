@@ -27,7 +27,7 @@ from rhas.train.runs.run import RunFolder, read_json, with_model_settings
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.
-FREE = ("workers", "checkpoint_every", "keep_checkpoints")
+FREE = ("workers", "checkpoint_every", "keep_checkpoints", "data.in_memory")
 
 
 @dataclass(frozen=True)

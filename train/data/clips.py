@@ -38,6 +38,7 @@ class Contents:
     clips: tuple[Clip, ...]
     vocabulary: Vocabulary
     feature_size: int  # F
+    tokens: bool  # whether all query tokens of a frame are stored
     unlabelled: tuple[str, ...]  # movie/person
     lost_movies: tuple[str, ...]  # those that failures.csv says could not be extracted at all
     warnings: tuple[str, ...]  # of labels that no movie has the times of
@@ -90,6 +91,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         clips=tuple(clip for clip in clips if clip.intervals),
         vocabulary=inputs.vocabulary,
         feature_size=entries[0].sizes[-1],
+        tokens=len(entries[0].sizes) > 1,
         unlabelled=unlabelled,
         lost_movies=lost,
         warnings=tuple(behind_the_end(folder.labels, {e.movie.movie_id: end_s(e.time_s) for e in entries})),

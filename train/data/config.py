@@ -47,6 +47,9 @@ class DataConfig(Settings):
     """The model sees every so many frames of a window."""
     soft_sigma: float | None = Field(None, gt=0)
     """Frames of the features: losses see labels softened along time by a Gaussian of this width; null: as they are."""
+    in_memory: Literal["auto"] | bool = "auto"
+    """Features to train and validate on stay in memory once they were read; auto: if they are at most a quarter of what
+    is available, or of each process's part of it."""
     unlabelled: Literal["error", "skip"] = "error"
     """Persons who are in a movie, but not in labels.csv."""
     feature_size: int | None = Field(None, ge=1)

@@ -6,6 +6,7 @@ opens each shard once, for times and statuses.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.clips import read_contents
 from rhas.train.data.config import DataConfig
-from rhas.train.data.samples import OpenShards, SampleSet
+from rhas.train.data.samples import OpenShards, SampleSet, fits_in_memory
 from rhas.train.data.splits import split_windows
 from rhas.train.data.windows import Window, cut
 
@@ -78,12 +79,19 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
     contents = read_contents(features, config)
     windows, left_out = cut(contents.clips, config.window, config.min_frames)
     sides = split_windows(windows, config, features)
-    shards = OpenShards()
+    shards, used = OpenShards(), {name: _overlapping(own, config, name) for name, own in sides.items()}
+    # What is read again and again: the test split is read once.
+    keep = config.in_memory is True or (
+        config.in_memory == "auto"
+        and fits_in_memory(
+            [*used["train"], *used["val"]], contents.feature_size, contents.tokens, processes_here()
+        )
+    )
     splits = {
         name: SampleSet(
-            _overlapping(own, config, name), contents.vocabulary, shards, boundary_sigma, config.soft_sigma
+            own, contents.vocabulary, shards, boundary_sigma, config.soft_sigma, keep and name != "test"
         )
-        for name, own in sides.items()
+        for name, own in used.items()
     }
     split_up = {window.clip.movie_id for own in sides.values() for window in own}
     return Dataset(
@@ -97,6 +105,11 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
         without_features=_without_features(window for own in sides.values() for window in own),
         warnings=contents.warnings,
     )
+
+
+def processes_here() -> int:
+    """Of a distributed run, on this machine: each keeps features of its own."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
 
 def _overlapping(windows: Sequence[Window], config: DataConfig, split: str) -> Sequence[Window]:

@@ -20,8 +20,14 @@ from rhas.train.data.samples import Sample, SampleSet
 class BatchLoader:
     """One epoch per iteration, from where `sampler` stands. Raises InputError for samples that can't be used."""
 
-    def __init__(self, samples: SampleSet, sampler: BatchSampler, workers: int = 0, pin_memory: bool = False):
+    def __init__(
+        self, samples: SampleSet, sampler: BatchSampler, workers: int | None = 0, pin_memory: bool = False
+    ):
+        """`workers`: None is 0. What `samples` keep in memory is read before workers are forked: there is it once."""
         self.sampler = sampler
+        workers = workers or 0
+        if workers:
+            samples.read_ahead()
         self._loader: DataLoader[Sample | InputError] = DataLoader(
             _Caught(samples),
             batch_sampler=sampler,

@@ -1,7 +1,8 @@
-"""Samples: one window of one person, its features read from the shard when it is asked for.
+"""Samples: one window of one person, its features read from the shard when it is asked for, or kept in memory.
 
 A frame without features holds zeros, and its mask says so: zeros alone never stand for anything. Files stay open
-between samples, a bounded number in each process, so that DataLoader workers never share one.
+between samples, a bounded number in each process, so that DataLoader workers never share one. What is kept in memory
+is what was read, and holds as long as the file's stamp is the same.
 
 Shapes: T frames, F feature size, C classes.
 """
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 import numpy as np
@@ -21,14 +23,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.shards.reader import PersonSeries, Shard, reading
+from rhas.manifests.common.interruption import check
+from rhas.manifests.common.memory import available_bytes
+from rhas.manifests.shards.reader import PersonSeries, Shard, Stamp, reading, stamp_of
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.rasterise import Bools
 from rhas.train.data.targets import boundary_target, soft_labels
 from rhas.train.data.windows import Window, disjoint
 
-MOST_OPEN_SHARDS = 16  # per process; HDF5 caches up to 1 MiB for each series that was read from them
+MOST_OPEN_SHARDS = 1024  # per process, if it may open so many files: some 100 KB each
+MEMORY_SHARE = 0.25  # of what is available, for features that are kept
+
+Halves = NDArray[np.float16]
+Floats = NDArray[np.float32]
+Rows = Halves | Floats | tuple[int, int]  # of one stream [T, F]; of zeros, only their shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +58,20 @@ class Sample:
 class SampleSet(torch.utils.data.Dataset[Sample]):
     """The samples of one split, in the order of movie, person and start.
 
-    What is made from labels is computed anew each time: milliseconds, beside reading the features. The curves'
-    widths are in frames; None leaves one out.
+    What is made from labels is computed anew each time: milliseconds. The curves' widths are in frames; None leaves
+    one out. `keep`: features stay in memory once they were read (see `fits_in_memory`).
     """
 
     def __init__(
         self, windows: Sequence[Window], vocabulary: Vocabulary, shards: OpenShards,
-        boundary_sigma: float | None = None, soft_sigma: float | None = None,
+        boundary_sigma: float | None = None, soft_sigma: float | None = None, keep: bool = False,
     ):  # fmt: skip
         self.windows = tuple(windows)
         self.vocabulary = vocabulary
         self.boundary_sigma, self.soft_sigma = boundary_sigma, soft_sigma
+        self.keep = keep
         self._shards = shards
+        self._kept: dict[int, tuple[Stamp, tuple[Rows, Rows]]] = {}
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -70,12 +81,13 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         window = self.windows[index]
         has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
         has_partial_T = np.isin(window.status, HAS_PARTIAL)
+        holistic, partial = self._features(index, has_holistic_T, has_partial_T)
         labels_TC, valid_T = map(torch.from_numpy, window.labels(self.vocabulary))
         boundary_sigma, soft_sigma = self.boundary_sigma, self.soft_sigma
         return Sample(
             name=window.name,
-            holistic=torch.from_numpy(self._features(window, "holistic", has_holistic_T)),
-            partial=torch.from_numpy(self._features(window, "partial", has_partial_T)),
+            holistic=holistic,
+            partial=partial,
             has_holistic=torch.from_numpy(has_holistic_T),
             has_partial=torch.from_numpy(has_partial_T),
             labels=labels_TC,
@@ -91,30 +103,82 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
     def disjoint(self, frames: int) -> SampleSet:
         """The same with windows of at most so many frames, none of which overlap."""
         apart = disjoint(self.windows, frames)
-        return SampleSet(apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma)
+        return SampleSet(
+            apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma, self.keep
+        )
 
-    def _features(self, window: Window, stream: str, has_T: Bools) -> NDArray[np.float32]:
-        """[T, F], zero where there is no feature; the mean over the query tokens where all are stored."""
-        clip = window.clip
-        person = f"person {clip.person_id}"
-        series = self._shards.person(clip.shard, clip.person_id)
-        if not np.array_equal(series.status[window.start : window.stop], window.status):
-            expected = f"{person} as when training began; the features were changed since"
-            raise InputError(Problem(clip.shard, expected))
-        with reading(clip.shard, f"{stream} of {person}, samples {window.start} to {window.stop}"):
-            rows = getattr(series, stream)[window.start : window.stop]
-        features_TF = rows.astype(np.float32) if rows.ndim == 2 else rows.mean(axis=1, dtype=np.float32)
-        broken_T = has_T & ~np.isfinite(features_TF).all(axis=1)
-        if broken_T.any():
-            t = int(broken_T.argmax())
-            where = (
-                f"{person}, sample {window.start + t} ({window.time_s[t]:.3f} s), of movie {clip.movie_id}"
+    def read_ahead(self) -> None:
+        """Reads all that is to be kept. Processes that are forked then have it too, and share its memory."""
+        if self.keep:
+            for index in range(len(self)):
+                if index not in self._kept:
+                    check()
+                    self[index]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is kept: another process reads it anew."""
+        return {**vars(self), "_kept": {}}
+
+    def _features(self, index: int, has_holistic_T: Bools, has_partial_T: Bools) -> tuple[Tensor, Tensor]:
+        """Both streams [T, F] float32, zero where there is no feature."""
+        window = self.windows[index]
+        stamp = self._shards.stamp(window.clip.shard)
+        if index in self._kept and self._kept[index][0] == stamp:
+            found = self._kept[index][1]
+        else:
+            series = self._shards.person(window.clip.shard, window.clip.person_id)
+            if not np.array_equal(series.status[window.start : window.stop], window.status):
+                expected = (
+                    f"person {window.clip.person_id} as when training began; the features were changed since"
+                )
+                raise InputError(Problem(window.clip.shard, expected))
+            found = (
+                _read(series, window, "holistic", has_holistic_T),
+                _read(series, window, "partial", has_partial_T),
             )
-            expected = f"finite {stream} features where the status promises them"
-            got = f"NaN or infinity in {broken_T.sum()} frames, first for {where}"
-            raise InputError(Problem(clip.shard, expected, value=got))
-        features_TF[~has_T] = 0
-        return features_TF
+            if self.keep:
+                self._kept[index] = stamp, found
+        holistic, partial = (
+            torch.zeros(rows) if isinstance(rows, tuple) else torch.from_numpy(rows.astype(np.float32))
+            for rows in found
+        )
+        return holistic, partial
+
+
+def _read(series: PersonSeries, window: Window, stream: str, has_T: Bools) -> Rows:
+    """As stored, or the mean over the query tokens where all are stored."""
+    if not has_T.any():
+        return len(has_T), getattr(series, stream).shape[-1]
+    clip = window.clip
+    person = f"person {clip.person_id}"
+    with reading(clip.shard, f"{stream} of {person}, samples {window.start} to {window.stop}"):
+        rows = getattr(series, stream)[window.start : window.stop]
+    features_TF: Halves | Floats = rows if rows.ndim == 2 else rows.mean(axis=1, dtype=np.float32)
+    broken_T = has_T & ~np.isfinite(features_TF).all(axis=1)
+    if broken_T.any():
+        t = int(broken_T.argmax())
+        where = f"{person}, sample {window.start + t} ({window.time_s[t]:.3f} s), of movie {clip.movie_id}"
+        expected = f"finite {stream} features where the status promises them"
+        got = f"NaN or infinity in {broken_T.sum()} frames, first for {where}"
+        raise InputError(Problem(clip.shard, expected, value=got))
+    features_TF[~has_T] = 0
+    return features_TF
+
+
+def fits_in_memory(windows: Iterable[Window], feature_size: int, tokens: bool, processes: int = 1) -> bool:
+    """Whether the features of these windows are at most a quarter of the memory that there is for each process.
+
+    `tokens`: means over query tokens are kept as float32, all else as it is stored.
+    """
+    available = available_bytes()
+    frames = sum(
+        len(window.status)
+        for window in windows
+        for has in (HAS_HOLISTIC, HAS_PARTIAL)
+        if np.isin(window.status, has).any()
+    )
+    needed = frames * feature_size * (4 if tokens else 2)
+    return available is not None and needed <= MEMORY_SHARE * available / processes
 
 
 class OpenShards:
@@ -123,28 +187,52 @@ class OpenShards:
     HDF5 files must not be used across a fork, nor can they be sent to another process.
     """
 
-    def __init__(self, most: int = MOST_OPEN_SHARDS):
-        self.most = most
+    def __init__(self, most: int | None = None):
+        """`most`: by default a quarter of the files that a process may have open."""
+        self.most = most or min(MOST_OPEN_SHARDS, max(16, getrlimit(RLIMIT_NOFILE)[0] // 4))
         self._process = os.getpid()
-        self._open: OrderedDict[Path, tuple[Shard, dict[str, PersonSeries]]] = OrderedDict()
+        self._open: OrderedDict[Path, tuple[Stamp, Shard, dict[str, PersonSeries]]] = OrderedDict()
+        self._first: dict[Path, tuple[Stamp, list[str]]] = {}  # what was in a file when it was first opened
+
+    def stamp(self, path: Path) -> Stamp:
+        """What changes when a shard does. Raises InputError, naming the file, without one."""
+        return stamp_of(path)
 
     def person(self, path: Path, person_id: str) -> PersonSeries:
         """The series of a person; to be read before the next call, which may close its file.
 
-        Raises InputError, naming the file, when it isn't the shard of such a person.
+        A file that was changed is opened again. Raises InputError, naming the file, when it isn't the shard of such a
+        person, or holds other features than when it was opened first.
         """
         if self._process != os.getpid():
             self._process, self._open = os.getpid(), OrderedDict()
+        stamp = self.stamp(path)
+        if path in self._open and self._open[path][0] != stamp:
+            self._open.pop(path)[1].file.close()
         if path not in self._open:
-            self._open[path] = Shard(path), {}
+            self._open[path] = stamp, self._same(path, stamp), {}
             if len(self._open) > self.most:
-                _, (shard, _) = self._open.popitem(last=False)
+                _, (_, shard, _) = self._open.popitem(last=False)
                 shard.file.close()
         self._open.move_to_end(path)
-        shard, series = self._open[path]
+        _, shard, series = self._open[path]
         if person_id not in series:
             series[person_id] = shard.person(person_id)
         return series[person_id]
+
+    def _same(self, path: Path, stamp: Stamp) -> Shard:
+        """The file opened. Raises InputError if it holds other windows than when it was opened first."""
+        shard = Shard(path, often=True)
+        if path not in self._first or self._first[path][0] != stamp:
+            digests = [row["digest"] for row in shard.windows()]
+            _, before = self._first.setdefault(path, (stamp, digests))
+            if digests != before:
+                shard.file.close()
+                raise InputError(
+                    Problem(path, "features as when they were first read; they were changed since")
+                )
+            self._first[path] = stamp, before
+        return shard
 
     def __getstate__(self) -> dict[str, Any]:
         return {"most": self.most}

@@ -1,7 +1,7 @@
 """`torch.compile` of a training step's losses, and of the networks in prediction: an option, `compile=true`.
 
-All that is random is drawn outside of what is compiled: torch's generators can't be part of a graph. What will be asked
-for, and in which order, is a model's own and the same in each step: the first step, which isn't compiled, writes it down.
+All that is random is drawn outside of what is compiled: torch's generators can't be part of a graph. What will be
+asked for, and in which order, is the same in each step: the first one, which isn't compiled, writes it down.
 
 In: a model. Out: a function in the place of `model.losses`; there is one graph, without a break, for each combination
 of what is padded and what is not.

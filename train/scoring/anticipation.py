@@ -25,6 +25,7 @@ from rhas.train.device import autocast
 from rhas.train.metrics import label_sets
 from rhas.train.models.segmenter import Anticipator
 from rhas.train.runs.run import Run, check_extraction, open_run
+from rhas.train.scoring.postprocess import postprocess
 from rhas.train.scoring.prediction import COLUMNS, Segment, read_clips
 from rhas.train.scoring.timeline import runs_of
 
@@ -77,12 +78,22 @@ def anticipator(run: Run) -> Anticipator:
 
 
 def look_ahead(model: Anticipator, batch: Batch, seen: int, total: int, config: TrainConfig) -> Floats:
-    """Scores [total, C] of a batch's only video, of which the first `seen` frames are shown."""
+    """Scores [total, C] of a batch's only video, of which the first `seen` frames are shown.
+
+    As when scoring what is there: the mean of a run over every frame offset, from the same noise, then post-processing.
+    """
     rate, device = config.data.sample_rate, next(model.parameters()).device
-    shown = batch.first(seen).subsampled(rate, [0])
-    frames = -(-total // rate)
-    generators = shown.generators(device, config.seed, "anticipate", seen, total).each
-    with torch.no_grad(), autocast(device, config.precision):
-        scores_BCU = model.anticipate(shown.to(device), [frames], Generators([frames], generators))
-    scores_UC = scores_BCU[0].T.float().cpu().numpy()
+    first = batch.first(seen)
+    blocks = -(-total // rate)
+    sums_CU = torch.zeros(batch.labels_BCT.shape[1], blocks)
+    runs_U = torch.zeros(blocks)
+    for offset in range(min(rate, seen)):
+        shown = first.subsampled(rate, [offset])
+        frames = -(-(total - offset) // rate)
+        generators = shown.generators(device, config.seed, "anticipate", seen, total).each
+        with torch.no_grad(), autocast(device, config.precision):
+            scores_BCU = model.anticipate(shown.to(device), [frames], Generators([frames], generators))
+        sums_CU[:, :frames] += scores_BCU[0].float().cpu()
+        runs_U[:frames] += 1
+    scores_UC = postprocess(np.ascontiguousarray((sums_CU / runs_U).T.numpy()), config.postprocess)
     return np.ascontiguousarray(scores_UC.repeat(rate, axis=0)[:total])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.reader import Stamp
 from rhas.manifests.shards.status import FrameStatus
 from rhas.train.data import SampleSet
 from rhas.train.data.samples import OpenShards
@@ -68,7 +69,8 @@ class LoadedRun(Run):
             movie_id=movie_id, person_id=person_id, reference="", split=None, movie=movie_id, shard=Path(name),
             first=0, time_s=np.arange(len(whole), dtype=float), status=status_T, intervals=(),
         )  # fmt: skip
-        windows, _ = cut([clip], self.config.data.window)
+        data = self.config.data
+        windows, _ = cut([clip], data.window, overlap=data.overlap_in(None))
         samples = SampleSet(windows, self.vocabulary, _Arrays(whole, own, status_T))
         here = dataclasses.replace(self, config=self.config.replace(workers=0))
         (series,) = read_persons(here, samples)
@@ -98,6 +100,9 @@ class _Arrays(OpenShards):
 
     def person(self, path: Path, person_id: str) -> Any:
         return self._series
+
+    def stamp(self, path: Path) -> Stamp:
+        return 0, 0, 0
 
 
 def load_run(folder: Path, device: str | None = None) -> LoadedRun:

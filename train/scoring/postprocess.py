@@ -33,7 +33,7 @@ def _without_short(class_T: NDArray[np.int64], frames: int) -> NDArray[np.int64]
     """
     starts = np.flatnonzero(np.diff(class_T, prepend=-1))
     lengths = np.diff(starts, append=len(class_T))
-    kept = np.flatnonzero(np.repeat(lengths >= frames, lengths))
+    kept = np.flatnonzero(np.repeat(lengths > frames, lengths))
     every = np.arange(len(class_T))
     if not len(kept):
         return every

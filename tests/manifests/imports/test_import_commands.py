@@ -58,3 +58,23 @@ def test_rhas133(tmp_path: Path) -> None:
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
     assert "actions_a_rhas.pkl: got 'global builtins.len'" in refused.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_labels_behind_the_end_are_told_of_by_labels_and_verify(tmp_path: Path) -> None:
+    write_mstcn(tmp_path / "in", {"a": [0, 1, 1] * 10, "b": [2, 2] * 15, "c": [1] * 30})
+    assert rhas("import", "mstcn", tmp_path / "in", "--out", tmp_path / "out").returncode == 0
+    assert "warning" not in rhas("verify", tmp_path / "out").stdout
+    # Each video is 2 s long: its frames counted are no seconds.
+    own = tmp_path / "own.csv"
+    rows = [f"{name},actor,add_oil,{start},{start + 5}" for name in "abc" for start in range(0, 30, 5)]
+    own.write_text("movie_id,person_id,action,start_s,end_s\n" + "\n".join(rows) + "\n")
+    done = rhas("labels", tmp_path / "out", "--labels", own)
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"warning: {own}: 18 of 18 labels end behind" in done.stderr
+        and "look like frame numbers" in done.stderr
+    )
+    assert "row 2: 0 to 5, and movie a ends at 2.0 s" in done.stderr
+    verified = rhas("verify", tmp_path / "out")
+    assert verified.returncode == 0
+    assert "labels.csv: 18 of 18 labels end behind their movie's end" in verified.stdout

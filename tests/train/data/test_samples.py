@@ -16,7 +16,7 @@ from training_folders import VOCABULARY, damage, intervals_of, labelled_movie, w
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
-from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.reader import FeaturesReader, Shard
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from rhas.train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, load_dataset, rasterise
 from rhas.train.data.samples import OpenShards
@@ -135,6 +135,93 @@ def test_features_that_changed_meanwhile_are_refused(folder: FeaturesFolder) -> 
     write_shard(folder, header, make_windows(header, seed=9).__getitem__)
     with pytest.raises(InputError, match="person a as when training began"):
         samples[0]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_features_that_change_after_they_were_read_are_refused(folder: FeaturesFolder, keep: bool) -> None:
+    """Though the file is open, or its features are in memory, and every status is as before."""
+    samples = _all_samples(folder)
+    samples = SampleSet(samples.windows, VOCABULARY, OpenShards(), keep=keep)
+    before = samples[0]
+    os.utime(folder.shard("m0"))  # touched, and the same
+    assert torch.equal(samples[0].holistic, before.holistic)
+    header = labelled_movie("m0")
+    windows = make_windows(header)
+    rows = windows[0].persons["a"]
+    rows.holistic[np.isin(rows.status, HAS_HOLISTIC)] += 1
+    write_shard(folder, header, windows.__getitem__)
+    with pytest.raises(InputError, match=r"m0\.h5: expected features as when they were first read"):
+        samples[0]
+    folder.shard("m0").unlink()
+    with pytest.raises(InputError, match=r"m0\.h5: expected a feature shard that can be read"):
+        samples[0]
+
+
+@pytest.mark.parametrize("shape", [(6,), (32, 6)])
+def test_what_is_kept_is_what_was_read(
+    tmp_path: Path, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_training_folder(tmp_path / "f", [labelled_movie(m, feature_shape=shape) for m in MOVIES])
+    plain = _all_samples(folder)
+    kept = SampleSet(plain.windows, VOCABULARY, OpenShards(), keep=True)
+    kept.read_ahead()
+    monkeypatch.setattr(OpenShards, "person", None)  # no file is needed any more
+    again = [kept[i] for i in range(len(kept))]
+    loader = BatchLoader(kept, BatchSampler(len(kept), 1, seed=0, shuffle=False), workers=1)
+    from_worker = [batch.partial_BFT[0].T for batch in loader]  # it was forked with all of them
+    monkeypatch.undo()
+    for read, held, worked in zip(plain, again, from_worker, strict=True):
+        assert torch.equal(read.holistic, held.holistic) and torch.equal(read.partial, held.partial)
+        assert held.partial.dtype == torch.float32 and torch.equal(worked, read.partial)
+    sent = pickle.loads(pickle.dumps(kept))
+    assert not sent._kept and torch.equal(sent[2].partial, plain[2].partial)
+
+
+def test_what_fits_is_kept_but_for_the_test_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_training_folder(tmp_path / "f", [labelled_movie(name) for name in MOVIES], lossy=False)
+
+    def kept(available: int | None, in_memory: object = "auto", processes: str = "") -> list[bool]:
+        monkeypatch.setattr("rhas.train.data.samples.available_bytes", lambda: available)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        config = DataConfig(window=16, split="random", in_memory=in_memory)  # type: ignore[arg-type]
+        splits = load_dataset(folder.root, config).splits
+        own = [sample for name in ("train", "val") for sample in splits[name]]
+        streams = [has for sample in own for has in (sample.has_holistic, sample.has_partial) if has.any()]
+        needed.append(sum(map(len, streams)) * 6 * 2)  # six halves a frame
+        return [splits[name].keep for name in ("train", "val", "test")]
+
+    needed: list[int] = []
+    assert kept(1 << 40) == [True, True, False]
+    assert kept(4 * needed[0]) == [True, True, False] and kept(4 * needed[0] - 4) == [False] * 3
+    assert kept(8 * needed[0], processes="2") == [True, True, False]
+    assert kept(8 * needed[0] - 8, processes="2") == [False] * 3
+    assert kept(None) == [False] * 3  # nobody says how much there is
+    assert kept(0, True) == [True, True, False] and kept(1 << 40, False) == [False] * 3
+
+
+def test_a_shard_is_checked_once_as_long_as_it_is_the_same(
+    folder: FeaturesFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    check = Shard._check
+
+    def counted(self: Shard) -> None:
+        checked.append(self.path.name)
+        check(self)
+
+    monkeypatch.setattr(Shard, "_check", counted)
+    samples = _all_samples(folder, most=1)
+    assert sorted(checked) == ["m0.h5", "m1.h5", "m2.h5"]  # when the data was loaded
+    for _ in range(2):
+        for index in torch.randperm(len(samples)).tolist():
+            samples[index]
+    assert len(checked) == 3
+    os.utime(folder.shard("m1"))
+    for index in range(len(samples)):
+        samples[index]
+    assert checked[3:] == ["m1.h5"]
+    Shard(folder.shard("m0")).file.close()  # as `rhas verify` opens them
+    assert checked[4:] == ["m0.h5"]
 
 
 def test_only_so_many_files_stay_open(folder: FeaturesFolder) -> None:

@@ -1,8 +1,8 @@
 """Dilated attention of ActDiff (Liu et al., 2023, arXiv:2303.17959): each frame attends to k frames around it.
 
 Query t sees the frames t + j·dilation, |j| ≤ k // 2, and nothing else. On a CPU gathering them would copy keys and
-values k times; there every neighbour is a shifted slice, forward and backward, and only the k weights per frame are new.
-On a GPU, where each of these slices would be an operation to launch, they are gathered.
+values k times; there every neighbour is a shifted slice, forward and backward, and only the k weights per frame are
+new. On a GPU, where each of these slices would be an operation to launch, they are gathered.
 
 Shapes: B batch, D channels, N channels of the condition, T frames, K neighbours.
 """
