@@ -32,6 +32,12 @@ def make_movies(
     seed: Annotated[int, typer.Option(help="Everything follows from it")] = 0,
     seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest movie")] = (30.0, 90.0),
     scale: Annotated[int, typer.Option(help="Of 160×96 pixels")] = 1,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="ordinary; memory: what somebody does depends on what was long ago; long-tail: 137 actions, most rare"
+        ),
+    ] = "ordinary",
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Make movies of two to four persons with manifest, labels, references and truth."""
@@ -39,7 +45,7 @@ def make_movies(
         from rhas.pipeline.world.making import make_world
         from rhas.pipeline.world.writing import World
 
-        make_world(out, World(movies, seed, *seconds, scale), workers)
+        make_world(out, World(movies, seed, *seconds, scale, kind), workers)
 
 
 @world_app.command("train-models")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from rhas.pipeline.world.lives import HANDS, POSTURES
+from rhas.pipeline.world.lives.layers import COLOURS, GESTURES, POSTURES, SIZES, THINGS
 from rhas.pipeline.world.looks import HAIR, HATS, SHIRTS, SKINS, TROUSERS, Colour, Look
 
 _THIGH, _SHIN, _TORSO, _NECK, _UPPER, _FORE = 0.23, 0.22, 0.27, 0.12, 0.155, 0.15
@@ -37,7 +37,7 @@ def joints(posture: int, hands: int, gait: float, time_s: float) -> np.ndarray:
     """[joints, 2]: where the joints are, in the order of JOINTS. `a` is the far side, `b` the near one."""
     hip, lean, legs, arms = _posture(POSTURES[posture], gait, time_s)
     if hands >= 0:
-        arms = _hands(HANDS[hands], time_s)
+        arms = _hands(GESTURES[hands], time_s)
     points = np.zeros((len(JOINTS), 2))
     points[0] = hip
     points[1] = _along(points[0], 180 - lean, _TORSO)
@@ -113,6 +113,14 @@ def _hands(name: str, time_s: float) -> _Limbs:
         return (22, 78), (30, 82)
     if name == "hugging":
         return (82, 98), (96, 88)
+    if name == "raising":
+        return rest, (160, 172 + 3 * beat(0.5))
+    if name == "lifting":
+        return (150, 172 + 3 * beat(0.5)), (166, 182 + 3 * beat(0.5))
+    if name == "working":
+        return (40 + 10 * beat(1.2), 84), (54 - 10 * beat(1.2), 84)
+    if name == "answering":
+        return (-78 + 8 * beat(0.8), -92), (78 - 8 * beat(0.8), 92)
     return rest, (42, 82 + 12 * beat(1.8))  # shaking hands
 
 
@@ -144,8 +152,13 @@ def _pixel(point: np.ndarray) -> tuple[int, int]:
     return round(float(point[0])), round(float(point[1]))
 
 
-def draw_person(pen: Pen, points_J2: np.ndarray, look: Look, size: float, facing: int, hands: int) -> None:
-    """Draws the figure whose joints are at these pixels; `size` is the pixels of one body height."""
+def draw_person(
+    pen: Pen, points_J2: np.ndarray, look: Look, size: float, facing: int, hands: int, thing: int
+) -> None:
+    """Draws the figure whose joints are at these pixels; `size` is the pixels of one body height.
+
+    Hands hold a thing of THINGS, or, with -1, what their gesture has of its own.
+    """
     skin, shirt, trousers = SKINS[look.skin], SHIRTS[look.shirt], TROUSERS[look.trousers]
     width = max(2, round(0.075 * size))
     p = {name: points_J2[number] for name, number in _AT.items()}
@@ -163,7 +176,7 @@ def draw_person(pen: Pen, points_J2: np.ndarray, look: Look, size: float, facing
     _head(pen, p, look, spine, across, size, facing)
     _arm(pen, p, "b", shirt, skin, width)
     if hands >= 0:
-        _thing(pen, HANDS[hands], p, size, facing)
+        _thing(pen, GESTURES[hands], p, size, facing, thing)
 
 
 def _torso(pen: Pen, p: dict[str, np.ndarray], across: np.ndarray, shirt: Colour) -> None:
@@ -210,18 +223,25 @@ def _sign_of_back(across: np.ndarray, facing: int) -> float:
     return -float(np.sign(across[0])) * facing
 
 
-def _thing(pen: Pen, action: str, p: dict[str, np.ndarray], size: float, facing: int) -> None:
+_BOTH_HANDS = ("reading", "carrying", "lifting", "working")
+
+
+def _thing(pen: Pen, gesture: str, p: dict[str, np.ndarray], size: float, facing: int, thing: int) -> None:
     hand = p["hand_b"]
 
     def slab(centre: np.ndarray, half_width: float, half_height: float, colour: Colour) -> None:
         w, h = np.array([half_width * size, 0]), np.array([0, half_height * size])
         pen.shape([centre - w - h, centre + w - h, centre + w + h, centre - w + h], colour)
 
-    if action == "drinking":
+    if thing >= 0:
+        extent, colour = THINGS[thing]
+        between = (hand + p["hand_a"]) / 2 if gesture in _BOTH_HANDS else hand
+        slab(between, SIZES[extent], SIZES[extent] * 0.9, COLOURS[colour])
+    elif gesture == "drinking":
         slab(hand, 0.03, 0.045, (250, 250, 250))
-    elif action == "phoning":
+    elif gesture == "phoning":
         slab(hand, 0.022, 0.05, (15, 15, 20))
-    elif action == "reading":
+    elif gesture == "reading":
         slab((hand + p["hand_a"]) / 2 + np.array([facing * 0.02 * size, 0]), 0.085, 0.06, (250, 245, 225))
-    elif action == "carrying":
+    elif gesture == "carrying":
         slab((hand + p["hand_a"]) / 2 + np.array([facing * 0.05 * size, 0]), 0.11, 0.09, (170, 120, 70))

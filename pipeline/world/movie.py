@@ -1,7 +1,7 @@
 """A movie of the made world: who is in it, what happens, and what each of its frames shows.
 
-`MadeMovie.made(stream, seed, number)` follows from these three numbers alone; `picture(frame)` draws any frame of it
-and says where everybody is.
+`MadeMovie.made(stream, seed, number)` follows from these three numbers, its length and its kind alone; `picture(frame)`
+draws any frame of it and says where everybody is.
 """
 
 from __future__ import annotations
@@ -12,9 +12,22 @@ import cv2
 import numpy as np
 
 from rhas.pipeline.world.figure import JOINTS, Pen, draw_person, joints
-from rhas.pipeline.world.lives import FPS, Lives, live
+from rhas.pipeline.world.lives.kinds import KINDS
+from rhas.pipeline.world.lives.layers import FPS, Lives
+from rhas.pipeline.world.lives.ordinary import live
 from rhas.pipeline.world.looks import HEIGHTS, Look, draw_looks
-from rhas.pipeline.world.places import FLOOR, MARGIN, Ball, Place, Shot, draw_ball, draw_place, draw_shots
+from rhas.pipeline.world.places import (
+    FLOOR,
+    MARGIN,
+    Ball,
+    Place,
+    Shot,
+    behind_others,
+    draw_ball,
+    draw_place,
+    draw_shots,
+    in_view,
+)
 from rhas.pipeline.world.references import refer, traits
 
 HEIGHT, WIDTH = 96, 160  # pixels, at scale 1
@@ -64,8 +77,18 @@ class MadeMovie:
     light: np.ndarray  # [256, 1, 3] uint8: what each value of each channel becomes
 
     @classmethod
-    def made(cls, stream: int, seed: int, number: int, seconds: tuple[float, float] = (30, 60)) -> MadeMovie:
-        """Movie `number` of a seed; its length is drawn from `seconds`."""
+    def made(
+        cls,
+        stream: int,
+        seed: int,
+        number: int,
+        seconds: tuple[float, float] = (30, 60),
+        kind: str = "ordinary",
+    ) -> MadeMovie:
+        """Movie `number` of a seed; its length is drawn from `seconds`.
+
+        Another kind has the same persons in the same places, whose hands do other things.
+        """
         rng = np.random.default_rng([stream, seed, number])
         frames = round(rng.uniform(*seconds) * FPS)
         persons = int(rng.choice([2, 3, 4], p=[0.4, 0.4, 0.2]))
@@ -78,6 +101,12 @@ class MadeMovie:
         balls = tuple(draw_ball(rng, frames) for _ in range(int(rng.integers(0, 4))))
         gain, shift = rng.uniform(0.85, 1.1) * rng.uniform(0.95, 1.05, 3), rng.uniform(-10, 10)
         light = np.clip(np.arange(256)[:, None] * gain + shift, 0, 255).astype(np.uint8)[:, None]
+        change = KINDS[kind].change
+        if change is not None:
+            inside = in_view(lives.x, shots, places)
+            clear = inside & ~behind_others(lives.x, np.array([who.ground for who in cast]))
+            # Draws of its own: whatever they are, the rest of the movie stays the same.
+            lives = change(np.random.default_rng([stream, seed, number, 1]), lives, inside, clear)
         return cls(frames, cast, lives, places, shots, balls, light)
 
     def picture(self, frame: int, scale: int = 1) -> Picture:
@@ -119,9 +148,11 @@ class MadeMovie:
     ) -> tuple[np.ndarray, float, int]:
         """Draws a person; their box in the frame, the share of it inside, and their pixels."""
         at = frame, person
-        facing, hands = int(self.lives.facing[at]), int(self.lives.hands[at])
+        facing, hands, thing = (
+            int(layer[at]) for layer in (self.lives.facing, self.lives.hands, self.lives.thing)
+        )
         pen = Pen(stage.canvas, stage.owners, person)
-        return stage.measured(pen, pixels, self.cast[person].look, size, facing, hands)
+        return stage.measured(pen, pixels, self.cast[person].look, size, facing, hands, thing)
 
 
 class _Stage:
@@ -152,7 +183,7 @@ class _Stage:
         return self.point(x, who.ground) + points_J2 * np.array([facing * size, -size]), size
 
     def measured(
-        self, pen: Pen, pixels: np.ndarray, look: Look, size: float, facing: int, hands: int
+        self, pen: Pen, pixels: np.ndarray, look: Look, size: float, facing: int, hands: int, thing: int
     ) -> tuple[np.ndarray, float, int]:
         reach = 0.2 * size  # of head, hat and things beyond the joints
         low, high = pixels.min(axis=0) - reach, pixels.max(axis=0) + reach
@@ -162,8 +193,8 @@ class _Stage:
         # Drawn on a map of its own first, wide enough for what is outside of the frame.
         x0, y0 = int(np.floor(low[0])), int(np.floor(low[1]))
         own = np.zeros((int(high[1]) - y0 + 2, int(high[0]) - x0 + 2), dtype=np.uint8)
-        draw_person(Pen(own, own, 1), pixels - (x0, y0), look, size, facing, hands)
-        draw_person(pen, pixels, look, size, facing, hands)
+        draw_person(Pen(own, own, 1), pixels - (x0, y0), look, size, facing, hands, thing)
+        draw_person(pen, pixels, look, size, facing, hands, thing)
         columns, rows = np.flatnonzero(own.any(axis=0)), np.flatnonzero(own.any(axis=1))
         whole = np.array(
             [columns[0] + x0, rows[0] + y0, columns[-1] + x0 + 1, rows[-1] + y0 + 1], dtype=float

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from rhas.pipeline.world.lives import FPS
+from rhas.pipeline.world.lives.layers import FPS
 from rhas.pipeline.world.looks import SHIRTS, Colour
 
 MARGIN = 0.35  # of the frame's width, on both sides of the stage
 FLOOR = 0.72  # of the height, where the floor begins
+_ARMS = 0.05  # of the width: half of what a person takes
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,26 @@ def draw_shots(rng: np.random.Generator, frames: int, places: int) -> tuple[Shot
         shots.append(Shot(start, int(rng.integers(places)), 0.5 + rng.uniform(-reach, reach), zoom, pan))
         start += int(rng.uniform(5, 15) * FPS)
     return tuple(shots)
+
+
+def in_view(x_TP: np.ndarray, shots: tuple[Shot, ...], places: tuple[Place, ...]) -> np.ndarray:
+    """[T, P] bool: who is well inside the picture, and not behind a pillar."""
+    inside = np.zeros(x_TP.shape, dtype=bool)
+    for frame, x in enumerate(x_TP):
+        shot = next(shot for shot in reversed(shots) if shot.start <= frame)
+        left, zoom = shot.view(frame)
+        seen = (x - left) * zoom
+        inside[frame] = (seen > 0.1) & (seen < 0.9)
+        for start, width, top, _ in places[shot.place].hiding:
+            if top < FLOOR:  # what is lower hides nobody's arms
+                inside[frame] &= (x < start - _ARMS) | (x > start + width + _ARMS)
+    return inside
+
+
+def behind_others(x_TP: np.ndarray, ground_P: np.ndarray) -> np.ndarray:
+    """[T, P] bool: who is at the place of one who stands nearer; `ground_P` is the height of their feet."""
+    near = abs(x_TP[:, :, None] - x_TP[:, None]) < 2 * _ARMS
+    return np.any(near & (ground_P > ground_P[:, None]), axis=2)
 
 
 def _furnish(rng: np.random.Generator, image: np.ndarray, floor: int) -> None:

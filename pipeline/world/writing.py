@@ -5,6 +5,7 @@
     OUT/references.csv                          all paraphrases: movie_id,person_id,reference
     OUT/persons.csv                             looks: movie_id,person_id,gender,shirt,trousers,hair,hat,height
     OUT/movies/MOVIE.mp4                         H.264, 15 frames a second
+    OUT/world.json                              what was asked for
     OUT/truth/MOVIE.npz                         per frame: boxes, inside, visible, actions (see `Truth`)
 
 Every file is the same, to the bit, for the same seed (with the same versions of OpenCV and FFmpeg). A movie that is
@@ -40,7 +41,8 @@ from rhas.manifests.tables.labels import COLUMNS as LABEL_COLUMNS
 from rhas.manifests.tables.manifest import REQUIRED_COLUMNS
 from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary, write_vocabulary
 from rhas.pipeline.world import MOVIES
-from rhas.pipeline.world.lives import ACTIONS, FPS
+from rhas.pipeline.world.lives.kinds import KINDS
+from rhas.pipeline.world.lives.layers import FPS
 from rhas.pipeline.world.looks import Look
 from rhas.pipeline.world.movie import HEIGHT, WIDTH, MadeMovie
 
@@ -59,6 +61,7 @@ class World:
     shortest_s: float = 30
     longest_s: float = 90
     scale: int = 1  # of 160×96 pixels
+    kind: str = "ordinary"  # of KINDS: what persons do
 
     def __post_init__(self) -> None:
         problems = []
@@ -71,11 +74,18 @@ class World:
             problems.append(Problem("--seconds", "2 <= shortest <= longest <= 3600 seconds", value=value))
         if not 1 <= self.scale <= 12:
             problems.append(Problem("--scale", "1 (160×96 pixels) to 12 (1920×1152)", value=self.scale))
+        if self.kind not in KINDS:
+            problems.append(Problem("--kind", ", ".join(KINDS), value=self.kind))
         if problems:
             raise InputError(problems)
 
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The vocabulary, in the order of the truth's actions."""
+        return KINDS[self.kind].actions
+
     def movie(self, number: int) -> MadeMovie:
-        return MadeMovie.made(MOVIES, self.seed, number, (self.shortest_s, self.longest_s))
+        return MadeMovie.made(MOVIES, self.seed, number, (self.shortest_s, self.longest_s), self.kind)
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class Truth:
     """What is known of a movie of T frames and P persons.
 
     boxes [T, P, 4], inside [T, P] and visible [T, P] are those of `movie.Picture`; actions [T, P, A] bool are in the
-    order of `lives.ACTIONS`, with none where `absent` [T, P] is.
+    order of `World.actions`, with none where `absent` [T, P] is.
     """
 
     boxes: np.ndarray
@@ -130,7 +140,7 @@ def write_world(out: Path, world: World, workers: int = 1, made: Callable[[int],
 def _check_same(record: Path, world: World) -> None:
     asked = {field.name: getattr(world, field.name) for field in fields(world)}
     if record.exists():
-        before = json.loads(record.read_text())
+        before = {"kind": "ordinary"} | json.loads(record.read_text())  # at first there was no other kind
         # More movies of the same seed are the same world, longer.
         if before | {"movies": world.movies} != asked:
             raise InputError(
@@ -187,7 +197,7 @@ def _write_movie(job: tuple[Path, World, int]) -> int:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     absent = absences(inside)
-    actions = movie.lives.multi_hot() & ~absent[..., None]
+    actions = movie.lives.actions & ~absent[..., None]
     arrays = io.BytesIO()
     np.savez_compressed(
         arrays, boxes=boxes, inside=inside, visible=visible, actions=actions, absent=absent
@@ -231,11 +241,11 @@ def _write_tables(out: Path, world: World) -> None:
             known = ~truth.absent[::_BOXES_EVERY, person] & (where[:, 2:] > where[:, :2]).all(-1)
             boxes += [(*key, at * _BOXES_EVERY / FPS, *where[at].tolist()) for at in np.flatnonzero(known)]
             intervals = [(ABSENT, *run) for run in runs(truth.absent[:, person])]
-            for action, flags in zip(ACTIONS, truth.actions[:, person].T, strict=True):
+            for action, flags in zip(world.actions, truth.actions[:, person].T, strict=True):
                 intervals += [(action, *run) for run in runs(flags)]
             intervals.sort(key=lambda interval: (interval[1:], interval[0]))
             labels += [(*key, name, start / FPS, end / FPS) for name, start, end in intervals]
-    write_vocabulary(Vocabulary(ACTIONS), out / "actions.csv")
+    write_vocabulary(Vocabulary(world.actions), out / "actions.csv")
     write_rows(out / "boxes.csv", known_boxes.COLUMNS, boxes)
     write_rows(out / "references.csv", ("movie_id", "person_id", "reference"), references)
     write_rows(out / "persons.csv", ("movie_id", "person_id", *_NAMED), looks)

@@ -67,7 +67,7 @@ def _matching(encoder: Blip2Encoder, movies: int, seed: int) -> dict[str, float]
     for number in range(movies):
         rng = np.random.default_rng([HELD_OUT, seed, number])
         movie = MadeMovie.made(HELD_OUT, seed, number)
-        named, hot = [traits(who.look) for who in movie.cast], movie.lives.multi_hot()
+        named, hot = [traits(who.look) for who in movie.cast], movie.lives.actions
         met: list[Known] = []
         for frame, picture in _pictures(movie, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
@@ -118,7 +118,7 @@ def _looked(encoder: Blip2Encoder, stream: int, movies: int, seed: int) -> Itera
     for number in range(movies):
         rng = np.random.default_rng([stream, seed, number])
         movie = MadeMovie.made(stream, seed, number)
-        hot = movie.lives.multi_hot()
+        hot = movie.lives.actions
         for frame, picture in _pictures(movie, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
             states = encoder.see(_images(encoder, picture, seen))

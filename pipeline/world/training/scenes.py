@@ -47,7 +47,7 @@ def draw_scenes(
     scenes: list[Scene] = []
     while len(scenes) < count:
         movie = MadeMovie.made(stream, seed, int(rng.integers(2**40)), _SECONDS)
-        hot = movie.lives.multi_hot()
+        hot = movie.lives.actions
         for frame in rng.choice(movie.frames, FRAMES_PER_MOVIE, replace=False):
             picture = movie.picture(int(frame))
             seen = picture.inside * picture.visible

@@ -21,6 +21,7 @@ from rhas.pipeline.cli import app
 from rhas.pipeline.world import HELD_OUT, MOVIES, TRAINING
 from rhas.pipeline.world.figure import JOINTS, joints
 from rhas.pipeline.world.lives import ACTIONS, FPS, HANDS, POSTURES, live
+from rhas.pipeline.world.lives.layers import GESTURES
 from rhas.pipeline.world.looks import draw_looks
 from rhas.pipeline.world.movie import MadeMovie
 from rhas.pipeline.world.references import identifying, refer, traits
@@ -181,7 +182,7 @@ def test_two_people_of_a_movie_always_differ_in_what_sentences_can_name() -> Non
 
 def test_actions_are_many_at_once_long_tailed_and_follow_one_another_as_their_chain_says() -> None:
     lives = [live(np.random.default_rng(seed), 3, 900) for seed in range(40)]
-    hot = np.concatenate([life.multi_hot().reshape(-1, len(ACTIONS)) for life in lives])
+    hot = np.concatenate([life.actions.reshape(-1, len(ACTIONS)) for life in lives])
     share = hot.mean(axis=0)
     assert share.min() > 0.002 and share.max() / share.min() > 20
     assert 0.2 < (hot.sum(axis=1) > 1).mean() < 0.8
@@ -207,7 +208,7 @@ def test_meetings_are_of_two_who_stand_beside_each_other() -> None:
 
 def test_limbs_keep_their_length() -> None:
     at = {name: number for number, name in enumerate(JOINTS)}
-    for posture, hands in itertools.product(range(len(POSTURES)), range(-1, len(HANDS))):
+    for posture, hands in itertools.product(range(len(POSTURES)), range(-1, len(GESTURES))):
         for time_s in np.linspace(0, 3, 7):
             points = joints(posture, hands, gait=time_s, time_s=time_s)
             for a, b, length in (("hip", "neck", 0.27), ("hip", "knee_a", 0.23), ("elbow_b", "hand_b", 0.15)):

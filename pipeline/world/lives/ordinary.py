@@ -11,14 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-FPS = 15
-POSTURES = ("standing", "walking", "running", "sitting", "lying", "crouching")
-HANDS = (
-    "waving", "clapping", "pointing", "drinking", "phoning", "reading", "stretching", "carrying",
-    "hugging", "shaking hands",
-)  # fmt: skip
+from rhas.pipeline.world.lives.layers import FPS, HANDS, IDLE, MEETINGS, POSTURES, Lives, blended, multi_hot
+
 ACTIONS = POSTURES + HANDS
-IDLE = ""  # hands that do nothing: not an action
 
 _SPEED = {"walking": 0.13, "running": 0.32}  # widths per second
 # The next posture, and how long one lasts. Nobody lies down from walking: transitions can be learnt.
@@ -47,7 +42,7 @@ _NEXT_HANDS: dict[str, dict[str, float]] = {
     "crouching": {"pointing": 2, IDLE: 3},
 }  # fmt: skip
 _FOLLOWS = {"waving": "pointing", "reading": "stretching", "drinking": "phoning"}  # with a chance of a third
-_FOLLOW_CHANCE, _BLEND_S = 1 / 3, 0.35
+_FOLLOW_CHANCE = 1 / 3
 _MEETING_EVERY_S, _LEAVING_EVERY_S = 16.0, 45.0
 
 
@@ -69,32 +64,6 @@ class _Actor:
     gait: float = 0.0  # steps walked, in cycles
 
 
-@dataclass(frozen=True)
-class Lives:
-    """What P persons do in T frames. Layers are indices: postures into POSTURES, hands into HANDS, -1 for none.
-
-    `posture_blend` and `hands_blend` go from 0, still as before, to 1 within a third of a second of a change.
-    """
-
-    x: np.ndarray  # [T, P]
-    facing: np.ndarray  # [T, P] -1 left, 1 right
-    gait: np.ndarray  # [T, P] cycles
-    posture: np.ndarray  # [T, P]
-    posture_before: np.ndarray
-    posture_blend: np.ndarray
-    hands: np.ndarray  # [T, P]
-    hands_before: np.ndarray
-    hands_blend: np.ndarray
-
-    def multi_hot(self) -> np.ndarray:
-        """[T, P, actions] bool, in the order of ACTIONS."""
-        hot = np.zeros((*self.x.shape, len(ACTIONS)), dtype=bool)
-        np.put_along_axis(hot, self.posture[..., None], True, axis=-1)
-        frames, persons = np.nonzero(self.hands >= 0)
-        hot[frames, persons, len(POSTURES) + self.hands[frames, persons]] = True
-        return hot
-
-
 def live(rng: np.random.Generator, persons: int, frames: int) -> Lives:
     """Lives of `persons` persons over `frames` frames at 15 frames a second."""
     actors = [_begin(rng, number, persons) for number in range(persons)]
@@ -112,7 +81,9 @@ def live(rng: np.random.Generator, persons: int, frames: int) -> Lives:
             x[frame, person], facing[frame, person], gait[frame, person] = actor.x, actor.facing, actor.gait
             posture[frame, person] = POSTURES.index(actor.posture)
             hands[frame, person] = HANDS.index(actor.hands) if actor.hands else -1
-    return Lives(x, facing, gait, posture, *_blended(posture), hands, *_blended(hands))
+    actions = multi_hot(posture, np.where(hands >= 0, hands + len(POSTURES), -1), len(ACTIONS))
+    nothing = np.full(shape, -1)
+    return Lives(x, facing, gait, posture, *blended(posture), hands, *blended(hands), nothing, actions)
 
 
 def _begin(rng: np.random.Generator, number: int, persons: int) -> _Actor:
@@ -177,7 +148,7 @@ def _arrange_meeting(rng: np.random.Generator, actors: list[_Actor]) -> None:
         return
     first, second = sorted((free[i] for i in rng.choice(len(free), 2, replace=False)), key=lambda a: a.x)
     middle = (first.x + second.x) / 2
-    deed = str(rng.choice(["hugging", "shaking hands"]))
+    deed = str(rng.choice(MEETINGS))
     gap = 0.045 if deed == "hugging" else 0.085
     lasts = _lasts(rng, deed)
     for actor, other, place in ((first, second, middle - gap), (second, first, middle + gap)):
@@ -237,13 +208,3 @@ def _stroll(rng: np.random.Generator, actor: _Actor) -> float:
 
 def _lasts(rng: np.random.Generator, action: str) -> float:
     return float(rng.uniform(*_LASTS[action]))
-
-
-def _blended(layer_TP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a layer was before its last change, and how far the change has come, 0 to 1."""
-    before, blend = layer_TP.copy(), np.ones(layer_TP.shape)
-    for frame in range(1, len(layer_TP)):
-        changed = layer_TP[frame] != layer_TP[frame - 1]
-        before[frame] = np.where(changed, layer_TP[frame - 1], before[frame - 1])
-        blend[frame] = np.where(changed, 0.0, np.minimum(1.0, blend[frame - 1] + 1 / (FPS * _BLEND_S)))
-    return before, blend
