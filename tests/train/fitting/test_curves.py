@@ -118,7 +118,8 @@ def test_a_validation_draws_the_same_again_and_drops_nothing(features: Path) -> 
     assert mean_loss(model, samples, toy_config("batch=1")) == pytest.approx(first, rel=1e-6)
     alone = [
         sum(
-            float(part) for part in losses(batch, batch.generators("cpu", config.seed, "validation")).values()
+            float(part.detach())
+            for part in losses(batch, batch.generators("cpu", config.seed, "validation")).values()
         )
         for batch in (collate([sample]) for sample in samples)
     ]
