@@ -43,6 +43,7 @@ def test_help_imports_nothing_heavy() -> None:
         "train",
         "eval",
         "predict",
+        "export",
         "demo",
         "import",
         "config",

@@ -76,17 +76,11 @@ def train(
     model = build_for(config, data, dataset.splits["train"]).to(device)
     check_link(model, config, dataset, features)
     folder = RunFolder(out)
-    callback = _Several(
-        [
-            TensorBoardLog(out / "logs"),
-            Curves(out),
-            *named_callbacks(config.callbacks, out, config),
-            *callbacks,
-        ]
-    )
     checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data), config.keep_checkpoints)
     with locked(folder.lock):
         remove_leftovers(out)
+        others = named_callbacks(config.callbacks, out, config)
+        callback = _Several([TensorBoardLog(out / "logs"), Curves(out), *others, *callbacks])
         if init := warm_start(folder, init_from, model, config, data, checkpoints.begun()):
             data["init"] = init
         _begin(folder, config, data)

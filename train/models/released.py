@@ -16,11 +16,16 @@ from rhas.manifests.common.errors import InputError, Problem
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict saved by torch. Raises `InputError` if the file can't be read as tensors alone."""
+    """A state dict saved by torch, or that of a checkpoint of LTContext's code, which has it under `model_state`.
+
+    Raises `InputError` if the file can't be read as tensors alone.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(Problem(path, f"a checkpoint that torch.load can read: {error}")) from error
+    if isinstance(state, Mapping) and isinstance(state.get("model_state"), Mapping):
+        state = state["model_state"]
     if not isinstance(state, Mapping) or not all(isinstance(x, Tensor) for x in state.values()):
         raise InputError(Problem(path, "a state dict, names to tensors", value=type(state).__name__))
     return dict(state)
