@@ -79,6 +79,8 @@ class TrainConfig(Settings, title="training config"):
     """A step's losses as one compiled graph: fewer and larger operations, after minutes of compiling."""
     balance_classes: bool = False
     """Weights of classes from their frequency in the training split."""
+    balance_bound: float | None = Field(10.0, ge=1)
+    """Such weights are at most this, and at least its inverse; null: as they are."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Of weights, order, noise and dropout; `data.seed` is that of the split."""
     validate_every: int = Field(10, ge=1)

@@ -146,15 +146,15 @@ def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict
     return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
 
 
-def class_weights(positives_C: Tensor, frames: int, link: Link) -> Tensor:
-    """Weights [C] that balance classes, from how many of all `frames` are of each class.
+def class_weights(positives_C: Tensor, frames: int, link: Link, bound: float | None = None) -> Tensor:
+    """Weights [C] that balance classes, from how many of all `frames` are of each class: n̄ / (n_c + 10).
 
-    Softmax: N / ((n_c + 10)·C). Sigmoid: how many negative frames there are for a positive one,
-    (N − n_c) / (n_c + 10). The 10 keeps classes that are next to absent from an endless weight.
+    n̄ is frames / C under softmax, where they are N / ((n_c + 10)·C), and the mean of n_c under sigmoid. The 10 keeps
+    classes that are next to absent from an endless weight; `bound` keeps all within [1/bound, bound].
     """
-    if link == "softmax":
-        return frames / ((positives_C + 10) * len(positives_C))
-    return (frames - positives_C) / (positives_C + 10)
+    mean = frames / len(positives_C) if link == "softmax" else positives_C.mean()
+    weights_C = mean / (positives_C + 10)
+    return weights_C if bound is None else weights_C.clamp(1 / bound, bound)
 
 
 def _pairs(mask_BT: Tensor) -> Tensor:

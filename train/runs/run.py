@@ -298,15 +298,15 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"
             raise InputError(Problem("training config", expected, column="balance_classes", value=True))
-        model.weight_classes(balancing_weights(training, model.link))
+        model.weight_classes(balancing_weights(training, model.link, config.balance_bound))
     return model
 
 
-def balancing_weights(training: SampleSet, link: Link) -> Tensor:
+def balancing_weights(training: SampleSet, link: Link, bound: float | None = None) -> Tensor:
     """Weights [C] that balance the classes of the training split: see `losses.class_weights`.
 
     Raises InputError if nothing is labelled.
     """
     counts_C = torch.from_numpy(class_counts(training.labels()))
     frames = sum(int(valid_T.sum()) for _, valid_T in training.labels())
-    return class_weights(counts_C.float(), frames, link)
+    return class_weights(counts_C.float(), frames, link, bound)

@@ -110,4 +110,5 @@ def test_losses_are_weighed_by_name() -> None:
 def test_class_weights() -> None:
     positives = torch.tensor([90.0, 0.0])
     torch.testing.assert_close(class_weights(positives, 100, "softmax"), torch.tensor([0.5, 5.0]))
-    torch.testing.assert_close(class_weights(positives, 100, "sigmoid"), torch.tensor([0.1, 10.0]))
+    torch.testing.assert_close(class_weights(positives, 100, "sigmoid"), torch.tensor([0.45, 4.5]))
+    torch.testing.assert_close(class_weights(positives, 100, "sigmoid", 2.0), torch.tensor([0.5, 2.0]))
