@@ -27,6 +27,7 @@ FREE = (
 )  # fmt: skip
 
 GPU_WORKERS = 4
+DEFAULT_PRESET = "hopadiff"
 
 
 class PostprocessConfig(Settings):
@@ -85,6 +86,8 @@ class TrainConfig(Settings, title="training config"):
     """Of weights, order, noise and dropout; `data.seed` is that of the split."""
     validate_every: int = Field(10, ge=1)
     """Epochs, and once at the end."""
+    patience: int | None = Field(None, ge=1)
+    """Validations without a better one, after which a run ends before its epochs do; null: never."""
     checkpoint_every: int = Field(500, ge=1)
     """Steps, and after each validation."""
     keep_checkpoints: int = Field(2, ge=1)
@@ -113,7 +116,7 @@ def preset_names() -> list[str]:
     return configs.preset_names(PRESETS)
 
 
-def load_config(preset: str = "paper", overrides: Sequence[str] = ()) -> TrainConfig:
+def load_config(preset: str = DEFAULT_PRESET, overrides: Sequence[str] = ()) -> TrainConfig:
     """Reads a preset (a shipped name or a path to a YAML file) and applies `section.key=value` overrides.
 
     Raises InputError for an unknown preset, an unknown key or a value of the wrong type or range.
