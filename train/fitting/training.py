@@ -168,8 +168,10 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
             raise InputError(problems)
     if folder.data.exists():
         kept = read_json(folder.data)
-        if "imported" in kept:
-            expected = "a run that was trained here; to train on with imported weights, give another folder --init-from"
+        if "imported" in kept or folder.exported.exists():
+            expected = (
+                "a run that was trained here; to train on with its weights, give another folder --init-from"
+            )
             raise InputError(Problem(folder.root, expected))
         check_data(folder, data, kept)
     write_text_atomically(folder.data, json.dumps(data, indent=1))

@@ -48,7 +48,6 @@ from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
 from rhas.train.runs.checkpoint import BEST, ModelSpec, load_weights
 
-EXPORTED = "model.safetensors"
 # What a run may be used with other settings of: none of them shapes weights.
 USE = (
     "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout", "postprocess", "batch", "precision",
@@ -106,10 +105,13 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def exported(self) -> Path:
+        return self.root / "model.safetensors"
+
+    @property
     def weights(self) -> Path:
         """The best weights: of a run, or of what was exported from one."""
-        own, exported = self.checkpoints / BEST, self.root / EXPORTED
-        return exported if exported.is_file() and not own.is_file() else own
+        return self.exported if self.exported.is_file() else self.checkpoints / BEST
 
     @property
     def metrics(self) -> Path:
