@@ -128,12 +128,23 @@ def actdiff_losses(
         boundary_B = change_loss(decoder_BCT, y_BCT, mask_BT, link)
     else:
         boundary_B = boundary_loss(decoder_BCT, boundary_B1T, mask_BT, link)
+    encoder = encoder_losses(encoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes)
+    decoder = encoder_losses(decoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes)
     return {
-        "encoder_cross_entropy": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
-        "encoder_smoothing": smoothing_loss(encoder_BCT, mask_BT, link),
-        "decoder_cross_entropy": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
-        "decoder_smoothing": smoothing_loss(decoder_BCT, mask_BT, link),
+        **{f"encoder_{name}": loss_B for name, loss_B in encoder.items()},
+        **{f"decoder_{name}": loss_B for name, loss_B in decoder.items()},
         "decoder_boundary": boundary_B,
+    }
+
+
+def encoder_losses(
+    logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link, class_weight_C: Tensor | None = None,
+    over_classes: str = "mean",
+) -> dict[str, Tensor]:  # fmt: skip
+    """The losses [B] of a head by itself, by kind."""
+    return {
+        "cross_entropy": label_loss(logits_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
+        "smoothing": smoothing_loss(logits_BCT, mask_BT, link),
     }
 
 
