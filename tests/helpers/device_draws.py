@@ -28,6 +28,8 @@ class Draws:
         value = getattr(self._real, name)
         if name == "each":
             self._told("a video's own generator", len(value))
+        if isinstance(value, torch.Tensor):
+            return self._drawn(lambda: value)
         if not callable(value):
             return value
 

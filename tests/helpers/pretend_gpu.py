@@ -46,7 +46,8 @@ class _Tensor(torch.Tensor):
             cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(),
             dtype=held.dtype, layout=held.layout, device=device,
         )  # fmt: skip
-        out.held = held
+        # A wrapper has no bits for what is conjugated or negated only when it is looked at.
+        out.held = held.resolve_conj().resolve_neg()
         return out
 
     def __repr__(self, **_: Any) -> str:
@@ -78,8 +79,9 @@ class _Functions(TorchFunctionMode):
         if func is Tensor.__setitem__:
             return _set_item(*args)
         if func is torch.tensor and kwargs.get("device") is not None:
-            device = kwargs.pop("device")
-            return func(*args, **kwargs).to(device)
+            device = torch.device(kwargs.pop("device"))
+            made = func(*args, **kwargs)
+            return made if device.type == "cpu" else made.to(device)
         try:
             return func(*args, **kwargs)
         except RuntimeError as error:

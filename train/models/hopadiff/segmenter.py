@@ -72,7 +72,8 @@ class HopaDIFF(DiffusionSegmenter):
                 self.config.condition_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
             )
             noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
-            condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.real_BT)
+            seen = [z * kept_B1T for z in self._seen(features, index)]
+            condition = branch.condition(seen, batch.real_BT, generators)
             decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.real_BT, generators)
             supervised = self.supervise(logits[index], decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
@@ -145,10 +146,11 @@ class Branch(nn.Module):
         others = channels if config.shared_condition and config.partial_branch else 0
         self.decoder = Decoder(classes, channels + self.fourier.channels(channels) + others, config.decoder)
 
-    def condition(self, seen: list[Tensor], mask_BT: Mask) -> Projected:
+    def condition(self, seen: list[Tensor], mask_BT: Mask, generators: Generators | None = None) -> Projected:
         """ẑ and its frequency channels side by side (Eq. 6), as the decoder's layers project them.
 
         `seen`: the branch's own ẑ [B, N, T], and the other's if the condition is shared.
         """
         own, *others = seen
-        return self.decoder.project(torch.cat([own, self.fourier(own, mask_BT), *others], dim=1))
+        condition = torch.cat([own, self.fourier(own, mask_BT), *others], dim=1)
+        return self.decoder.project(condition, generators)
