@@ -2,10 +2,11 @@
 
     python -m tests.dry_gpu [PRESET ...]
 
-In PyTorch's CUDA build, with the precision that a GPU gets. Ends with 1 if something is on the wrong side, is refused
-by CUDA's autocast, or waits for the device where it need not: a step reads its losses and its gradient's norm, a
-prediction its scores. A launch costs some 5 µs of Python and driver: a step of 10,000 kernels takes 50 ms, however
-fast the GPU is. Adam's own kernels, a few dozen, are not among them, nor are its two tensors per weight in memory.
+In PyTorch's CUDA build, with the precision that a GPU gets; the backward pass is `python_backward`, as PyTorch's own
+asks for a driver. Ends with 1 if something is on the wrong side, is refused by CUDA's autocast, or waits for the
+device where it need not: a step reads its losses and its gradient's norm, a prediction its scores. A launch costs some
+5 µs of Python and driver: a step of 10,000 kernels takes 50 ms, however fast the GPU is. Adam's own kernels, a few
+dozen, are not among them, nor are its two tensors per weight in memory.
 """
 
 from __future__ import annotations
