@@ -29,7 +29,7 @@ class Draws:
         if name == "each":
             self._told("a video's own generator", len(value))
         if isinstance(value, torch.Tensor):
-            return self._drawn(lambda: value)
+            return self._drawn(lambda: torch.tensor(value.tolist()))
         if not callable(value):
             return value
 
