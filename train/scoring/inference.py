@@ -159,7 +159,7 @@ def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> dict[str, T
         # Every offset starts from the same noise.
         generators = seen.generators(device, config.seed, "predict")
         with torch.no_grad(), autocast(device, config.precision):
-            heads = model.heads(seen.to(device), generators)
+            heads = model.heads(seen.to(device, non_blocking=True), generators)
         every = torch.stack(list(heads.values())).float().cpu()  # one wait for all of them
         for head, scores_BCT in zip(heads, every, strict=True):
             classes, frames = scores_BCT.shape[1:]
