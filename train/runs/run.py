@@ -50,7 +50,8 @@ from rhas.train.runs.checkpoint import BEST, ModelSpec, load_weights
 
 # What a run may be used with other settings of: none of them shapes weights.
 USE = (
-    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout", "postprocess", "batch", "precision",
+    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.smoothing",
+    "readout.width", "postprocess", "batch", "precision",
 )  # fmt: skip
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
 
@@ -168,13 +169,12 @@ def open_run(root: Path, device: str | None = None, overrides: Sequence[str] = (
 
 def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str]) -> ReadOut:
     """The read-out with those of its settings that were changed; one that is left open stays as it was chosen."""
-    now = {name: getattr(config.readout, name) for name in ("heads", "smoothing", "width")}
-    names = [
-        change.split("=")[0].removeprefix("readout.") for change in changed if change.startswith("readout.")
-    ]
-    own = {name: now[name] for name in names if name in now and now[name] is not None}
-    powers = readout.powers if config.readout.by_class or "by_class" not in names else ()
-    return replace(readout, **own, powers=powers)
+    now, names = config.readout, {change.split("=")[0] for change in changed}
+    if "readout.heads" in names and now.heads is not None:
+        readout = replace(readout, heads=now.heads)
+    if names & {"readout.smoothing", "readout.width"} and now.smoothing is not None:
+        readout = replace(readout, smoothing=now.smoothing, width=now.width)
+    return readout
 
 
 def changed_use(config: TrainConfig, overrides: Sequence[str]) -> tuple[TrainConfig, tuple[str, ...]]:
