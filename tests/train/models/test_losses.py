@@ -121,11 +121,8 @@ def test_losses_are_weighed_by_name() -> None:
 def test_class_weights() -> None:
     positives = torch.tensor([90.0, 0.0])
     torch.testing.assert_close(class_weights(positives, 100, "softmax"), torch.tensor([0.5, 5.0]))
-<<<<<<< HEAD
     torch.testing.assert_close(class_weights(positives, 100, "sigmoid"), torch.tensor([0.45, 4.5]))
     torch.testing.assert_close(class_weights(positives, 100, "sigmoid", 2.0), torch.tensor([0.5, 2.0]))
-=======
-    torch.testing.assert_close(class_weights(positives, 100, "sigmoid"), torch.tensor([0.1, 10.0]))
 
 
 def sets_of_labels(seed: int) -> torch.Tensor:
@@ -192,4 +189,3 @@ def test_change_gradient_is_bounded(apart: float) -> None:
     (grad,) = torch.autograd.grad(loss.sum(), logits)
     assert grad.isfinite().all() and grad.abs().max() <= 0.25 * 0.98 / 0.01 + 1e-4
     assert (grad[..., 0] == 0).all()
->>>>>>> 729ffb89f296b59a38d152d987c0af4dddac1614
