@@ -108,7 +108,7 @@ def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, lin
 def change_loss(logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
     """BCE of |p_t − stopgrad p_{t−1}| against |y_t − y_{t−1}| of each class, summed over classes [B].
 
-    A boundary loss for sets of labels: 0 where p is the truth, whatever the labels, and a class that goes on
+    A boundary loss for sets of labels: least where p is the truth, whatever the labels, and a class that goes on
     is not asked to change because another one does.
     """
     p_BCT = probabilities(logits_BCT, link)
