@@ -161,6 +161,11 @@ def choose_readout(
     """
     if not persons:
         raise no_videos()
+    if unknown := [name for name in config.heads or () if name not in persons[0].heads]:
+        expected = f"heads of the model: {', '.join(persons[0].heads)}"
+        raise InputError(
+            Problem("training config", expected, column="readout.heads", value=", ".join(unknown))
+        )
     search = _Search(persons, grid)
     best = search.at_best(config.start())
     for _ in range(2):
