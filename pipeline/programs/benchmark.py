@@ -40,7 +40,8 @@ def run_benchmark(
     folds: Sequence[int] = (),
 ) -> int:
     """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code."""
-    systems = [*systems_of(models), *(load_systems(preset) if preset else [])]
+    systems = systems_of(models)
+    systems += load_systems(preset, systems) if preset else []
     planned = trials(systems, load_config(config), overrides, seeds, out, folds)
     with locked(out / "lock"):
         remove_leftovers(out)
@@ -63,14 +64,17 @@ def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequen
             failed[trial.name] = f"failed: {error}"
             console.print(f"{label}: failed: {error}", highlight=False, style="red")
         reached = [t for t in planned if t.done or t.name in failed]
-        write_tables(out, *gather(reached, failed))
-    write_tables(out, *gather(planned, failed))
+        write_tables(out, gather(reached, failed))
+    write_tables(out, gather(planned, failed))
     console.print((out / "table.md").read_text(), highlight=False, markup=False)
     return EXIT_SOME_FAILED if failed else 0
 
 
 def _run(shards: Path, trial: Trial) -> str:
     """Why it failed, in a line that names its log; empty if it did not."""
+    source = trial.folder.source
+    if source is not None and not source.done:
+        return f"its weights are those of {source.root.name}, which is not done ({source.log})"
     with trial.folder.log.open("ab") as log:
         began = log.tell()
         command = python_command("rhas.pipeline.programs.benchmark", str(shards), str(trial.folder.root))
@@ -88,17 +92,24 @@ def _run(shards: Path, trial: Trial) -> str:
 
 
 def _one(shards: Path, folder: TrialFolder) -> None:
-    """Trains and measures the run that `folder` is planned for, from where it was left."""
+    """Trains and measures the run that `folder` is planned for, from where it was left; or reads another's weights."""
     import torch
 
     from rhas.pipeline.programs.training import train_run
-    from rhas.train.benchmark.cost import CostLog, write_cost
+    from rhas.train.benchmark.cost import CostLog, training_cost, write_cost
+    from rhas.train.benchmark.rereading import reread
+    from rhas.train.config import load_config
     from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
     from rhas.train.runs.run import open_run
 
-    cost = CostLog(folder.steps)
-    train_run(shards, folder.root, str(folder.planned), [], callbacks=[cost])
-    training = cost.ended()
+    if folder.source is None:
+        log = CostLog(folder.steps)
+        train_run(shards, folder.root, str(folder.planned), [], callbacks=[log])
+        training = log.ended()
+    else:
+        training = training_cost(folder.source.cost)
+        if "test" not in read_metrics(folder):
+            reread(folder.source.root, folder.root, load_config(str(folder.planned)), shards)
     # The test split is read once, however often a benchmark is interrupted.
     if "test" not in read_metrics(folder):
         evaluate_run(folder.root, "test")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,21 +12,28 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from outside_package import install
 from process_tree import assert_ended, process_tree
+from safetensors.torch import load_file
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.errors import InputError
 from rhas.pipeline.programs.benchmark import run_benchmark
-from rhas.train.benchmark.results import COST, METRICS, TOP1
+from rhas.train.benchmark.bootstrap import At, Bootstrap
+from rhas.train.benchmark.results import COST, HEADLINE, METRICS, TOP1
+from rhas.train.evaluation.evaluation import evaluate_run
+from rhas.train.evaluation.persons import read_person_counts
 
 SETTINGS = ["data.window=10", "data.split=random", "data.proportions=[6, 2, 2]", "batch=3", "epochs=3",
             "validate_every=1", "checkpoint_every=1"]  # fmt: skip
 SYSTEMS = """
 toy: {model: toy}
 broken_one: {model: toy, set: [optimiser.lr=1.0e+30]}
+steady: {from: toy, set: [readout.smoothing=median, readout.width=3]}
+without_source: {from: broken_one, set: [readout.smoothing=median, readout.width=3]}
 """
 
 
@@ -60,8 +68,9 @@ def test_systems_and_seeds_make_one_table(bench: Bench) -> None:
     assert bench.code == 3
     own = runs[runs["model"] != "baseline"]
     assert list(zip(own["system"], own["seed"], strict=True)) == [
-        (name, seed) for seed in (0, 1) for name in ("toy", "broken_one")
+        (name, seed) for seed in (0, 1) for name in ("toy", "broken_one", "steady", "without_source")
     ]
+    assert own["split seed"].tolist() == own["seed"].tolist()
     for _, run in own[own["system"] == "toy"].iterrows():
         folder = out / "runs" / f"toy-seed{run['seed']}"
         measured = json.loads((folder / "metrics.json").read_text())["test"]
@@ -83,6 +92,57 @@ def test_systems_and_seeds_make_one_table(bench: Bench) -> None:
     assert f"{acc.mean():.1f} ± {acc.std():.1f}" in markdown
     assert rf"{acc.mean():.1f} $\pm$ {acc.std():.1f}" in latex and r"broken\_one" in latex
     assert (out / "table.png").stat().st_size > 0
+
+
+def test_a_system_reads_the_weights_of_another_in_its_own_way(bench: Bench) -> None:
+    runs = pd.read_csv(bench.out / "runs.csv").set_index(["system", "seed"])
+    for seed in (0, 1):
+        source, own = (bench.out / "runs" / f"{name}-seed{seed}" for name in ("toy", "steady"))
+        trained, read = (load_file(run / "checkpoints" / "best.safetensors") for run in (source, own))
+        assert trained.keys() == read.keys() and all((trained[name] == read[name]).all() for name in trained)
+        assert not (own / "steps.csv").exists()
+        measured = json.loads((own / "metrics.json").read_text())
+        readout = measured["test"]["checkpoint"]["readout"]
+        assert (readout["smoothing"], readout["width"]) == ("median", 3)
+        assert measured["test"]["evaluations"] == 1
+        row, first = runs.loc[("steady", seed)], runs.loc[("toy", seed)]
+        assert row["weights of"] == f"toy-seed{seed}" and row["training s"] == first["training s"]
+        assert row["epoch"] == first["epoch"] and "median of 3 frames" in row["read-out"]
+        # The released way to use a run otherwise chooses nothing anew, so the best τ can only be as good or better.
+        before = evaluate_run(
+            source, "val", device="cpu", overrides=["readout.smoothing=median", "readout.width=3"]
+        )
+        assert row["validation macro F1@50"] >= before["model"]["chosen"]["f1_macro@50"] - 1e-9
+    assert "which is not done" in runs.loc[("without_source", 0)]["status"]
+    assert "| steady | the model's first head; median of 3 frames;" in (bench.out / "table.md").read_text()
+
+
+def test_intervals_come_from_the_persons_of_each_run(bench: Bench) -> None:
+    runs: dict[str, dict[At, pd.DataFrame]] = {"toy": {}, "steady": {}}
+    for name, own in runs.items():
+        for seed in (0, 1):
+            own[At(seed, 0)] = read_person_counts(
+                bench.out / "runs" / f"{name}-seed{seed}" / "persons-test.csv"
+            )
+    bootstrap = Bootstrap(runs)
+    table = pd.read_csv(bench.out / "table.csv", index_col="system")
+    apart = pd.read_csv(bench.out / "differences.csv", index_col="system")
+    for name in runs:
+        assert tuple(table.loc[name, [f"{HEADLINE} low", f"{HEADLINE} high"]]) == bootstrap.interval(name)
+    found = tuple(apart.loc["steady", [f"{HEADLINE} low", f"{HEADLINE} high"]])
+    assert found == bootstrap.apart("steady", "toy") and found[0] <= found[1]
+    assert np.isnan(table.loc["constant", f"{HEADLINE} low"])
+
+
+def test_a_reading_that_was_killed_is_made_again(bench: Bench, tmp_path: Path) -> None:
+    out = shutil.copytree(bench.out, tmp_path / "bench")
+    run = out / "runs" / "steady-seed1"
+    for name in ("cost.json", "metrics.json", "data.json", "persons-test.csv"):
+        (run / name).unlink()
+    (run / "checkpoints" / ".rhas-0.tmp").write_text("half of a file")
+    before = (out / "table.csv").read_text()
+    assert bench.run(out) == 3 and (out / "table.csv").read_text() == before
+    assert not list(out.rglob("*.tmp"))
 
 
 def test_a_failed_run_says_why_and_keeps_its_log(bench: Bench) -> None:
@@ -122,8 +182,10 @@ def test_a_killed_benchmark_goes_on_and_ends_with_the_same_table(bench: Bench, t
     assert_ended(children, within_s=10)  # its training does not go on without it
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
     before, after = pd.read_csv(bench.out / "runs.csv"), pd.read_csv(out / "runs.csv")
-    undisturbed = before[(before["seed"] == 0) & (before["system"] != "broken_one")].reset_index(drop=True)
-    apart = ["config", "training s", "peak MiB"]
+    undisturbed = before[
+        (before["seed"] == 0) & ~before["system"].isin(["broken_one", "steady", "without_source"])
+    ].reset_index(drop=True)
+    apart = ["config", "weights of", "training s", "peak MiB"]
     pd.testing.assert_frame_equal(after.drop(columns=apart), undisturbed.drop(columns=apart))
     assert after["training s"][0] > 0 and after["peak MiB"][0] > 100
 
@@ -133,7 +195,7 @@ def test_a_rerun_skips_what_is_done(bench: Bench, capfd: pytest.CaptureFixture[s
     (bench.out / "table.csv").unlink()
     assert bench.run(bench.out) == 3
     assert (
-        capfd.readouterr().out.count("done before") == 2 and (bench.out / "table.csv").read_text() == before
+        capfd.readouterr().out.count("done before") == 4 and (bench.out / "table.csv").read_text() == before
     )
 
 

@@ -2,7 +2,8 @@
 
 steps.csv has the seconds up to each step, and the peak memory of the process that made it, so that a run that was
 killed goes on counting where its weights go on: what it had done beyond its last checkpoint counts once, not twice,
-and neither does the start of each process. cost.json ends the run: it holds what was counted at the end of training.
+and neither does the start of each process. cost.json ends the run: it holds what was counted at the end of training,
+of the run that the weights are from.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.train.device import peak_bytes
 from rhas.train.fitting.loop import Callback, Step
+from rhas.train.runs.run import read_json
 
 
 class CostLog(Callback):
@@ -58,6 +60,12 @@ class CostLog(Callback):
 def write_cost(path: Path, parameters: int, device: str, training: dict[str, Any]) -> None:
     """cost.json."""
     write_text_atomically(path, json.dumps({"parameters": parameters, "device": device, **training}))
+
+
+def training_cost(path: Path) -> dict[str, Any]:
+    """What cost.json says of training. Raises InputError."""
+    cost = read_json(path)
+    return {name: cost[name] for name in ("seconds", "peak_mib")}
 
 
 def _line(step: int, seconds: float, peak_mib: float) -> str:

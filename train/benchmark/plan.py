@@ -1,8 +1,11 @@
 """What a benchmark is to run: systems, a base config, seeds and folds to the config of each run.
 
-A seed is that of weights, order and noise; the split stays that of `data.seed`, so that systems and seeds are
-compared on the same movies. With folds, each is a run for every seed (SYSTEM-seedK-foldN), and means go over folds
-as well: cross-validation.
+A seed is that of weights, order and noise, and of the split where one is drawn: run K takes the base's `data.seed` + K,
+so that what is said of a system is not said of one choice of movies. All systems of a seed see the same split. Those of
+a manifest or fold stay. With folds, each is a run for every seed (SYSTEM-seedK-foldN), and means go over folds as well:
+cross-validation.
+
+A system `from` another has that one's weights, which it reads otherwise: another head, fewer sampling steps.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,24 +23,32 @@ from rhas.manifests.common.configs import preset_path, read_yaml
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
-from rhas.train.config import PRESETS, TrainConfig, config_from_dict, refused_changes, with_overrides
+from rhas.train.config import (
+    PRESETS,
+    TrainConfig,
+    config_from_dict,
+    refused_changes,
+    with_overrides,
+)
 from rhas.train.data.splits import sides_of_fold
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import RunFolder, read_json, with_model_settings
+from rhas.train.runs.run import USE, RunFolder, read_json, with_model_settings
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.
 FREE = ("workers", "checkpoint_every", "keep_checkpoints", "data.in_memory")
+DRAWN = ("random", "cross-movie")  # splits that depend on a seed
 
 
 @dataclass(frozen=True)
 class System:
-    """A model with settings of its own: `overrides` as after `--set`."""
+    """A model with settings of its own: `overrides` as after `--set`. `source`: the system whose weights it reads."""
 
     name: str
     model: str
     overrides: tuple[str, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,23 @@ class TrialFolder(RunFolder):
     def log(self) -> Path:
         return self.root / "log.txt"
 
+    @property
+    def origin(self) -> Path:
+        """Where the run has weights of another run beside it: that one's name."""
+        return self.root / "from.txt"
+
+    @property
+    def source(self) -> TrialFolder | None:
+        """The run whose weights this one has; None if it trains its own."""
+        if not self.origin.is_file():
+            return None
+        return TrialFolder(self.root.parent / self.origin.read_text().strip())
+
+    @property
+    def done(self) -> bool:
+        """Trained, and measured on the test split."""
+        return self.cost.is_file() and "test" in read_metrics(self)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -68,15 +97,19 @@ class Trial:
     seed: int
     folder: TrialFolder
     config: TrainConfig  # with all settings of the model
+    source: str | None = None  # the name of the trial whose weights it reads
 
     @property
     def name(self) -> str:
         return self.folder.root.name
 
     @property
+    def fold(self) -> int | None:
+        return self.config.data.fold if self.config.data.split == "fold" else None
+
+    @property
     def done(self) -> bool:
-        """Trained, and measured on the test split."""
-        return self.folder.cost.is_file() and "test" in read_metrics(self.folder)
+        return self.folder.done
 
 
 def systems_of(models: Sequence[str]) -> list[System]:
@@ -84,26 +117,49 @@ def systems_of(models: Sequence[str]) -> list[System]:
     return [System(name, name) for name in models]
 
 
-def load_systems(preset: str) -> list[System]:
-    """The systems of a shipped preset, or of a YAML file: names to `{model: …, set: [key=value, …]}`."""
+def load_systems(preset: str, before: Sequence[System] = ()) -> list[System]:
+    """The systems of a shipped preset, or of a YAML file: names to `{model: …, set: [key=value, …]}`, or to
+    `{from: SYSTEM, set: […]}` for one with the weights of a system above it, or of one of `before`.
+    """
     path = preset_path(preset, GROUPS, "--preset")
     values = read_yaml(path)
     if not isinstance(values, Mapping) or not values:
         raise InputError(Problem(path, "a mapping of systems to model and settings"))
-    systems, problems = [], []
+    problems: list[Problem] = []
+    above = {system.name: system for system in before}
+    systems = []
     for name, entry in values.items():
-        known = isinstance(entry, Mapping) and isinstance(entry.get("model"), str)
-        overrides = entry.get("set", []) if known else []
-        if not known or set(entry) - {"model", "set"} or not isinstance(overrides, list):
-            expected = "{model: NAME, set: [key=value, …]}"
-            problems.append(Problem(path, expected, column=str(name), value=entry))
-        elif str(name) != Path(str(name)).name or str(name).startswith("."):
-            problems.append(Problem(path, "a name that a folder can have", column=str(name)))
+        system = _system(str(name), entry, above)
+        if isinstance(system, System):
+            systems.append(system)
+            above[system.name] = system
         else:
-            systems.append(System(str(name), entry["model"], tuple(map(str, overrides))))
+            expected, value = system
+            problems.append(Problem(path, expected, column=str(name), value=value))
     if problems:
         raise InputError(problems)
     return systems
+
+
+def _system(name: str, entry: Any, above: Mapping[str, System]) -> System | tuple[str, Any]:
+    """A system of a preset; or what was expected, and what there is."""
+    kind = next((key for key in ("model", "from") if isinstance(entry, Mapping) and key in entry), None)
+    overrides = entry.get("set", []) if kind else []
+    known = kind and isinstance(entry[kind], str) and not set(entry) - {kind, "set"}
+    if not known or not isinstance(overrides, list):
+        return "{model: NAME, set: [key=value, …]} or {from: SYSTEM, set: [key=value, …]}", entry
+    if name != Path(name).name or name.startswith("."):
+        return "a name that a folder can have", None
+    own = tuple(map(str, overrides))
+    if kind == "model":
+        return System(name, entry["model"], own)
+    source = above.get(entry["from"])
+    if source is None or source.source is not None:
+        trained = [other.name for other in above.values() if other.source is None]
+        return f"from one of the systems above it that are trained: {', '.join(trained) or 'none'}", entry[
+            "from"
+        ]
+    return System(name, source.model, (*source.overrides, *own), source.name)
 
 
 def trials(
@@ -116,7 +172,8 @@ def trials(
 ) -> list[Trial]:
     """Every system with every seed 0 … seeds − 1 and fold, so ordered that an early table has all systems.
 
-    A system whose config is an earlier one's, as a variant that the base has anyway, isn't run again.
+    A system whose config is an earlier one's, as a variant that the base has anyway, isn't run again; one with
+    the weights of such a system has those of the earlier one.
 
     `overrides`, as after `--set`, go on top of the base. Both's model settings go to each system that knows them,
     but for the losses of another model than the base's. Raises InputError for what a system's model can't be, and
@@ -128,24 +185,31 @@ def trials(
     base = with_overrides(base, overrides)
     if folds:
         base = base.replace(data=base.data.replace(split="fold"))
-    configs = {}
+    configs: dict[str, TrainConfig] = {}
     for system in systems:
         if system.name in configs:
             raise InputError(Problem("--models", "each system once", value=system.name))
         configs[system.name] = _config(system, base)
-    different = [
-        s for i, s in enumerate(systems) if configs[s.name] not in [configs[t.name] for t in systems[:i]]
-    ]
+    _check_sources(systems, configs)
+    first: dict[str, str] = {}  # each system's earliest with the same config
+    for name, config in configs.items():
+        first[name] = next((other for other in first.values() if configs[other] == config), name)
     planned = []
     for seed in range(seeds):
         for fold in folds or (None,):
-            for system in different:
+            for system in systems:
+                if first[system.name] != system.name:
+                    continue
                 config = configs[system.name].replace(seed=seed)
-                name = f"{system.name}-seed{seed}"
+                end = f"-seed{seed}"
+                if config.data.split in DRAWN:
+                    config = config.replace(data=config.data.replace(seed=base.data.seed + seed))
                 if fold is not None:
                     config = config.replace(data=config.data.replace(fold=fold))
-                    name += f"-fold{fold}"
-                planned.append(Trial(system, seed, TrialFolder(out / "runs" / name), config))
+                    end += f"-fold{fold}"
+                source = None if system.source is None else first[system.source] + end
+                folder = TrialFolder(out / "runs" / (system.name + end))
+                planned.append(Trial(system, seed, folder, config, source))
     return planned
 
 
@@ -167,12 +231,18 @@ def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
         before = read_yaml(trial.folder.planned) if trial.folder.planned.exists() else None
         if isinstance(before, Mapping):
             problems += refused_changes(trial.folder.planned, before, trial.config.to_dict(), expected, FREE)
+            source = trial.folder.source
+            if (source and source.root.name) != trial.source:
+                began = f"its weights {f'from {source.root.name}' if source else 'trained'}, as the run began"
+                problems.append(Problem(trial.folder.planned, began, column="from", value=trial.source))
     if problems:
         raise InputError(problems)
     out.mkdir(parents=True, exist_ok=True)
     write_text_atomically(record, json.dumps(data, indent=1))
     for trial in planned:
         trial.folder.root.mkdir(parents=True, exist_ok=True)
+        if trial.source is not None:
+            write_text_atomically(trial.folder.origin, f"{trial.source}\n")
         write_text_atomically(trial.folder.planned, yaml.safe_dump(trial.config.to_dict(), sort_keys=False))
 
 
@@ -189,6 +259,19 @@ def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> Non
         elif section == "settings" and name.split(".")[0] not in known:
             expected = f"a setting of one of the systems: {', '.join(sorted(known))}"
             problems.append(Problem("--set", expected, column=key, value=given))
+    if problems:
+        raise InputError(problems)
+
+
+def _check_sources(systems: Sequence[System], configs: Mapping[str, TrainConfig]) -> None:
+    """Raises InputError for systems that would need other weights than those of the system that they are from."""
+    problems = []
+    for system in systems:
+        if system.source is None:
+            continue
+        expected = f"as system {system.source} has it, whose weights it shapes"
+        own, source = configs[system.name].to_dict(), configs[system.source].to_dict()
+        problems += refused_changes(Path(f"system {system.name}"), source, own, expected, USE)
     if problems:
         raise InputError(problems)
 

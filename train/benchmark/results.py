@@ -1,18 +1,26 @@
-"""What a benchmark measured, as data frames: a row for each run, and means over them."""
+"""What a benchmark measured, as data frames: a row for each run, means over them, and how far systems are apart.
+
+Intervals of macro F1@50, the metric to compare by, are bootstrapped over movies and seeds; Student's t over a few
+seeds says nothing of what other movies would have given. Other metrics don't add up over persons, and their
+differences keep it; no number has two intervals.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from scipy import stats
 
+from rhas.train.benchmark.bootstrap import At, Bootstrap
 from rhas.train.benchmark.plan import Trial
 from rhas.train.evaluation.evaluation import read_metrics
+from rhas.train.evaluation.persons import persons_csv, read_person_counts
 from rhas.train.evaluation.results import COLUMNS, NAMES, tau_text
-from rhas.train.runs.run import read_json
+from rhas.train.runs.run import Validation, read_json
 
 TOP1 = {
     "top-1 MoF": "mof", "top-1 edit": "edit",
@@ -22,31 +30,52 @@ COST = {"parameters": "parameters", "training s": "seconds", "peak MiB": "peak_m
 METRICS = [*COLUMNS, *TOP1]
 HEADLINE = "macro F1@50"
 DONE, BASELINE = "done", "baseline"
+READ_OUT = "read-out"
+VALIDATION = f"validation {HEADLINE}"
+"""As a run is read; followed by "of HEAD", of a head that it could have been read by."""
 
 
-def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(runs, table): a row for each trial, then for the baselines of each seed and fold; and mean and standard
-    deviation for each system and baseline. `failed`: why, by the run's name.
+@dataclass(frozen=True, eq=False)
+class Results:
+    """`runs`: a row for each trial, then for the baselines of each seed and fold. `table`: mean and standard deviation
+    for each system and baseline, and low and high of macro F1@50. `apart`: see `differences`.
     """
+
+    runs: pd.DataFrame
+    table: pd.DataFrame
+    apart: pd.DataFrame
+
+
+def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> Results:
+    """What was measured so far. `failed`: why, by the run's name."""
     rows, baselines = [], []
+    persons: dict[str, dict[At, pd.DataFrame]] = {}
     for trial in reached:
         at = {
             "seed": trial.seed, "split": trial.config.data.split, "split seed": trial.config.data.seed,
-            "fold": trial.config.data.fold if trial.config.data.split == "fold" else None,
+            "fold": trial.fold,
         }  # fmt: skip
         row: dict[str, Any] = {"system": trial.system.name, "model": trial.system.model, **at}
+        row["weights of"] = trial.source
         row |= {"config": str(trial.folder.config), "status": failed.get(trial.name, DONE)}
         if trial.done:
             measured, cost = (
                 read_metrics(trial.folder)["test"],
                 read_json(trial.folder.cost),
             )
-            chosen = measured["checkpoint"]
+            chosen = Validation.from_record(measured["checkpoint"])
             row |= {
-                "τ": tau_text(chosen["readout"]["tau"]),
-                "epoch": chosen["epoch"],
+                READ_OUT: chosen.readout.text(),
+                "τ": tau_text(chosen.tau),
+                "epoch": chosen.epoch,
                 "device": cost["device"],
+                VALIDATION: chosen.f1_macro_50,
+                **{f"{VALIDATION} of {head}": f1 for head, f1 in chosen.heads.items()},
             }
+            stored = persons_csv(trial.folder.root, "test")
+            if stored.is_file():  # not of runs that were measured before it was written
+                own = persons.setdefault(trial.system.name, {})
+                own[At(trial.seed, trial.fold or 0)] = read_person_counts(stored)
             row |= _values(measured["model"]) | {title: cost[key] for title, key in COST.items()}
             for name, report in measured["baselines"].items():
                 named = {"system": NAMES.get(name, name), "model": BASELINE, **at, "status": DONE}
@@ -60,14 +89,20 @@ def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> tuple[pd.Data
     groups = numbers.groupby("system", sort=False)
     table = groups[columns].agg(["mean", "std"])
     table.insert(0, ("runs", ""), groups[HEADLINE].count())
-    return runs, table
+    bootstrap = Bootstrap(persons)
+    place = table.columns.get_loc((HEADLINE, "std")) + 1
+    for number, kind in enumerate(("low", "high")):
+        ends = [bootstrap.interval(name)[number] for name in table.index]
+        table.insert(place + number, (HEADLINE, kind), ends)
+    return Results(runs, table, differences(runs, bootstrap))
 
 
-def differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """How far the other systems are from the first: for each and each metric, mean, half and pairs.
+def differences(runs: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+    """How far the other systems are from the first: for each and each metric, mean and pairs, and low and high or half.
 
-    Runs are compared with those of the same seed and fold, which saw the same movies in the same order; `half` is half
-    of the 95 % interval of the mean difference (Student's t), NaN with less than two pairs. Empty with one system.
+    Runs are compared with those of the same seed and fold, which saw the same movies in the same order. `low` and
+    `high` of macro F1@50 are bootstrapped; `half`, of the others, is half of the 95 % interval of the mean difference
+    (Student's t), NaN with less than two pairs. Empty with one system.
     """
     measured = runs[(runs["status"] == DONE) & (runs["model"] != BASELINE)]
     columns = [title for title in METRICS if title in measured]
@@ -78,14 +113,17 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
     )
     rows = {}
     for name in list(dict.fromkeys(measured["system"]))[1:]:
-        apart = (pairs.loc[name] - pairs.loc[measured["system"].iloc[0]]).dropna(how="all")
-        rows[name] = {
-            (title, kind): value
-            for title in columns
-            for kind, value in (
-                ("mean", apart[title].mean()), ("half", interval(apart[title])), ("pairs", apart[title].count()),
-            )
-        }  # fmt: skip
+        first = measured["system"].iloc[0]
+        apart = (pairs.loc[name] - pairs.loc[first]).dropna(how="all")
+        row = {}
+        for title in columns:
+            row[title, "mean"] = apart[title].mean()
+            if title == HEADLINE:
+                row[title, "low"], row[title, "high"] = bootstrap.apart(name, first)
+            else:
+                row[title, "half"] = interval(apart[title])
+            row[title, "pairs"] = apart[title].count()
+        rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("system")
 
 

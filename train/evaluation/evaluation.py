@@ -1,10 +1,10 @@
-"""Evaluation of a run on one of its splits: metrics.json, tables of results, and timelines of a few persons.
+"""Evaluation of a run on one of its splits: metrics.json, tables of results, segments by person, a few timelines.
 
 In: the folder of a run, whose weights and τ were chosen on the validation split. Out: all metrics of the split,
 one video per person, beside the baselines; how often a split was evaluated is counted in metrics.json, since
 the test split is meant to be read once. The released evaluator sees windows, as in its paper. With other settings than
 the run's own, such as fewer sampling steps, numbers have an entry of their own, "test with NAME=VALUE", and no
-timelines: those of the run stay as they are.
+persons-SPLIT.csv or timelines: those of the run stay as they are.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rhas.manifests.tables.manifest import SPLITS
 from rhas.train.data import class_counts
 from rhas.train.data.generators import generator_for
 from rhas.train.evaluation.annotator import second_annotator
+from rhas.train.evaluation.persons import persons_csv, write_persons
 from rhas.train.evaluation.results import write_results
 from rhas.train.metrics import compare, released_report
 from rhas.train.runs.run import Run, RunFolder, load_run_data, open_run, read_json
@@ -71,6 +72,8 @@ def evaluate_run(
         **comparison.to_dict(vocabulary.actions),
         "released_evaluator": released.to_dict(),
     }
+    if not opened.changed:  # before the metrics: who finds these finds the persons
+        write_persons(persons_csv(opened.folder.root, split), persons, vocabulary, tau)
     write_text_atomically(opened.folder.metrics, json.dumps(metrics, indent=1, ensure_ascii=False))
     write_results(opened.folder.root, metrics)
     if not opened.changed:

@@ -7,7 +7,7 @@ runs/a/
   checkpoints/     see `rhas.train.runs.checkpoint`
   model.safetensors    instead of checkpoints/ in a folder that `rhas export` made: the best weights
   logs/            TensorBoard; curves.csv, curves.png: see `rhas.train.fitting.curves`
-  metrics.json, results.md, results.csv, timelines/    see `rhas.train.evaluation.evaluation`
+  metrics.json, results.md, results.csv, persons-SPLIT.csv, timelines/    see `rhas.train.evaluation`
   lock             held by the process that trains here
 
 In: the folder. Out: a `Run` with its best weights, and its data, checked to be what it was. Training into a

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from training_folders import labelled_movie, write_training_folder
 
 from rhas.manifests.common.errors import InputError
-from rhas.train.benchmark.plan import load_systems, systems_of, trials
+from rhas.train.benchmark.plan import begin, load_systems, systems_of, trials
 from rhas.train.benchmark.results import gather
 from rhas.train.config import load_config
 
@@ -22,8 +23,22 @@ def test_folds_are_runs_of_their_own(tmp_path: Path) -> None:
         ("fold", 1),
         ("fold", 3),
     }
-    runs, table = gather(planned, {})
-    assert runs["fold"].tolist() == [1, 1, 3, 3] * 2 and list(table.index) == ["actdiff", "ltcontext"]
+    results = gather(planned, {})
+    assert results.runs["fold"].tolist() == [1, 1, 3, 3] * 2
+    assert list(results.table.index) == ["actdiff", "ltcontext"]
+    assert {trial.config.data.seed for trial in planned} == {0}  # a fold is what it is
+
+
+@pytest.mark.parametrize(
+    ("split", "seeds"), [("random", [5, 6, 7]), ("cross-movie", [5, 6, 7]), ("manifest", [5] * 3)]
+)
+def test_a_seed_draws_a_split_for_all_systems(tmp_path: Path, split: str, seeds: list[int]) -> None:
+    given = [f"data.split={split}", "data.seed=5"]
+    planned = trials(systems_of(["actdiff", "ltcontext"]), load_config("small"), given, 3, tmp_path)
+    for name in ("actdiff", "ltcontext"):
+        own = [trial.config for trial in planned if trial.system.name == name]
+        assert [config.seed for config in own] == [0, 1, 2]
+        assert [config.data.seed for config in own] == seeds
 
 
 def test_systems_share_the_link_and_keep_their_own_losses(tmp_path: Path) -> None:
@@ -46,7 +61,9 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     }
     base = planned["hopadiff"].config.settings
     # What the paper has anyway isn't run under a second name.
-    assert len(planned) == 8 and not {"fourier-dft", "own-condition", "as-the-paper"} & set(planned)
+    had = {"fourier-dft", "own-condition", "as-the-paper", "without-smoothing", "one-threshold", "bce-mean",
+           "boundary-curve"}  # fmt: skip
+    assert len(planned) == 13 and not had & set(planned)
     world = trials(load_systems("ablation"), load_config("world"), [], 1, tmp_path)
     settings = {t.system.name: t.config.settings for t in world}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
@@ -58,6 +75,68 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     assert planned["without-bca"].config.settings["hp_xlstm"] == {**base["hp_xlstm"], "cross_gates": False}
     assert planned["actdiff-partial"].config.settings["encoder"] == base["encoder"]
     assert "hp_xlstm" not in planned["actdiff-partial"].config.settings
+    assert planned["ltcontext"].config.settings["stream"] == "both"
+
+
+def test_what_reads_the_weights_of_another_differs_in_its_reading_alone(tmp_path: Path) -> None:
+    given = ["readout.heads=null", "readout.smoothing=null", "readout.by_class=true"]
+    planned = trials(load_systems("ablation"), load_config("world"), given, 1, tmp_path, (2,))
+    readers = {t.system.name: t for t in planned if t.source is not None}
+    assert list(readers) == [
+        "partial-encoder",
+        "holistic-encoder",
+        "one-step",
+        "without-smoothing",
+        "one-threshold",
+    ]
+    base = next(t for t in planned if t.system.name == "hopadiff").config
+    assert {t.source for t in readers.values()} == {"hopadiff-seed0-fold2"}
+    assert readers["partial-encoder"].config.readout.heads == ("partial_encoder",)
+    assert readers["one-step"].config.settings["diffusion"]["sampling_steps"] == 1
+    assert base.readout.heads is None and base.settings["diffusion"]["sampling_steps"] == 8
+    for trial in readers.values():
+        kept = {name: value for name, value in trial.config.settings.items() if name != "diffusion"}
+        assert kept == {name: base.settings[name] for name in kept} and trial.config.data == base.data
+
+
+def test_the_weights_of_what_is_not_run_are_those_of_its_equal(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(
+        "a: {model: actdiff}\nsame: {model: actdiff}\n"
+        "b: {from: same, set: [postprocess.median=5]}\nc: {from: a}\n"
+    )
+    planned = trials(load_systems(str(preset)), load_config("small"), [], 1, tmp_path)
+    assert [(t.name, t.source) for t in planned] == [("a-seed0", None), ("b-seed0", "a-seed0")]
+
+
+def test_a_run_that_was_trained_does_not_become_a_reading(tmp_path: Path) -> None:
+    write_training_folder(tmp_path / "features", [labelled_movie("m", 40)])
+    preset, out = tmp_path / "mine.yaml", tmp_path / "out"
+    for b in ("{model: actdiff, set: [postprocess.median=5]}", "{from: a, set: [postprocess.median=5]}"):
+        preset.write_text(f"a: {{model: actdiff}}\nb: {b}\n")
+        planned = trials(load_systems(str(preset)), load_config("small"), [], 1, out)
+        if "model" in b:
+            begin(planned, tmp_path / "features", out)
+    with pytest.raises(
+        InputError, match=r"b-seed0/planned\.yaml, column from: got 'a-seed0': expected .* trained"
+    ):
+        begin(planned, tmp_path / "features", out)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("{from: a, set: [settings.encoder.layers=7]}", "system b, column settings.encoder.layers: got '7'"),
+        ("{from: a, set: [optimiser.lr=0.5]}", "system b, column optimiser.lr"),
+        ("{from: z}", "column b: got 'z': expected from one of the systems above it that are trained: a"),
+        ("{from: a, model: actdiff}", "column b: .*from: SYSTEM"),
+    ],
+)
+def test_other_weights_than_those_of_its_source_are_refused(tmp_path: Path, line: str, expected: str) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(f"a: {{model: actdiff}}\nb: {line}\n")
+    with pytest.raises(InputError, match=expected):
+        trials(load_systems(str(preset)), load_config("small"), [], 1, tmp_path)
 
 
 def test_near_sighted_systems_have_two_layers(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import median_filter
 from toy_segmenter import toy_config, toy_features
@@ -21,6 +22,7 @@ from rhas.manifests.tables.labels import Interval
 from rhas.train.data import load_dataset
 from rhas.train.data.rasterise import rasterise
 from rhas.train.evaluation.evaluation import evaluate_run
+from rhas.train.evaluation.persons import read_person_counts
 from rhas.train.fitting.training import train
 from rhas.train.metrics import ReadOut
 from rhas.train.runs.checkpoint import read_tensors
@@ -47,6 +49,25 @@ def test_training_measures_validation_and_nothing_else(run: Path) -> None:
     assert list(json.loads((run / "metrics.json").read_text())) == ["val"]
     assert "these numbers flatter" in (run / "results.md").read_text()
     assert list((run / "timelines" / "val").rglob("*.png"))
+
+
+def test_persons_add_up_to_the_split(run: Path) -> None:
+    """Recounted from the file by its own description, against what metrics.json says of the split as a whole."""
+    measured = evaluate_run(run, "test", device="cpu")["model"]
+    rows = pd.read_csv(run / "persons-test.csv")
+    assert len(rows[["movie_id", "person_id"]].drop_duplicates()) == measured["videos"]
+    sums = rows.groupby("action")[["true", "predicted", "hits"]].sum()
+    true = sums[sums["true"] > 0]
+    f1 = 200 * true["hits"] / (true["true"] + true["predicted"])
+    assert f1.mean() == pytest.approx(measured["chosen"]["f1_macro@50"])
+    for row in measured["per_class"]:
+        if row["class"] in sums.index:
+            assert sums.loc[row["class"], "true"] == row["true_segments"]
+            assert sums.loc[row["class"], "predicted"] == row["predicted_segments"]
+    broken = run / "broken.csv"
+    broken.write_text("movie,movie_id,person_id,action,true,predicted,hits\nm,m,p,NA,2,1,1\nm,m,p,go,2,1,2\n")
+    with pytest.raises(InputError, match=r"broken.csv, row 3, column hits: got 2"):
+        read_person_counts(broken)
 
 
 def test_results_have_the_baselines_beside_the_model(run: Path) -> None:
