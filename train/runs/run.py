@@ -53,6 +53,7 @@ USE = (
     "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.smoothing",
     "readout.width", "postprocess", "batch", "precision",
 )  # fmt: skip
+READING = (*USE, "readout")  # and where the read-out is chosen anew
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
 
 

@@ -117,4 +117,4 @@ def test_simulated_data_is_covered_nineteen_times_of_twenty() -> None:
     for name, count in covered.items():
         # 95 % less what is chance in so many trials; the bootstrap of rows and columns is known to be cautious.
         assert 0.89 * times <= count <= times, name
-    assert covered["a"] < times and covered["b"] < times
+    assert min(covered.values()) < times
