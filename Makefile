@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test cluster wheel lint bench faults dry-gpu clean
+.PHONY: setup demo test learn cluster wheel lint bench faults dry-gpu clean
 
 setup: $(READY)
 
@@ -17,7 +17,12 @@ demo: $(READY)
 
 # In two processes, for two cores; the tests of a file stay together, since they share what is made for them once.
 test: $(READY) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster --ignore tests/wheel
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster \
+		--ignore tests/learning --ignore tests/wheel
+
+# Every shipped preset learns as it is shipped, and the default one 137 classes by heart: what each reached is shown.
+learn: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP tests/learning
 
 # Several raylets, of which some are killed and some come late, and machines made of network namespaces (as root, with
 # iproute2): ten minutes on top of the tests'.
