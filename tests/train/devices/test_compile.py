@@ -1,4 +1,4 @@
-"""torch.compile sees each network whole: no break in its graph, and what it puts out is the same.
+"""torch.compile sees a step, and the decoder's call in sampling, whole: no break in the graph, and equal outputs.
 
 Checked without a compiler: with the backends that run what was traced, `eager`, and what autograd makes of it,
 `aot_eager`.
@@ -15,56 +15,42 @@ from every_model import small_config, small_model
 from made_batches import BATCH, C
 from torch import Tensor, nn
 
-Outputs = list[Tensor]
-T, CHANNELS = 40, 16  # of the encoder's condition
+from rhas.train.fitting.compiling import compiled_losses
+from rhas.train.models.layers.masking import masked
+
+CHANNELS = 16  # of the encoder's condition
 
 
-def parts(case: str) -> dict[str, Callable[[], Any]]:
-    """Calls of a model's networks on made inputs, in eval mode, where nothing is drawn."""
-    model = small_model(small_config(case)).eval()
-    mask_BT = BATCH.mask_BT
-    generator = torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("case", ["actdiff sigmoid", "actfusion", "world", "ltcontext"])
+def test_a_step_is_one_graph(case: str) -> None:
+    """All of it, draws included: the second step is compiled, whole or not at all."""
+    torch._dynamo.reset()
+    model = small_model(small_config(case)).train()
+    losses = compiled_losses(model, backend="aot_eager")
 
-    def drawn(rows: int) -> Tensor:
-        return torch.randn(3, rows, T, generator=generator) * mask_BT[:, None]
+    def stepped(of: Callable[..., dict[str, Tensor]]) -> tuple[dict[str, Tensor], Tensor]:
+        model.zero_grad()
+        found = of(BATCH, BATCH.generators("cpu", 0, "step"))
+        torch.stack(list(found.values())).sum().backward()
+        return found, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
-    if case == "ltcontext":
-        features = torch.cat([BATCH.holistic_BFT, BATCH.partial_BFT], 1)
-        return {"LTContext": lambda: model.ltcontext(features, mask_BT, "sigmoid")}
-    networks = (
-        model.holistic
-        if case in ("paper", "world")
-        else getattr(model, model.__class__.__name__[:-9].lower())
-    )
-    z, noisy, t_B = drawn(CHANNELS), drawn(C).sigmoid(), torch.tensor([3, 500, 999])
-    calls: dict[str, Callable[[], Any]] = {"encoder": lambda: networks.encoder(BATCH.holistic_BFT, mask_BT)}
-    if case in ("paper", "world"):
-        other = drawn(CHANNELS)
-        calls["HP-xLSTM"] = lambda: model.hp_xlstm(z, other, mask_BT)
-        calls["condition"] = lambda: networks.condition([z, other] if case == "world" else [z], mask_BT)
-        projected = networks.condition([z, other] if case == "world" else [z], mask_BT)
-    else:
-        projected = networks.decoder.project(z)
-    calls["decoder"] = lambda: networks.decoder(noisy, t_B, projected, mask_BT)
-    return calls
+    plain, recorded, compiled = stepped(model.losses), stepped(losses), stepped(losses)
+    torch.testing.assert_close(recorded, plain)
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
 
 
-PARTS = [
-    (case, part)
-    for case in ("actdiff sigmoid", "actfusion", "paper", "world", "ltcontext")
-    for part in (
-        ["LTContext"] if case == "ltcontext"
-        else ["encoder", "decoder"] if case.startswith("act")
-        else ["encoder", "decoder", "HP-xLSTM", "condition"]
-    )
-]  # fmt: skip
+def test_the_call_that_sampling_repeats_is_one_graph() -> None:
+    model = small_model(small_config("world")).eval()
+    generators = BATCH.generators("cpu", 1)
+    z, other, noisy = (masked(generators.normal(n), BATCH.mask_BT) for n in (CHANNELS, CHANNELS, C))
+    projected, t_B = model.holistic.condition([z, other], BATCH.mask_BT), torch.tensor([3, 500, 999])
 
+    def call() -> Tensor:
+        return model.holistic.decoder(noisy.sigmoid(), t_B, projected, BATCH.mask_BT)
 
-@pytest.mark.parametrize(("case", "part"), PARTS)
-def test_a_network_is_one_graph(case: str, part: str) -> None:
-    call = parts(case)[part]
     assert breaks(call) == []
-    torch.testing.assert_close(leaves(compiled(call, "aot_eager")()), leaves(call()))
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(call, backend="aot_eager", fullgraph=True)(), call())
 
 
 def test_breaks_are_found() -> None:
@@ -81,12 +67,3 @@ def breaks(call: Callable[[], Any]) -> list[str]:
     with torch.no_grad():
         found = torch._dynamo.explain(call)().break_reasons
     return [f"{reason.reason.splitlines()[0]} at {reason.user_stack[-1]}" for reason in found]
-
-
-def compiled(call: Callable[[], Any], backend: str) -> Callable[[], Any]:
-    torch._dynamo.reset()
-    return torch.compile(call, backend=backend, fullgraph=True)
-
-
-def leaves(out: Any) -> Outputs:
-    return [x for x in torch.utils._pytree.tree_leaves(out) if isinstance(x, Tensor)]
