@@ -119,7 +119,7 @@ def test_simulated_data_is_covered_nineteen_times_of_twenty() -> None:
     for name, count in covered.items():
         # 95 % less what is chance in so many trials; the bootstrap of rows and columns is known to be cautious.
         assert 0.89 * times <= count <= times, name
-    # Variance of the mean: seeds, movies, and what is left of each class of each. Owen bounds the excess by a factor of 3.
+    # Variance of the mean: seeds, movies, and what is left of each class of each. Owen: at most thrice as much.
     left = 0.6 * 0.4 - 0.6**2 / 12 - 0.06**2 / 12
     error = 100 * math.sqrt(0.06**2 / 12 / seeds + 0.6**2 / 12 / movies + left / (3 * seeds * movies))
     assert 0.95 < np.mean(widths) / (2 * 1.96 * error) < 1.4
