@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test cluster wheel lint bench faults clean
+.PHONY: setup demo test cluster wheel lint bench faults dry-gpu clean
 
 setup: $(READY)
 
@@ -46,5 +46,17 @@ endif
 faults: $(READY)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers $(BIN)/python -m tests.faults --kills 200
 
+# Steps and predictions of every model at full size on a GPU that isn't there, in PyTorch's CUDA build: 2 GB to download
+# and 5 GB on disk the first time. `===` keeps pip from a CPU build of the same version.
+GPU := .venv-gpu/bin
+dry-gpu: .venv-gpu/.ready
+	OMP_NUM_THREADS=1 PYTHONPATH=src:tests/helpers $(GPU)/python -m tests.dry_gpu
+
+.venv-gpu/.ready: constraints.txt tests/dry_gpu/requirements.txt
+	$(PYTHON) -m venv .venv-gpu
+	$(GPU)/pip install --quiet --constraint constraints.txt --requirement tests/dry_gpu/requirements.txt \
+		"torch===$$(sed -n 's/^torch==//p' constraints.txt)"
+	touch $@
+
 clean:
-	rm -rf .venv demo bench
+	rm -rf .venv .venv-gpu demo bench

@@ -27,6 +27,7 @@ FREE = (
 )  # fmt: skip
 
 GPU_WORKERS = 4
+DEFAULT_PRESET = "hopadiff"
 
 
 class PostprocessConfig(Settings):
@@ -79,10 +80,14 @@ class TrainConfig(Settings, title="training config"):
     """A step's losses as one compiled graph: fewer and larger operations, after minutes of compiling."""
     balance_classes: bool = False
     """Weights of classes from their frequency in the training split."""
+    balance_bound: float | None = Field(10.0, ge=1)
+    """Such weights are at most this, and at least its inverse; null: as they are."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Of weights, order, noise and dropout; `data.seed` is that of the split."""
     validate_every: int = Field(10, ge=1)
     """Epochs, and once at the end."""
+    patience: int | None = Field(None, ge=1)
+    """Validations without a better one, after which a run ends before its epochs do; null: never."""
     checkpoint_every: int = Field(500, ge=1)
     """Steps, and after each validation."""
     keep_checkpoints: int = Field(2, ge=1)
@@ -111,7 +116,7 @@ def preset_names() -> list[str]:
     return configs.preset_names(PRESETS)
 
 
-def load_config(preset: str = "paper", overrides: Sequence[str] = ()) -> TrainConfig:
+def load_config(preset: str = DEFAULT_PRESET, overrides: Sequence[str] = ()) -> TrainConfig:
     """Reads a preset (a shipped name or a path to a YAML file) and applies `section.key=value` overrides.
 
     Raises InputError for an unknown preset, an unknown key or a value of the wrong type or range.

@@ -23,10 +23,10 @@ def train(
     shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
     out: Annotated[Path, typer.Option("--out", help="Run folder; a rerun continues what is there")],
     config: Annotated[
-        str, typer.Option("--config", help="A preset (paper, small, …) or a YAML file")
-    ] = "paper",
+        str | None, typer.Option("--config", help="A preset or a YAML file [default: the model's]")
+    ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="hopadiff, actdiff, actfusion or ltcontext")
+        str | None, typer.Option("--model", help="hopadiff (default), actdiff, actfusion or ltcontext")
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
@@ -67,10 +67,11 @@ def train(
     overrides += of_fold("--fold", fold, split, settings or [])
     with interruptible_work(f"the same command goes on from the last checkpoint in {out}"):
         from rhas.pipeline.programs.training import train_run
+        from rhas.train.config import DEFAULT_PRESET
 
         train_run(
-            shards, out, config, overrides + (settings or []), gpus, workers, address, device=device,
-            init_from=init_from,
+            shards, out, config or model or DEFAULT_PRESET, overrides + (settings or []), gpus, workers, address,
+            device=device, init_from=init_from,
         )  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def benchmark(
     ] = None,
     config: Annotated[
         str, typer.Option("--config", help="What all have in common: a preset or YAML")
-    ] = "paper",
+    ] = "hopadiff",
     split: Annotated[
         str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
     ] = None,

@@ -21,6 +21,7 @@ from rhas.pipeline.views.picture import draw_movie
 from rhas.pipeline.views.shards_table import print_verification
 from rhas.pipeline.world.making import make_world
 from rhas.pipeline.world.writing import World
+from rhas.train.config import DEFAULT_PRESET
 from rhas.train.evaluation.evaluation import evaluate_run, read_metrics
 from rhas.train.runs.run import RunFolder
 
@@ -34,8 +35,8 @@ class Size:
     epochs: int
 
 
-FULL = Size(movies=24, seconds=(30, 45), epochs=64)
-QUICK = Size(movies=8, seconds=(20, 25), epochs=64)
+FULL = Size(movies=24, seconds=(30, 45), epochs=40)
+QUICK = Size(movies=8, seconds=(20, 25), epochs=40)
 
 
 def run_demo(out: Path, size: Size = FULL) -> int:
@@ -58,7 +59,7 @@ def run_demo(out: Path, size: Size = FULL) -> int:
     step("3/5 training: HopaDIFF learns what persons do, from labelled ones")
     # A few movies: more of them to measure with than the paper's tenth.
     settings = ["data.split=random", "data.proportions=[60, 15, 25]", f"epochs={size.epochs}"]
-    train_run(out / "features", out / "run", "world", settings)
+    train_run(out / "features", out / "run", DEFAULT_PRESET, settings)
     step("4/5 evaluation: persons that it hasn't seen, beside the baselines")
     if "test" not in read_metrics(RunFolder(out / "run")):
         evaluate_run(out / "run", "test")

@@ -73,7 +73,7 @@ def extract_features(
 def train_segmenter(
     shards: str | Path,
     out: str | Path,
-    config: str = "paper",
+    config: str = "hopadiff",
     settings: Sequence[str] = (),
     device: str | None = None,
     init_from: str | Path | None = None,

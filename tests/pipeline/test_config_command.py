@@ -101,7 +101,8 @@ def test_settings_can_be_set_and_all_wrong_ones_are_told() -> None:
     with pytest.raises(InputError) as caught:
         printed("actdiff-gtea", "--set", "settings.losses.ce=2", "--set", "settings.boundary.sigma=0")
     assert str(caught.value).splitlines() == [
-        "actdiff-gtea with --set, column settings.losses.ce: got 2: expected one of cross_entropy, smoothing",
+        "actdiff-gtea with --set, column settings.losses.ce: got 2: "
+        "expected one of cross_entropy, smoothing, over_classes",
         "actdiff-gtea with --set, column settings.boundary.sigma: got 0: expected a number above 0",
     ]
 

@@ -25,7 +25,7 @@ from rhas.train.fitting.validation import validate
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.runs.checkpoint import Checkpoints
 from rhas.train.runs.run import (
-    USE,
+    READING,
     RunFolder,
     Validation,
     build_for,
@@ -48,7 +48,9 @@ def reread(
     config, trained = resolved(config, device), open_run(source, device)
     expected = "as the weights were trained with it"
     before = trained.config.to_dict()
-    if problems := refused_changes(trained.folder.config, before, config.to_dict(), expected, (*USE, *FREE)):
+    if problems := refused_changes(
+        trained.folder.config, before, config.to_dict(), expected, (*READING, *FREE)
+    ):
         raise InputError(problems)
     dataset = load_dataset(features, config.data, boundary_sigma(config.model, config.settings))
     check_data(trained.folder, data_record(features, dataset), trained.data)

@@ -90,7 +90,7 @@ def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> Results:
     table = groups[columns].agg(["mean", "std"])
     table.insert(0, ("runs", ""), groups[HEADLINE].count())
     bootstrap = Bootstrap(persons)
-    place = 1 + 2 * (METRICS.index(HEADLINE) + 1)  # behind its mean and std
+    place = [*table.columns].index((HEADLINE, "std")) + 1
     for number, kind in enumerate(("low", "high")):
         ends = [bootstrap.interval(name)[number] for name in table.index]
         table.insert(place + number, (HEADLINE, kind), ends)

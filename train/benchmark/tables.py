@@ -130,7 +130,10 @@ def _read_outs(runs: pd.DataFrame) -> Iterator[str]:
     rows = [["system", READ_OUT, "as read", *(column.removeprefix(prefix) for column in heads)]]
     for system, own in measured.groupby("system", sort=False):
         counts = own[READ_OUT].value_counts(sort=False)
-        texts = [str(text) if len(counts) == 1 else f"{text} ({times}×)" for text, times in counts.items()]
+        texts = [
+            text if len(counts) == 1 else f"{text} ({times}×)"
+            for text, times in zip(map(str, counts.index), counts, strict=True)
+        ]
         numbers = own[[VALIDATION, *heads]].astype(float)
         cells = (_cell(numbers[c].mean(), numbers[c].std(), 1) for c in numbers)
         rows.append([str(system), "<br>".join(texts), *cells])

@@ -25,7 +25,7 @@ from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import write_vocabulary
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.evaluation.results import comparison, tau_text, write_results
-from rhas.train.runs.run import EXPORTED, Run, RunFolder, open_run
+from rhas.train.runs.run import Run, RunFolder, open_run
 
 
 def export_run(run: Path, out: Path) -> None:
@@ -37,7 +37,7 @@ def export_run(run: Path, out: Path) -> None:
     where = opened.data["features"]
     data = {**opened.data, "features": None if where is None else Path(where).name}
     metrics = {name: _strict(entry) for name, entry in read_metrics(opened.folder).items()}
-    write_bytes_atomically(out / EXPORTED, opened.folder.weights.read_bytes())
+    write_bytes_atomically(folder.exported, opened.folder.weights.read_bytes())
     write_bytes_atomically(folder.config, opened.folder.config.read_bytes())
     write_text_atomically(folder.data, json.dumps(data, indent=1))
     write_text_atomically(out / "readout.json", json.dumps(_strict(asdict(opened.validation)), indent=1))

@@ -93,6 +93,7 @@ class TrainingState:
     epoch: int = 0
     position: int = 0  # batches of this epoch that are done, by each rank
     best: Validation | None = None
+    stale: int = 0  # validations since the best one
 
 
 def fit(
@@ -100,6 +101,8 @@ def fit(
     validate: Callable[[Segmenter, int, int], Validation], callback: Callback | None = None, ranks: Ranks | None = None,
 ) -> TrainingState:  # fmt: skip
     """Trains `model`, on the device that it is on, to the end of `config`, from the last checkpoint if there is one.
+
+    The end are its steps, or `patience` validations without a better one.
 
     `validate(model, step, epochs done)` scores a model: this one as it is, or one with the average of its
     weights. Raises TrainingError when a loss or a gradient is not finite, before the weights have seen it.
@@ -121,7 +124,8 @@ def fit(
     callback.started(at.step, steps)
     on_gpu = _device(model).type == "cuda"
     loaders = [BatchLoader(samples, part, config.workers, pin_memory=on_gpu) for part in samplers]
-    while at.step < steps:
+    patience = math.inf if config.patience is None else config.patience
+    while at.step < steps and at.stale < patience:
         for part in samplers:
             part.start(at.epoch, at.position)
         parts, epoch = [iter(loader) for loader in loaders], at.epoch
@@ -144,6 +148,7 @@ def fit(
             due = epoch_done and at.epoch % config.validate_every == 0
             if due or at.step == steps:
                 _select(at, validate(kept, at.step, at.epoch), kept, checkpoints, callback)
+                at.stale = ranks.gathered(at.stale)[0]  # only the first has seen a validation
             if due or at.step == steps or at.step % config.checkpoint_every == 0:
                 checkpoints.save(at.step, model, optimiser, _record(at, sampler), average)
     if at.best is None:  # killed before any validation, and taken up with fewer steps than were done
@@ -254,18 +259,14 @@ def _resume(
         return TrainingState()
     sampler.resume(record["sampler"])
     best = record["best"]
-    return TrainingState(
-        record["step"],
-        sampler.epoch,
-        sampler.position,
-        None if best is None else Validation.from_record(best),
-    )
+    best = None if best is None else Validation.from_record(best)
+    return TrainingState(record["step"], sampler.epoch, sampler.position, best, record["stale"])
 
 
 def _record(at: TrainingState, sampler: BatchSampler) -> dict[str, Any]:
     sampler.start(at.epoch, at.position)  # at the end of an epoch: the beginning of the next
     best = None if at.best is None else asdict(at.best)
-    return {"sampler": sampler.state(at.position), "seed": sampler.seed, "best": best}
+    return {"sampler": sampler.state(at.position), "seed": sampler.seed, "best": best, "stale": at.stale}
 
 
 def _select(
@@ -273,6 +274,7 @@ def _select(
 ) -> None:
     """Keeps the weights if they are better than all before; of equals the first."""
     best = at.best is None or validation.f1_macro_50 > at.best.f1_macro_50
+    at.stale = 0 if best else at.stale + 1
     if best:
         at.best = validation
         checkpoints.save_best(model, {"validation": asdict(validation)})

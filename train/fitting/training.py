@@ -161,12 +161,17 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
     if folder.config.exists():
         before = config_from_dict(read_yaml(folder.config), folder.config).to_dict()
         expected = "the settings that the run began with (another run needs another folder)"
-        if problems := refused_changes(folder.config, before, config.to_dict(), expected, FREE):
+        # A learning rate that falls to 0 at the last step depends on which that is.
+        fixed = ("epochs", "steps") if config.optimiser.schedule == "cosine" else ()
+        free = [name for name in FREE if name not in fixed]
+        if problems := refused_changes(folder.config, before, config.to_dict(), expected, free):
             raise InputError(problems)
     if folder.data.exists():
         kept = read_json(folder.data)
-        if "imported" in kept:
-            expected = "a run that was trained here; to train on with imported weights, give another folder --init-from"
+        if "imported" in kept or folder.exported.exists():
+            expected = (
+                "a run that was trained here; to train on with its weights, give another folder --init-from"
+            )
             raise InputError(Problem(folder.root, expected))
         check_data(folder, data, kept)
     write_text_atomically(folder.data, json.dumps(data, indent=1))

@@ -1,11 +1,12 @@
 """Measuring referring human action segmentation: scores and truth of videos in, numbers in percent out.
 
-    threshold = choose_threshold(validation_videos)
-    comparison = compare(test_videos, threshold.tau, class_counts(training_labels), generator)
+    readout = choose_readout(validation_persons).readout
+    videos = [person.video(readout) for person in test_persons]
+    comparison = compare(videos, readout.tau, class_counts(training_labels), generator)
 
 - `video`: what is measured, checked; `evaluate`, `report`: all metrics of a split
 - `frames`, `segments`, `edit`, `top1`: the metrics; `totals`: what the sequence metrics share
-- `thresholds`: τ from the validation split; `baselines`: what a model has to beat
+- `readout`: τ, and how scores are read, from the validation split; `baselines`: what a model has to beat
 - `compat`: the evaluator released with HopaDIFF, to place its paper's numbers only
 
 Inference, files and the command line are left to the rest of `train`.
@@ -14,8 +15,8 @@ Inference, files and the command line are left to the rest of `train`.
 from rhas.train.metrics.baselines import Comparison, compare
 from rhas.train.metrics.compat import ReleasedReport, released_report
 from rhas.train.metrics.evaluate import Evaluator, evaluate
+from rhas.train.metrics.readout import HeadScores, ReadOut, choose_readout
 from rhas.train.metrics.report import ClassScores, Report, ThresholdScores
-from rhas.train.metrics.thresholds import Threshold, choose_threshold
 from rhas.train.metrics.top1 import Top1Scores
 from rhas.train.metrics.video import Video, label_sets
 
@@ -23,13 +24,14 @@ __all__ = [
     "ClassScores",
     "Comparison",
     "Evaluator",
+    "HeadScores",
+    "ReadOut",
     "ReleasedReport",
     "Report",
-    "Threshold",
     "ThresholdScores",
     "Top1Scores",
     "Video",
-    "choose_threshold",
+    "choose_readout",
     "compare",
     "evaluate",
     "label_sets",

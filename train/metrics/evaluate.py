@@ -2,7 +2,7 @@
 
 In: `Video`s of one split, from any iterable, and the threshold τ chosen on the validation split, or None where
 each frame has one label (see `label_sets`). Out: every metric at that τ and at τ = .5. Frame mAP alone has to keep
-scores to the end (see `frames.FrameAP`); of the rest only counts stay. Choosing τ is left to `thresholds`,
+scores to the end (see `frames.FrameAP`); of the rest only counts stay. Choosing τ is left to `readout`,
 baselines to `baselines`.
 """
 

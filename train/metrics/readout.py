@@ -2,7 +2,8 @@
 
 In: for each person the scores of every head that a model has, and the truth. Out: a `ReadOut`, which says whose mean is
 taken, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ. Chosen by macro
-F1@50, as τ is (`thresholds`), never on the test split.
+segment F1@50, never on the test split: macro, because pooled counts would follow the few most frequent classes of a
+long tail; at 50 %, because it asks for segments and not only for touches.
 
 Segments last, scores flicker: what smoothing is worth is more than most parts of a model. A class's own threshold is
 worth something too, but the best one for a few segments is chance; so each is drawn towards the one
@@ -26,7 +27,6 @@ from rhas.manifests.common.configs import Settings
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.metrics.evaluate import HALF, no_videos
 from rhas.train.metrics.segments import OVERLAPS, SegmentCounts
-from rhas.train.metrics.thresholds import GRID
 from rhas.train.metrics.video import Bools, Video, label_sets
 
 Floats = NDArray[np.float32]
@@ -34,6 +34,10 @@ Smoothing = Literal["none", "median", "gaussian"]
 
 ByTau = Mapping[float | None, SegmentCounts]
 
+# Values of τ. For one label a frame: no threshold, the best class.
+BEST_CLASS: tuple[float | None, ...] = (None,)
+# Denser near 0: sigmoid scores of rare classes seldom come near .5.
+GRID: tuple[float | None, ...] = (0.01, 0.02, 0.03, *(round(0.05 * i, 2) for i in range(1, 20)))
 WIDTHS: dict[Smoothing, tuple[float, ...]] = {
     "median": (3, 5, 7, 9, 11, 15, 21, 31, 45),
     "gaussian": (0.5, 1, 1.5, 2, 3, 4, 6, 8),
@@ -60,6 +64,8 @@ class ReadOutConfig(Settings):
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if (self.smoothing in (None, "none")) != (self.width == 0):
             yield "width", "a number above 0 where smoothing is median or gaussian, else 0"
+        elif self.smoothing == "median" and self.width % 2 != 1:
+            yield "width", "an odd number of frames for a median: as many before a frame as behind it"
 
     def start(self) -> ReadOut:
         """With what is left open as plain as it can be."""
@@ -79,17 +85,21 @@ class ReadOut:
     """Whose mean is taken; none: a model's first."""
     smoothing: Smoothing = "none"
     width: float = 0.0
-    powers: tuple[float, ...] = ()
-    """[C]: what each class's scores are raised to, which brings its own threshold to τ; none: one threshold for all."""
+    taus: tuple[float, ...] = ()
+    """[C]: each class's own threshold, which its scores are raised from to τ = ½; none: one threshold for all."""
 
     def scores(self, heads: Mapping[str, Floats]) -> Floats:
-        """The scores [T, C] to be measured, cut at τ and written down, of one person. Raises KeyError for no head."""
+        """The scores [T, C] to be measured, cut at τ and written down, of one person.
+
+        Raises InputError for a head that there isn't.
+        """
         names = self.heads or (next(iter(heads)),)
+        if unknown := [name for name in names if name not in heads]:
+            expected = f"heads of the model: {', '.join(heads)}"
+            raise InputError(Problem("readout", expected, column="heads", value=", ".join(unknown)))
         scores_TC = heads[names[0]] if len(names) == 1 else _mean([heads[name] for name in names])
         scores_TC = smoothed(scores_TC, self.smoothing, self.width)
-        if self.powers:
-            scores_TC = scores_TC ** np.array(self.powers, dtype=np.float32)
-        return scores_TC
+        return brought_to_half(scores_TC, self.taus) if self.taus else scores_TC
 
     def text(self) -> str:
         """In words, for reports."""
@@ -97,9 +107,7 @@ class ReadOut:
         smoothing = (
             "not smoothed" if self.smoothing == "none" else f"{self.smoothing} of {self.width:g} frames"
         )
-        tau = (
-            "best class" if self.tau is None else f"τ = {self.tau:g}{' of each class' if self.powers else ''}"
-        )
+        tau = "best class" if self.tau is None else f"τ = {self.tau:g}{' of each class' if self.taus else ''}"
         return f"{heads}; {smoothing}; {tau}"
 
 
@@ -136,7 +144,7 @@ class Choice:
         """The macro F1@50 of each head, or mean of heads, that was tried, in percent, with its best smoothing."""
         found: dict[str, float] = {}
         for readout, f1 in self.tried:
-            if not readout.powers and readout.heads:
+            if not readout.taus and readout.heads:
                 name = " + ".join(readout.heads)
                 found[name] = max(f1, found.get(name, 0.0))
         return found
@@ -151,31 +159,39 @@ def smoothed(scores_TC: Floats, smoothing: Smoothing, width: float) -> Floats:
     return scores_TC
 
 
+def brought_to_half(scores_TC: Floats, taus_C: Sequence[float]) -> Floats:
+    """Scores in [0, 1] raised to the power that makes ½ of their class's τ.
+
+    At least ½ where they were at least τ and below it elsewhere, to the bit: a power alone rounds some across.
+    """
+    own_C = np.array(taus_C)
+    raised_TC = scores_TC ** (np.log(HALF) / np.log(own_C))
+    below = np.nextafter(np.float32(HALF), np.float32(0))
+    at_least_TC = scores_TC >= own_C.astype(np.float32)  # as `label_sets` compares
+    return np.where(at_least_TC, raised_TC.clip(min=HALF), raised_TC.clip(max=below)).astype(np.float32)
+
+
 def choose_readout(
     persons: Sequence[HeadScores], config: ReadOutConfig = PLAIN, grid: Sequence[float | None] = GRID
 ) -> Choice:
-    """The best read-out among those that `config` leaves open. Raises InputError if there is nothing to choose by.
+    """The best read-out among those that `config` leaves open; of equals the plainer. Raises InputError if there is
+    nothing to choose by.
 
-    Head and smoothing are chosen in turn, twice, each time at the best τ of the grid; then τ of each class. `grid` is
+    Each head, and the mean of all, with each smoothing, at the best τ of the grid; then τ of each class. `grid` is
     `BEST_CLASS` where a frame has one label.
     """
     if not persons:
         raise no_videos()
-    if unknown := [name for name in config.heads or () if name not in persons[0].heads]:
-        expected = f"heads of the model: {', '.join(persons[0].heads)}"
-        raise InputError(
-            Problem("training config", expected, column="readout.heads", value=", ".join(unknown))
-        )
-    search = _Search(persons, grid)
-    best = search.at_best(config.start())
-    for _ in range(2):
-        now = best.readout
-        if config.heads is None:
-            names = list(persons[0].heads)
-            several = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
-            best = max([best, *(search.at_best(replace(now, heads=own)) for own in several)], key=_f1)
-        if config.smoothing is None:
-            best = max([best, *(search.wider(best.readout, kind) for kind in WIDTHS)], key=_f1)
+    search, start = _Search(persons, grid), config.start()
+    heads = [start.heads]
+    if config.heads is None:
+        names = tuple(persons[0].heads)
+        heads = [*((name,) for name in names), *([names] if len(names) > 1 else [])]
+    plain = [replace(start, heads=own) for own in heads]
+    tried = [search.at_best(readout) for readout in plain]
+    if config.smoothing is None:
+        tried += [search.wider(readout, kind) for readout in plain for kind in WIDTHS]
+    best = max(tried, key=_f1)
     by_class = best
     if config.by_class and None not in grid:
         by_class = _by_class(persons, best)
@@ -236,10 +252,7 @@ def _by_class(persons: Sequence[HeadScores], best: Tried) -> Tried:
         return best
     taus_C = _thresholds(_sum(counts), pull)
     f1 = _at(_sum(counts), taus_C).macro()[50]
-    # s^p ≥ τ where s ≥ τ_c.
-    powers = tuple(float(np.log(HALF) / np.log(tau)) for tau in taus_C)
-    shared = best.readout
-    return Tried(ReadOut(HALF, shared.heads, shared.smoothing, shared.width, powers), f1)
+    return Tried(replace(best.readout, tau=HALF, taus=tuple(taus_C)), f1)
 
 
 def _thresholds(counts: ByTau, pull: float | None) -> list[float]:

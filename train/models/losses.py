@@ -108,7 +108,7 @@ def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, lin
 def change_loss(logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
     """BCE of |p_t − stopgrad p_{t−1}| against |y_t − y_{t−1}| of each class, summed over classes [B].
 
-    A boundary loss for sets of labels: 0 where p is the truth, whatever the labels, and a class that goes on
+    A boundary loss for sets of labels: least where p is the truth, whatever the labels, and a class that goes on
     is not asked to change because another one does.
     """
     p_BCT = probabilities(logits_BCT, link)
@@ -128,12 +128,23 @@ def actdiff_losses(
         boundary_B = change_loss(decoder_BCT, y_BCT, mask_BT, link)
     else:
         boundary_B = boundary_loss(decoder_BCT, boundary_B1T, mask_BT, link)
+    encoder = encoder_losses(encoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes)
+    decoder = encoder_losses(decoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes)
     return {
-        "encoder_cross_entropy": label_loss(encoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
-        "encoder_smoothing": smoothing_loss(encoder_BCT, mask_BT, link),
-        "decoder_cross_entropy": label_loss(decoder_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
-        "decoder_smoothing": smoothing_loss(decoder_BCT, mask_BT, link),
+        **{f"encoder_{name}": loss_B for name, loss_B in encoder.items()},
+        **{f"decoder_{name}": loss_B for name, loss_B in decoder.items()},
         "decoder_boundary": boundary_B,
+    }
+
+
+def encoder_losses(
+    logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link, class_weight_C: Tensor | None = None,
+    over_classes: str = "mean",
+) -> dict[str, Tensor]:  # fmt: skip
+    """The losses [B] of a head by itself, by kind."""
+    return {
+        "cross_entropy": label_loss(logits_BCT, y_BCT, mask_BT, link, class_weight_C, over_classes),
+        "smoothing": smoothing_loss(logits_BCT, mask_BT, link),
     }
 
 
@@ -146,15 +157,15 @@ def weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict
     return {name: weight_of[name] * loss_B.mean() for name, loss_B in losses.items() if weight_of[name]}
 
 
-def class_weights(positives_C: Tensor, frames: int, link: Link) -> Tensor:
-    """Weights [C] that balance classes, from how many of all `frames` are of each class.
+def class_weights(positives_C: Tensor, frames: int, link: Link, bound: float | None = None) -> Tensor:
+    """Weights [C] that balance classes, from how many of all `frames` are of each class: n̄ / (n_c + 10).
 
-    Softmax: N / ((n_c + 10)·C). Sigmoid: how many negative frames there are for a positive one,
-    (N − n_c) / (n_c + 10). The 10 keeps classes that are next to absent from an endless weight.
+    n̄ is frames / C under softmax, where they are N / ((n_c + 10)·C), and the mean of n_c under sigmoid. The 10 keeps
+    classes that are next to absent from an endless weight; `bound` keeps all within [1/bound, bound].
     """
-    if link == "softmax":
-        return frames / ((positives_C + 10) * len(positives_C))
-    return (frames - positives_C) / (positives_C + 10)
+    mean = frames / len(positives_C) if link == "softmax" else positives_C.mean()
+    weights_C = mean / (positives_C + 10)
+    return weights_C if bound is None else weights_C.clamp(1 / bound, bound)
 
 
 def _pairs(mask_BT: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Segmenter(nn.Module, ABC):
     def heads(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Scores [B, C, T] of each part of the model that can be read, by name; the first is what `predict` gives.
 
-        Which of them is read is chosen on the validation split (`rhas.train.scoring.readout`).
+        Which of them is read is chosen on the validation split (`rhas.train.metrics.readout`).
         """
         return {"model": self.predict(batch, generators)}
 

@@ -48,11 +48,12 @@ from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
 from rhas.train.runs.checkpoint import BEST, ModelSpec, load_weights
 
-EXPORTED = "model.safetensors"
 # What a run may be used with other settings of: none of them shapes weights.
 USE = (
-    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout", "postprocess", "batch", "precision",
+    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.smoothing",
+    "readout.width", "postprocess", "batch", "precision",
 )  # fmt: skip
+READING = (*USE, "readout")  # and where the read-out is chosen anew
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
 
 
@@ -106,10 +107,13 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def exported(self) -> Path:
+        return self.root / "model.safetensors"
+
+    @property
     def weights(self) -> Path:
         """The best weights: of a run, or of what was exported from one."""
-        own, exported = self.checkpoints / BEST, self.root / EXPORTED
-        return exported if exported.is_file() and not own.is_file() else own
+        return self.exported if self.exported.is_file() else self.checkpoints / BEST
 
     @property
     def metrics(self) -> Path:
@@ -166,13 +170,12 @@ def open_run(root: Path, device: str | None = None, overrides: Sequence[str] = (
 
 def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str]) -> ReadOut:
     """The read-out with those of its settings that were changed; one that is left open stays as it was chosen."""
-    now = {name: getattr(config.readout, name) for name in ("heads", "smoothing", "width")}
-    names = [
-        change.split("=")[0].removeprefix("readout.") for change in changed if change.startswith("readout.")
-    ]
-    own = {name: now[name] for name in names if name in now and now[name] is not None}
-    powers = readout.powers if config.readout.by_class or "by_class" not in names else ()
-    return replace(readout, **own, powers=powers)
+    now, names = config.readout, {change.split("=")[0] for change in changed}
+    if "readout.heads" in names and now.heads is not None:
+        readout = replace(readout, heads=now.heads)
+    if names & {"readout.smoothing", "readout.width"} and now.smoothing is not None:
+        readout = replace(readout, smoothing=now.smoothing, width=now.width)
+    return readout
 
 
 def changed_use(config: TrainConfig, overrides: Sequence[str]) -> tuple[TrainConfig, tuple[str, ...]]:
@@ -298,15 +301,15 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"
             raise InputError(Problem("training config", expected, column="balance_classes", value=True))
-        model.weight_classes(balancing_weights(training, model.link))
+        model.weight_classes(balancing_weights(training, model.link, config.balance_bound))
     return model
 
 
-def balancing_weights(training: SampleSet, link: Link) -> Tensor:
+def balancing_weights(training: SampleSet, link: Link, bound: float | None = None) -> Tensor:
     """Weights [C] that balance the classes of the training split: see `losses.class_weights`.
 
     Raises InputError if nothing is labelled.
     """
     counts_C = torch.from_numpy(class_counts(training.labels()))
     frames = sum(int(valid_T.sum()) for _, valid_T in training.labels())
-    return class_weights(counts_C.float(), frames, link)
+    return class_weights(counts_C.float(), frames, link, bound)

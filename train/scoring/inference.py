@@ -159,11 +159,12 @@ def _predict(model: Segmenter, batch: Batch, config: TrainConfig) -> dict[str, T
         # Every offset starts from the same noise.
         generators = seen.generators(device, config.seed, "predict")
         with torch.no_grad(), autocast(device, config.precision):
-            heads = model.heads(seen.to(device), generators)
-        for head, scores_BCT in heads.items():
+            heads = model.heads(seen.to(device, non_blocking=True), generators)
+        every = torch.stack(list(heads.values())).float().cpu()  # one wait for all of them
+        for head, scores_BCT in zip(heads, every, strict=True):
             classes, frames = scores_BCT.shape[1:]
             total_BCT = totals.setdefault(head, torch.zeros(len(batch), classes, runs_B1T.shape[2]))
-            total_BCT[:, :, :frames] += scores_BCT.float().cpu()
+            total_BCT[:, :, :frames] += scores_BCT
         runs_B1T[:, 0, : seen.mask_BT.shape[1]] += seen.mask_BT
     return {head: total_BCT / runs_B1T.clamp(min=1) for head, total_BCT in totals.items()}
 

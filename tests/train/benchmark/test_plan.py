@@ -62,8 +62,8 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     base = planned["hopadiff"].config.settings
     # What the paper has anyway isn't run under a second name.
     had = {"fourier-dft", "own-condition", "as-the-paper", "without-smoothing", "one-threshold", "bce-mean",
-           "boundary-curve"}  # fmt: skip
-    assert len(planned) == 13 and not had & set(planned)
+           "boundary-curve", "blanked-as-actdiff", "without-augmentation", "without-average"}  # fmt: skip
+    assert len(planned) == 17 and not had & set(planned)
     world = trials(load_systems("ablation"), load_config("world"), [], 1, tmp_path)
     settings = {t.system.name: t.config.settings for t in world}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
@@ -83,6 +83,7 @@ def test_what_reads_the_weights_of_another_differs_in_its_reading_alone(tmp_path
     planned = trials(load_systems("ablation"), load_config("world"), given, 1, tmp_path, (2,))
     readers = {t.system.name: t for t in planned if t.source is not None}
     assert list(readers) == [
+        "decoder",
         "partial-encoder",
         "holistic-encoder",
         "one-step",

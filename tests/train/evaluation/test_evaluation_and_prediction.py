@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import median_filter
 from toy_segmenter import toy_config, toy_features
 
 from rhas.manifests.common.errors import InputError
@@ -22,9 +24,10 @@ from rhas.train.data.rasterise import rasterise
 from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.evaluation.persons import read_person_counts
 from rhas.train.fitting.training import train
+from rhas.train.metrics import ReadOut
 from rhas.train.runs.checkpoint import read_tensors
 from rhas.train.runs.run import open_run
-from rhas.train.scoring.inference import Series, WindowScores, score, stitch
+from rhas.train.scoring.inference import Series, WindowHeads, read_persons, score, stitch
 from rhas.train.scoring.prediction import predict_run
 from rhas.train.scoring.timeline import draw_timeline
 
@@ -71,7 +74,7 @@ def test_results_have_the_baselines_beside_the_model(run: Path) -> None:
     measured = evaluate_run(run, "test", device="cpu")
     assert measured["baselines"].keys() == {"constant", "prior", "person_mode", "second_annotator"}
     assert measured["evaluations"] == 1
-    tau = measured["checkpoint"]["tau"]
+    tau = measured["checkpoint"]["readout"]["tau"]
     with (run / "results.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     ours = [row for row in rows if row["evaluator"] == "rhas"]
@@ -128,14 +131,12 @@ def test_stitching_puts_windows_where_they_belong(made: tuple[Path, Path]) -> No
     splits = load_dataset(made[0], opened.config.data).splits
     for samples in splits.values():
         windows = [
-            WindowScores(
-                window, np.stack([np.arange(window.start, window.stop)] * 2, axis=1).astype(np.float32)
-            )
-            for window in samples.windows
+            WindowHeads(w, {"model": np.stack([np.arange(w.start, w.stop)] * 2, axis=1).astype(np.float32)})
+            for w in samples.windows
         ]
-        stitched = list(stitch(windows))
+        stitched = [person.read(ReadOut()) for person in stitch(windows)]
         assert len({series.name for series in stitched}) == len(stitched)
-        assert sum(series.covered.sum() for series in stitched) == sum(len(w.scores) for w in windows)
+        assert sum(series.covered.sum() for series in stitched) == sum(len(w.heads["model"]) for w in windows)
         for series in stitched:
             numbers = series.clip.first + np.arange(len(series.covered))
             assert np.array_equal(series.scores[series.covered, 0], numbers[series.covered])
@@ -148,11 +149,34 @@ def test_scores_do_not_depend_on_the_batch(made: tuple[Path, Path], run: Path, t
     one = list(score(opened.model, test, opened.config))
     other = list(score(opened.model, test, toy_config("batch=1")))
     for a, b in zip(one, other, strict=True):
-        np.testing.assert_allclose(a.scores, b.scores, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(a.heads["model"], b.heads["model"], rtol=0, atol=1e-6)
     predict_run(run, made[0], tmp_path / "out", "test", "cpu")
-    for series in stitch(one):
+    for series in (person.read(opened.validation.readout) for person in stitch(one)):
         tensors, _ = read_tensors(tmp_path / "out" / "scores" / f"{series.name}.safetensors")
         np.testing.assert_allclose(tensors["scores"].numpy(), series.scores, rtol=0, atol=1e-6)
+
+
+def test_a_run_is_read_otherwise_where_asked(made: tuple[Path, Path], run: Path) -> None:
+    otherwise = ("readout.smoothing=median", "readout.width=5")
+    own, other = open_run(run, "cpu"), open_run(run, "cpu", otherwise)
+    assert other.validation.readout == replace(own.validation.readout, smoothing="median", width=5)
+    test = load_dataset(made[0], own.config.data).splits["test"]
+    pairs = list(zip(read_persons(own, test), read_persons(other, test), strict=True))
+    assert pairs
+    for plain, smooth in pairs:
+        expected = np.stack([median_filter(column, 5, mode="nearest") for column in plain.scores.T], axis=1)
+        np.testing.assert_array_equal(smooth.scores, expected)
+    before = (run / "metrics.json").read_text()
+    measured = evaluate_run(run, "test", device="cpu", overrides=otherwise)
+    assert measured["checkpoint"]["readout"]["smoothing"] == "median"
+    after = json.loads((run / "metrics.json").read_text())
+    entry = "test with readout.smoothing=median, readout.width=5.0"
+    assert after.pop(entry)["model"] == json.loads(json.dumps(measured["model"]))
+    assert after == json.loads(before)
+    with pytest.raises(InputError, match="heads: got 'encoder': expected heads of the model: model"):
+        evaluate_run(run, "test", device="cpu", overrides=["readout.heads=[encoder]"])
+    with pytest.raises(InputError, match=r"readout\.by_class"):
+        open_run(run, "cpu", ["readout.by_class=true"])
 
 
 def test_predicting_needs_no_labels(made: tuple[Path, Path], run: Path, tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_what_an_export_holds(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert 'rhas.load_run("out")' in body
     segments = predict_run(out, made[0], tmp_path / "from_export", device="cpu")
     assert segments == predict_run(run, made[0], tmp_path / "from_run", device="cpu")
+    with pytest.raises(InputError, match="a run that was trained here"):
+        train(made[0], out, rhas.load_run(run, "cpu").config, "cpu")
 
 
 def test_what_can_not_be_exported_is_named(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_fold_is_trained_and_measured(preset: str, tmp_path: Path) -> None:
     overrides = (*SMALL[preset], *layers, "data.fold=2", "epochs=2", "data.window=4000")
     train(features, tmp_path / "run", load_config(preset, overrides), "cpu")
     measured = evaluate_run(tmp_path / "run", "test", device="cpu")
-    assert measured["checkpoint"]["tau"] is None and measured["model"]["videos"] == 3
+    assert measured["checkpoint"]["readout"]["tau"] is None and measured["model"]["videos"] == 3
     assert measured["model"]["frames"] == sum(len(videos[name]) for name in names[4:])
     assert measured["model"]["chosen"]["f1_micro@50"] == measured["model"]["top1"]["f1@50"]
     # The class "background" is one like any other in training, and left out of segments and edit in a second row.

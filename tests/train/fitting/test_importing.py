@@ -164,9 +164,7 @@ def test_with_features_it_is_measured_used_and_begun_with(data: Path, tmp_path: 
     assert "validation macro F1@50" in said and ", loss " in said and ", mAP " in said and ", edit " in said
     first, imported = (read_tensors(path / "checkpoints" / "best.safetensors")[0] for path in (more, run))
     assert first.keys() == imported.keys()
-    with pytest.raises(
-        InputError, match="to train on with imported weights, give another folder --init-from"
-    ):
+    with pytest.raises(InputError, match="to train on with its weights, give another folder --init-from"):
         train(data, run, rhas.load_run(run, "cpu").config, "cpu")
 
 

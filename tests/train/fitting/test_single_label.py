@@ -72,7 +72,7 @@ def test_a_softmax_model_is_trained_measured_and_used(features: Path, tmp_path: 
     with (run / "results.csv").open() as file:
         assert {row["tau"] for row in csv.DictReader(file) if row["evaluator"] == "rhas"} == {""}
     assert "best class" in (run / "results.md").read_text()
-    assert json.loads((run / "metrics.json").read_text())["val"]["checkpoint"]["tau"] is None
+    assert json.loads((run / "metrics.json").read_text())["val"]["checkpoint"]["readout"]["tau"] is None
     segments = predict_run(run, features, tmp_path / "out", device="cpu")
     ends: dict[tuple[str, str], float] = {}
     for segment in segments:  # one after the other, and no frame without
@@ -93,8 +93,10 @@ def test_every_offset_counts_in_every_frame(features: Path) -> None:
     for window, sample in zip(score(model, samples, config), samples, strict=True):
         expected = model.linear(sample.holistic.T).sigmoid().T.numpy()
         blocks = [expected[i : i + 3].mean(axis=0) for i in range(0, len(expected), 3)]
-        np.testing.assert_allclose(window.scores, np.repeat(blocks, 3, axis=0)[: len(expected)], rtol=1e-5)
-    assert sum(len(series.scores) for series in stitch(score(model, samples, config))) >= 40
+        np.testing.assert_allclose(
+            window.heads["model"], np.repeat(blocks, 3, axis=0)[: len(expected)], rtol=1e-5
+        )
+    assert sum(len(person.covered) for person in stitch(score(model, samples, config))) >= 40
 
 
 def test_frames_of_several_labels_or_none_are_named(features: Path, tmp_path: Path) -> None:

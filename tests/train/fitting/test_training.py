@@ -23,6 +23,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.train.data import SampleSet, collate, load_dataset
 from rhas.train.fitting.loop import TrainingError, train_step
 from rhas.train.fitting.training import train
+from rhas.train.metrics.readout import Choice, ReadOut
 from rhas.train.runs.checkpoint import read_tensors
 
 
@@ -148,11 +149,9 @@ def test_training_never_reads_the_test_split(
 def test_the_best_validation_is_kept(features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     f1 = iter([10.0, 30.0, 30.0, 20.0])
 
-    def chosen(videos: Any, _grid: Any) -> Any:
-        list(videos)
-        return type("Threshold", (), {"tau": 0.5, "f1_macro_50": next(f1)})
-
-    monkeypatch.setattr("rhas.train.fitting.validation.choose_threshold", chosen)
+    monkeypatch.setattr(
+        "rhas.train.fitting.validation.choose_readout", lambda *_: Choice(ReadOut(), next(f1), ())
+    )
     record = Record()
     best = train(features, tmp_path, toy_config("epochs=4", "validate_every=1"), "cpu", [record])
     assert [is_best for _, is_best in record.validations] == [True, True, False, False]

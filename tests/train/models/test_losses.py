@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 from rhas.train.models.losses import (
     actdiff_losses,
     boundary_loss,
+    change_loss,
     class_weights,
     label_loss,
     smoothing_loss,
@@ -46,6 +49,14 @@ def test_label_losses_are_torchs() -> None:
     torch.testing.assert_close(label_loss(logits, hard, mask, "softmax", weight)[0], expected)
     expected = F.binary_cross_entropy_with_logits(logits, y, pos_weight=weight[:, None])
     torch.testing.assert_close(label_loss(logits, y, mask, "sigmoid", weight)[0], expected)
+    expected = F.binary_cross_entropy_with_logits(logits, y, pos_weight=weight[:, None], reduction="sum") / 20
+    torch.testing.assert_close(label_loss(logits, y, mask, "sigmoid", weight, "sum")[0], expected)
+    both = (
+        actdiff_losses(logits, -logits, y, y[:, :1], mask, "sigmoid", None, kind) for kind in ("mean", "sum")
+    )
+    mean, total = both
+    for name in mean:
+        torch.testing.assert_close(total[name], (4 if "entropy" in name else 1) * mean[name])
 
 
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
@@ -110,4 +121,71 @@ def test_losses_are_weighed_by_name() -> None:
 def test_class_weights() -> None:
     positives = torch.tensor([90.0, 0.0])
     torch.testing.assert_close(class_weights(positives, 100, "softmax"), torch.tensor([0.5, 5.0]))
-    torch.testing.assert_close(class_weights(positives, 100, "sigmoid"), torch.tensor([0.1, 10.0]))
+    torch.testing.assert_close(class_weights(positives, 100, "sigmoid"), torch.tensor([0.45, 4.5]))
+    torch.testing.assert_close(class_weights(positives, 100, "sigmoid", 2.0), torch.tensor([0.5, 2.0]))
+
+
+def sets_of_labels(seed: int) -> torch.Tensor:
+    """[B, 4, 20], each class on for some while, alone or with others."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(8, 4, 10, generator=generator) < 0.4).float().repeat_interleave(2, 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_changes_better_than_the_truth(seed: int) -> None:
+    """The loss of the truth is what the margin of .01 costs, for every set of labels; nothing costs less."""
+    y, mask = sets_of_labels(seed), torch.ones(8, 20, dtype=torch.bool)
+    truth = 30 * (2 * y - 1)
+    at_truth = change_loss(truth, y, mask, "sigmoid")
+    torch.testing.assert_close(at_truth, torch.full((8,), -4 * math.log(0.99)))
+    generator = torch.Generator().manual_seed(seed)
+    for spread in (0.1, 1.0, 10.0, 30.0, 60.0):
+        noise = spread * torch.randn(truth.shape, generator=generator)
+        for other in (noise, truth + noise):
+            assert (change_loss(other, y, mask, "sigmoid") >= at_truth - 1e-6).all()
+    one = F.one_hot(y.argmax(1), 4).transpose(1, 2).float()
+    worse = change_loss(30 * one.roll(1, 2), one, mask, "softmax")
+    at_truth = change_loss(30 * one, one, mask, "softmax")
+    torch.testing.assert_close(at_truth, torch.full((8,), -4 * math.log(0.99)))
+    assert (worse > at_truth + 0.1).all()
+
+
+def test_the_curve_asks_a_class_that_goes_on_to_change() -> None:
+    """{sit} → {sit, wave}: ActDiff's loss would rather have {sit} → {wave}, the loss of changes has the truth."""
+    y = torch.tensor([[[1.0, 1, 1, 1], [0, 0, 1, 1]]])
+    instead = torch.tensor([[[1.0, 1, 0, 0], [0, 0, 1, 1]]])
+    mask, curve = torch.ones(1, 4, dtype=torch.bool), torch.tensor([[[0.0, 0, 1, 0]]])
+    (truth, other), link = (30 * (2 * labels - 1) for labels in (y, instead)), "sigmoid"
+    assert boundary_loss(truth, curve, mask, link) > boundary_loss(other, curve, mask, link) + 0.3
+    assert change_loss(truth, y, mask, link) < change_loss(other, y, mask, link) - 0.3
+    chosen = actdiff_losses(truth, truth, y, curve, mask, link, boundary_target="labels")["decoder_boundary"]
+    torch.testing.assert_close(chosen, change_loss(truth, y, mask, link))
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_losses_are_computed_in_float32(link: str, dtype: torch.dtype) -> None:
+    logits, y, boundary = data()
+    y = y.round()
+    for target in ("curve", "labels"):
+        rounded = logits.to(dtype)
+        expected = actdiff_losses(
+            rounded.float(), -rounded.float(), y, boundary, MASK, link, boundary_target=target
+        )
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = actdiff_losses(rounded, -rounded, y, boundary, MASK, link, boundary_target=target)
+        for name, loss in found.items():
+            assert loss.dtype == torch.float32 and torch.equal(loss, expected[name]), name
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-6, 1e-2, 1.0, 100.0])
+def test_change_gradient_is_bounded(apart: float) -> None:
+    """σ′ ≤ ¼, and a logarithm's slope at the margin is 1/.01."""
+    generator = torch.Generator().manual_seed(0)
+    first, step = torch.randn(2, 64, 4, 1, generator=generator)
+    logits = torch.cat([first, first + apart * step], 2).requires_grad_()
+    y = (torch.rand(64, 4, 2, generator=generator) < 0.5).float()
+    loss = change_loss(logits, y, torch.ones(64, 2, dtype=torch.bool), "sigmoid")
+    (grad,) = torch.autograd.grad(loss.sum(), logits)
+    assert grad.isfinite().all() and grad.abs().max() <= 0.25 * 0.98 / 0.01 + 1e-4
+    assert (grad[..., 0] == 0).all()

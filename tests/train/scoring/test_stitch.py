@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from training_folders import clip_of
 
-from rhas.train.data.windows import Window, cut
-from rhas.train.scoring.inference import PersonHeads, Series, WindowHeads, stitch
-
-
-def _heads(window: Window, scores_TC: NDArray[np.float32]) -> WindowHeads:
-    """Two heads, of which one says the opposite."""
-    return WindowHeads(window, {"one": scores_TC, "other": 1 - scores_TC})
-
-
-def _stitched(windows: Iterable[WindowHeads]) -> Series:
-    """Head `one` of the only person."""
-    (person,) = stitch(windows)
-    assert isinstance(person, PersonHeads)
-    covered = person.covered[:, None]
-    np.testing.assert_allclose((person.heads["one"] + person.heads["other"])[covered[:, 0]], 1, rtol=1e-6)
-    return Series(person.clip, person.heads["one"], person.covered)
-
+from rhas.train.data.windows import cut
+from rhas.train.metrics import ReadOut
+from rhas.train.scoring.inference import WindowHeads, stitch
 
 OVERLAPS = st.sampled_from((0.0, 0.1, 0.25, 0.5))
 
@@ -38,7 +21,11 @@ def test_scores_that_agree_come_out_as_they_are(frames: int, window: int, overla
     clip = clip_of("m", frames=frames, first=first)
     truth_TC = np.random.default_rng(frames).random((first + frames, 3), dtype=np.float32)
     windows, _ = cut([clip], window, overlap=overlap)
-    series = _stitched(_heads(w, truth_TC[w.start : w.stop]) for w in windows)
+    (person,) = stitch(
+        WindowHeads(w, {"one": own, "minus": -own}) for w in windows for own in [truth_TC[w.start : w.stop]]
+    )
+    np.testing.assert_array_equal(person.heads["minus"], -person.heads["one"])  # each head by itself
+    series = person.read(ReadOut())
     assert series.covered.all()
     once = np.bincount(np.concatenate([np.arange(w.start, w.stop) for w in windows]))[first:] == 1
     np.testing.assert_array_equal(series.scores[once], truth_TC[first:][once])
@@ -53,9 +40,10 @@ def test_one_window_fades_into_the_next() -> None:
     """Two windows that say 0 and 1: a straight line from one to the other over the frames they share."""
     windows, _ = cut([clip_of("m", frames=100)], 60, overlap=0.25)
     assert len(windows) == 2
-    series = _stitched(
-        _heads(w, np.full((w.stop - w.start, 1), i, np.float32)) for i, w in enumerate(windows)
+    (person,) = stitch(
+        WindowHeads(w, {"one": np.full((w.stop - w.start, 1), i, np.float32)}) for i, w in enumerate(windows)
     )
+    series = person.read(ReadOut())
     start, stop = windows[1].start, windows[0].stop
     shared = stop - start
     expected = np.interp(np.arange(100), [start - 1, stop], [0, 1])
@@ -66,7 +54,8 @@ def test_one_window_fades_into_the_next() -> None:
 def test_frames_in_no_window_are_not_covered() -> None:
     clip = clip_of("m", frames=30)
     windows, _ = cut([clip], 10)
-    series = _stitched([_heads(windows[1], np.ones((10, 2), np.float32))])
+    (person,) = stitch([WindowHeads(windows[1], {"one": np.ones((10, 2), np.float32)})])
+    series = person.read(ReadOut())
     assert series.covered.tolist() == [False] * 10 + [True] * 10 + [False] * 10
     assert (series.scores[~series.covered] == 0).all() and (series.scores[series.covered] == 1).all()
     assert [part.window.name for part in series.windows(10)] == ["m/a/10"]

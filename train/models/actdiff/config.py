@@ -59,6 +59,9 @@ class DecoderConfig(Settings):
     """Of the embedding of the time step."""
     position_bias: bool = False
     """As in the encoder."""
+    condition_dropout: DropoutRate = 0.0
+    """Of the condition, drawn anew in each layer, before it becomes a part of queries and keys: the rate is ActDiff's
+    `dropout` there."""
     condition_input: bool = False
     """The condition also enters with the labels. In ActDiff it says only where attention goes, never what is there:
     that takes thousands of epochs to be of use."""

@@ -44,7 +44,7 @@ class ActDiff(nn.Module):
             self.config.condition_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
         )
         noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
-        projected = self.decoder.project(condition_BNT * kept_B1T)
+        projected = self.decoder.project(condition_BNT * kept_B1T, generators)
         return encoder_BCT, self.decoder(noisy_BCT, t_B, projected, mask_BT, generators)
 
     @torch.no_grad()

@@ -19,7 +19,7 @@ from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import DecoderConfig, EncoderConfig
 from rhas.train.models.actdiff.layer import ActDiffLayer
 from rhas.train.models.layers.dilated_attention import QueryKey
-from rhas.train.models.layers.masking import Mask, drop_channels, drop_frames, masked
+from rhas.train.models.layers.masking import Mask, drop, drop_channels, drop_frames, masked
 from rhas.train.models.layers.pointwise import Pointwise, pointwise
 
 
@@ -70,6 +70,7 @@ class Decoder(nn.Module):
             nn.Linear(time_width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU()
         )
         self.time_projection = nn.Linear(time_width, width)
+        self.condition_dropout = config.condition_dropout
         self.conv_in = Pointwise(classes, width)
         self.condition_in = Pointwise(condition_channels, width) if config.condition_input else None
         self.layers = nn.ModuleList(
@@ -78,12 +79,19 @@ class Decoder(nn.Module):
         )
         self.conv_out = Pointwise(width, classes)
 
-    def project(self, condition_BNT: Tensor) -> Projected:
-        """What `forward` takes in the condition's place."""
+    def project(self, condition_BNT: Tensor, generators: Generators | None = None) -> Projected:
+        """What `forward` takes in the condition's place. `generators` has its dropout, in training mode only."""
         attentions = [cast(ActDiffLayer, layer).attention for layer in self.layers]
+        entering = None if self.condition_in is None else self.condition_in(condition_BNT)
+        if self.training and self.condition_dropout > 0:
+            layers: list[QueryKey] = []
+            for attention in attentions:
+                dropped_BNT = drop(condition_BNT, self.condition_dropout, generators)
+                query, key = pointwise(dropped_BNT, torch.cat(attention.condition_weights)).chunk(2, dim=1)
+                layers.append((query, key))
+            return Projected(layers, entering)
         weights = [weight for attention in attentions for weight in attention.condition_weights]
         parts = pointwise(condition_BNT, torch.cat(weights)).chunk(len(weights), dim=1)
-        entering = None if self.condition_in is None else self.condition_in(condition_BNT)
         return Projected(list(zip(parts[::2], parts[1::2], strict=True)), entering)
 
     def forward(

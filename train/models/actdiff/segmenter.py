@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rhas.train.models.actdiff.config import ActDiffConfig
 from rhas.train.models.actdiff.model import ActDiff
-from rhas.train.models.losses import actdiff_losses, weighted
+from rhas.train.models.losses import actdiff_losses, encoder_losses, weighted
 from rhas.train.models.segmenter import SupervisedSegmenter
 from rhas.train.models.streams import Stream, StreamName
 
@@ -51,6 +51,19 @@ class DiffusionSegmenter(SupervisedSegmenter):
             self.loss_config.over_classes, self.boundary_config.target,
         )  # fmt: skip
         return weighted(losses, {**self.loss_config.weights, "boundary": self.boundary_config.weight})
+
+    def supervise_encoder(self, logits_BCT: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The weighted losses of a head that denoises nothing."""
+        soft_BCT = self.targets(batch)[0] if batch.soft_labels_BCT is None else batch.soft_labels_BCT
+        losses = encoder_losses(
+            logits_BCT,
+            soft_BCT,
+            batch.valid_BT,
+            self.link,
+            self.class_weight_C,
+            self.loss_config.over_classes,
+        )
+        return weighted(losses, self.loss_config.weights)
 
 
 class ActDiffSegmenter(DiffusionSegmenter):

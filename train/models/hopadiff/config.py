@@ -32,6 +32,9 @@ class HopaDIFFConfig(ActDiffConfig):
     shared_condition: bool = False
     """Each decoder is conditioned on what both branches see, not on its own branch only: in the paper, the other one
     is felt through the gates of HP-xLSTM alone, and the mean of a good and a poor branch is worse than the good one."""
+    fused_head: bool = False
+    """One more head, which reads the features of both branches after HP-xLSTM: the encoders' own heads come before it,
+    and each sees one branch."""
     # Binary cross entropy and boundary loss "equally weighted"; of a smoothing loss the paper says nothing.
     losses: LossConfig = LossConfig(cross_entropy=1.0, smoothing=0.0)
     boundary: BoundaryConfig = BoundaryConfig(weight=1.0)

@@ -33,6 +33,7 @@ from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.fourier import FourierCondition
 from rhas.train.models.hopadiff.hp_xlstm import HPxLSTM, LoneXLSTM
 from rhas.train.models.layers.masking import Mask, masked
+from rhas.train.models.layers.pointwise import Pointwise
 from rhas.train.models.streams import Stream, StreamName
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class HopaDIFF(DiffusionSegmenter):
         if config.hp_xlstm is not None:
             block = HPxLSTM if config.partial_branch else LoneXLSTM
             self.hp_xlstm = block(config.encoder.condition_channels, config.hp_xlstm)
+        channels = config.encoder.condition_channels * len(self.branches())
+        self.fused = Pointwise(channels, classes) if config.fused_head else None
 
     def branches(self) -> dict[str, Branch]:
         """The branches that there are, the holistic one first."""
@@ -69,10 +72,14 @@ class HopaDIFF(DiffusionSegmenter):
                 self.config.condition_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
             )
             noisy_BCT, t_B = self.diffusion.draw(y_BCT, generators)
-            condition = branch.condition([z * kept_B1T for z in self._seen(features, index)], batch.real_BT)
+            seen = [z * kept_B1T for z in self._seen(features, index)]
+            condition = branch.condition(seen, batch.real_BT, generators)
             decoder_BCT = branch.decoder(noisy_BCT, t_B, condition, batch.real_BT, generators)
             supervised = self.supervise(logits[index], decoder_BCT, batch)
             losses |= {f"{name}_{loss}": value for loss, value in supervised.items()}
+        if self.fused is not None:
+            supervised = self.supervise_encoder(self.fused(torch.cat(features, dim=1)), batch)
+            losses |= {f"fused_{loss}": value for loss, value in supervised.items()}
         return losses
 
     @torch.no_grad()
@@ -103,6 +110,9 @@ class HopaDIFF(DiffusionSegmenter):
                 heads[f"{name}_decoder"] = decoded[index]
             read_BCT = probabilities(logits[index].float(), self.link)
             heads[f"{name}_encoder"] = masked(read_BCT, mask_BT)
+        if self.fused is not None:
+            fused_BCT = self.fused(torch.cat(features, dim=1))
+            heads["fused"] = masked(probabilities(fused_BCT.float(), self.link), mask_BT)
         return heads
 
     def _seen(self, features: list[Tensor], index: int) -> list[Tensor]:
@@ -136,10 +146,11 @@ class Branch(nn.Module):
         others = channels if config.shared_condition and config.partial_branch else 0
         self.decoder = Decoder(classes, channels + self.fourier.channels(channels) + others, config.decoder)
 
-    def condition(self, seen: list[Tensor], mask_BT: Mask) -> Projected:
+    def condition(self, seen: list[Tensor], mask_BT: Mask, generators: Generators | None = None) -> Projected:
         """ẑ and its frequency channels side by side (Eq. 6), as the decoder's layers project them.
 
         `seen`: the branch's own ẑ [B, N, T], and the other's if the condition is shared.
         """
         own, *others = seen
-        return self.decoder.project(torch.cat([own, self.fourier(own, mask_BT), *others], dim=1))
+        condition = torch.cat([own, self.fourier(own, mask_BT), *others], dim=1)
+        return self.decoder.project(condition, generators)

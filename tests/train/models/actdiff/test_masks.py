@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.stats import chisquare
 from seeded_generators import draws_of
 
 from rhas.manifests.common.errors import InputError
@@ -47,6 +48,49 @@ def test_each_video_draws_its_own_by_the_generator() -> None:
     )
     assert torch.equal(once, again)
     assert 0.15 < once[:, 0, 0].float().mean() < 0.35
+
+
+def test_kinds_and_actions_are_drawn_as_often_as_listed() -> None:
+    """Segments of three actions, each as often; all masks here blank other frames."""
+    n, curve = 3000, (torch.arange(12) % 5 == 3).float()[None, None]
+    config = ConditionMaskConfig()
+    drawn = draw_condition_mask(
+        config, 0.3, Y.expand(n, -1, -1), curve.expand(n, -1, -1), draws_of(MASK.expand(n, -1), 0)
+    )
+    expected = {
+        (True,) * 12: 1 / 5, (False,) * 12: 1 / 5, tuple((curve[0, 0] < 0.3).tolist()): 1 / 5,
+        **{tuple((Y[0, c] == 0).tolist()): 2 / 5 / 3 for c in (0, 1, 3)},
+    }  # fmt: skip
+    found = [tuple(row) for row in drawn[:, 0].tolist()]
+    assert set(found) == set(expected)
+    assert (
+        chisquare([found.count(mask) for mask in expected], [n * p for p in expected.values()]).pvalue > 0.01
+    )
+
+
+@pytest.mark.parametrize("actions", [1, 2, 3, 7])
+def test_as_many_actions_are_blanked_as_asked_or_as_there_are(actions: int) -> None:
+    there = torch.arange(200) % 5  # actions that a video has, of four that never meet
+    y = (
+        torch.eye(4).repeat_interleave(3, 1).expand(200, -1, -1)
+        * (torch.arange(4) < there[:, None])[..., None]
+    )
+    config = ConditionMaskConfig(kinds=("segment",), actions=actions)
+    draws = draws_of(MASK.expand(200, -1), 5)
+    blanked = ~draw_condition_mask(config, 0.3, y, torch.zeros(200, 1, 12), draws)[:, 0]
+    of_action = blanked.unflatten(1, (4, 3))
+    assert (of_action.all(2) == of_action.any(2)).all()
+    assert torch.equal(of_action.all(2).sum(1), there.clamp(max=actions))
+
+
+def test_padding_changes_no_mask() -> None:
+    n = 100
+    y, curve = Y.expand(n, -1, -1), CURVE.expand(n, -1, -1)
+    mask = torch.ones(n, 12, dtype=torch.bool)
+    alone = draw_condition_mask(ConditionMaskConfig(), 0.3, y, curve, draws_of(mask, 0))
+    longer = [torch.nn.functional.pad(x, (0, 9)) for x in (y, curve, mask)]
+    padded = draw_condition_mask(ConditionMaskConfig(), 0.3, *longer[:2], draws_of(longer[2], 0))
+    assert torch.equal(padded[..., :12], alone)
 
 
 def test_config_is_checked() -> None:

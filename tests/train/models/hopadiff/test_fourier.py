@@ -50,6 +50,28 @@ def test_padding_and_channels(check_padding: Callable[..., None], variant: str) 
     assert out.shape == (2, condition.channels(3), 10)
 
 
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_a_padded_batch_is_torchs_fft_of_each_video(dtype: torch.dtype, close: float) -> None:
+    lengths = (1, 2, 37, 64, 1009, 2000)
+    mask = torch.arange(2000) < torch.tensor(lengths)[:, None]
+    x = torch.randn(6, 2, 2000, dtype=dtype, generator=torch.Generator().manual_seed(0))  # the padding too
+    coefficients, parts = real_dft(x, mask), bands(x, mask, (64.0, 8.0))
+    for b, n in enumerate(lengths):
+        own = x[b, :, :n].double()
+        spectrum = torch.fft.rfft(own, norm="ortho")
+        expected = torch.stack([spectrum.real, spectrum.imag], -1).flatten(1)
+        expected = math.sqrt(2) * torch.cat([expected[:, :1] / math.sqrt(2), expected[:, 2:]], 1)[:, :n]
+        if n % 2 == 0:
+            expected[:, -1] /= math.sqrt(2)
+        torch.testing.assert_close(coefficients[b, :, :n].double(), expected, rtol=0, atol=close)
+        period = n / torch.arange(n // 2 + 1, dtype=torch.float64)  # frames; of the mean endless
+        spectrum = torch.fft.rfft(own)
+        inside = [period > 64, (period <= 64) & (period > 8), period <= 8]
+        each = [torch.fft.irfft(spectrum * band, n=n) for band in inside]
+        torch.testing.assert_close(parts[b, :, :n].double(), torch.cat(each), rtol=0, atol=close)
+        assert not coefficients[b, :, n:].any() and not parts[b, :, n:].any()
+
+
 @pytest.mark.parametrize("variant", ["dft", "bands"])
 def test_gradient(variant: str) -> None:
     condition = FourierCondition(FourierConfig(variant=variant, band_limits=(4.0,)))

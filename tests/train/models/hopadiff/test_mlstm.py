@@ -57,6 +57,18 @@ def test_forms_agree_with_their_gradients(frames: int, chunk: int, seed: int, sp
         torch.testing.assert_close(grad, grads[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("level", [-40.0, -8.0, -1.0, 6.0])
+def test_chunks_of_a_long_video_are_the_recurrence(level: float) -> None:
+    """Whether next to all is forgotten at each frame or next to nothing over all of them."""
+    given_ = [x.detach() for x in inputs(1200, seed=3, spread=3.0, heads=1)]
+    given_[4] = given_[4] + level
+    expected = mlstm_recurrent(*given_)
+    for chunk in (16, 192):
+        torch.testing.assert_close(mlstm_chunkwise(*given_, chunk=chunk), expected, rtol=1e-9, atol=1e-9)
+    in_float32 = mlstm_chunkwise(*[x.float() for x in given_], chunk=16)
+    torch.testing.assert_close(in_float32.double(), expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_gradient(form: Form) -> None:
     given_ = inputs(5, heads=1, size=2)

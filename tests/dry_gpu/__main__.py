@@ -1,0 +1,96 @@
+"""`make dry-gpu`: a training step and a prediction of every model at full size, on a GPU that isn't there.
+
+    python -m tests.dry_gpu [PRESET ...]
+
+In PyTorch's CUDA build, with the precision that a GPU gets; the backward pass is `python_backward`, as PyTorch's own
+asks for a driver. Ends with 1 if something is on the wrong side, is refused by CUDA's autocast, or waits for the
+device where it need not: a step reads its losses and its gradient's norm, a prediction its scores. A launch costs some
+5 µs of Python and driver: a step of 10,000 kernels takes 50 ms, however fast the GPU is. Adam's own kernels, a few
+dozen, are not among them, nor are its two tensors per weight in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import Any
+
+import torch
+from every_model import NoOptimiser
+
+from rhas.train.config import TrainConfig, load_config
+from rhas.train.data import Batch
+from rhas.train.fitting.loop import train_step
+from rhas.train.models.registry import build_model
+from rhas.train.scoring.inference import _predict
+from tests.dry_gpu.device import DryGpu
+
+PRESETS = ("paper", "world", "actdiff-breakfast", "actfusion", "ltcontext")
+FEATURES, CLASSES, FRAMES = 768, 137, 3000
+LAUNCH_S = 5e-6
+ALLOWED = {"step": 2, "prediction": 1}  # reads
+
+
+def main() -> int:
+    assert torch.version.cuda, f"got torch {torch.__version__}, expected its CUDA build: see `make dry-gpu`"
+    failed = 0
+    print(
+        f"{'':28} {'operations':>10} {'kernels':>8} {'launches':>9} {'TFLOP':>7} {'GiB':>6} {'reads':>6} "
+        f"{'uploads':>8} {'s':>4}"
+    )
+    for preset in sys.argv[1:] or PRESETS:
+        config = load_config(preset).resolved(on_gpu=True)
+        for what in ("step", "prediction"):
+            failed += not _row(f"{preset}, {what}", what, config)
+    return 1 if failed else 0
+
+
+def _row(title: str, what: str, config: TrainConfig) -> bool:
+    """Prints what one call asks for; False if there is something wrong with it."""
+    gpu, began = DryGpu(FRAMES), time.monotonic()
+    error = ""
+    try:
+        with gpu:
+            model = build_model(config.model, FEATURES, CLASSES, config.settings).to(gpu.device)
+            batch = gpu.batch(_batch(config.batch))
+            gpu.clear()
+            if what == "step":
+                train_step(model, NoOptimiser(), [batch], config, 0)  # type: ignore[arg-type]
+            else:
+                _predict(model.eval(), batch, config)
+    except Exception as raised:  # noqa: BLE001  whatever it is, the other rows are to be seen
+        error = "".join(traceback.format_exception(raised, limit=-3))
+    counts = gpu.counts
+    print(
+        f"{title:28} {counts.operations:10} {counts.kernels:8} {counts.kernels * LAUNCH_S * 1000:6.0f} ms "
+        f"{gpu.flops / 1e12:7.2f} {gpu.peak / 2**30:6.1f} {counts.reads.total():6} {counts.uploads.total():8} "
+        f"{time.monotonic() - began:4.0f}",
+        flush=True,
+    )
+    runs = config.data.sample_rate if what == "prediction" else 1
+    waits = counts.reads.total() > ALLOWED[what] * runs or counts.uploads.total() > 0
+    if waits:
+        print(counts.places())
+    if error:
+        print(error)
+    return not (waits or error)
+
+
+def _batch(videos: int) -> Batch:
+    """Videos of noise, all of the full length, with an action of 100 frames after another."""
+    generator = torch.Generator().manual_seed(0)
+    real_BT = torch.ones(videos, FRAMES, dtype=torch.bool)
+    features: list[Any] = [torch.randn(videos, FEATURES, FRAMES, generator=generator) for _ in range(2)]
+    labels_BCN = torch.rand(videos, CLASSES, FRAMES // 100, generator=generator) < 0.02
+    boundary_T = (torch.arange(FRAMES) % 100 == 0).float()
+    return Batch(
+        names=tuple(map(str, range(videos))), holistic_BFT=features[0], partial_BFT=features[1],
+        has_holistic_BT=real_BT, has_partial_BT=real_BT, valid_BT=real_BT, mask_BT=real_BT,
+        labels_BCT=labels_BCN.float().repeat_interleave(100, dim=2), lengths_B=torch.full((videos,), FRAMES),
+        boundary_B1T=boundary_T.expand(videos, 1, -1).contiguous(), soft_labels_BCT=None,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Every shipped preset's model, at a size that trains in a blink, and each model with the link that no preset has.
+
+Layers, widths and sampling steps are small; everything else is the preset's. `case` names are for parametrised tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from made_batches import C, F
+
+from rhas.train.config import TrainConfig, load_config, preset_names
+from rhas.train.models.registry import build_model
+from rhas.train.models.segmenter import Segmenter
+
+_ACTDIFF = {
+    "encoder": {"layers": 2, "width": 8, "condition_layers": [0, 1]},
+    "decoder": {"layers": 2, "width": 8, "time_width": 8},
+    "diffusion": {"sampling_steps": 2},
+}
+_SMALL: dict[str, dict[str, Any]] = {
+    "actdiff": _ACTDIFF,
+    "actfusion": _ACTDIFF,
+    "hopadiff": {**_ACTDIFF, "hp_xlstm": {"heads": 2, "gate_width": 4, "chunk": 16}},
+    "ltcontext": {"network": {"stages": 2, "layers": 2, "width": 8, "window": 8, "long_term_step": 4}},
+}
+_OTHERS = {
+    "actdiff sigmoid": ("actdiff-gtea", {"link": "sigmoid"}),
+    "hopadiff softmax": ("paper", {"link": "softmax"}),
+    "hopadiff, one branch": ("world", {"partial_branch": False}),
+    "hopadiff without the Fourier condition": ("paper", {"fourier": {"variant": "none"}}),
+    "ltcontext softmax": ("ltcontext", {"link": "softmax"}),
+}
+CASES = [*preset_names(), *_OTHERS]
+# Those that differ by more than numbers.
+KINDS = ["actdiff-50salads", "actfusion", "actfusion-gtea", "ltcontext", "paper", "world", *_OTHERS]
+
+
+def small_config(case: str, **changes: Any) -> TrainConfig:
+    """The training config of a case; float32 unless `changes` say otherwise."""
+    preset, settings = _OTHERS.get(case, (case, {}))
+    config = load_config(preset)
+    small = _merged(_merged(config.settings, _SMALL[config.model]), settings)
+    data = config.data.replace(sample_rate=min(config.data.sample_rate, 2))
+    return config.replace(**{"settings": small, "data": data, "precision": "float32", **changes})
+
+
+def small_model(config: TrainConfig, seed: int = 0) -> Segmenter:
+    """With weights of a seed, for made batches."""
+    torch.manual_seed(seed)
+    return build_model(config.model, F, C, config.settings)
+
+
+class NoOptimiser:
+    """Leaves weights and gradients as they are."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        pass
+
+    def step(self) -> None:
+        pass
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(under)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = _merged(out[name], value) if both else value
+    return out
