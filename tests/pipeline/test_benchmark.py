@@ -79,7 +79,7 @@ def test_systems_and_seeds_make_one_table(bench: Bench) -> None:
         assert run["top-1 F1@10"] == pytest.approx(measured["model"]["top1"]["f1@10"])
         assert (run["epoch"], str(run["τ"])) == (
             measured["checkpoint"]["epoch"],
-            f"{measured['checkpoint']['tau']:g}",
+            f"{measured['checkpoint']['readout']['tau']:g}",
         )
         assert run["status"] == "done" and run["device"] == "cpu"
         assert run["parameters"] == 6 * 2 + 2 and run["peak MiB"] > 100 and run["training s"] > 0

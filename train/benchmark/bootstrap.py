@@ -6,8 +6,9 @@ intervals of the systems, and of how far they are apart from another one.
 Movies are drawn with replacement from all that any run was tested on, each with all its persons, and so are seeds; the
 draw is the same for all systems (Owen, "The pigeonhole bootstrap", 2007: rows and columns, each drawn by itself). So a
 movie that is a test movie with several seeds counts as what it is, a single movie, and systems are compared on the same
-draws. As Owen shows, such intervals are rather too wide than too narrow, but for what seeds contribute where they
-are few. A class that is not true in what was drawn doesn't count there, as in `SegmentCounts.macro`.
+draws. As Owen shows, such intervals are rather too wide than too narrow, the more so the more a result is chance of a
+movie with a seed (up to √3), but for what seeds contribute by themselves where they are few.
+A class that is not true in what was drawn doesn't count there, as in `SegmentCounts.macro`.
 
 Shapes: R resamples, M movies, S seeds, C classes.
 """
