@@ -33,7 +33,7 @@ from rhas.train.config import (
 from rhas.train.data.splits import sides_of_fold
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import READING, RunFolder, read_json, with_model_settings
+from rhas.train.runs.run import READING, RunFolder, for_model, read_json, with_model_settings
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.
@@ -278,14 +278,7 @@ def _check_sources(systems: Sequence[System], configs: Mapping[str, TrainConfig]
 
 def _config(system: System, base: TrainConfig) -> TrainConfig:
     """A system's own, with nothing of the model left to defaults."""
-    known = set(dict(model_config(system.model)))
-    settings = {name: value for name, value in base.settings.items() if name in known}
-    if system.model != base.model:  # whose losses weigh as its own do, of labels that are the same
-        for section, shared in (("losses", ("over_classes",)), ("boundary", ("sigma", "target"))):
-            own = settings.pop(section, None) or {}
-            if kept := {name: own[name] for name in shared if name in own}:
-                settings[section] = kept
-    values = base.to_dict() | {"model": system.model, "settings": settings}
+    values = for_model(base, system.model).to_dict()
     return with_model_settings(
         with_overrides(config_from_dict(values), system.overrides), f"system {system.name}"
     )

@@ -212,10 +212,31 @@ def with_model_settings(config: TrainConfig, file: str | Path = "training config
 
 
 def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """As `load_config`, with all settings of the model. Raises InputError."""
-    return with_model_settings(
-        load_config(preset, overrides), f"{preset} with --set" if overrides else preset
-    )
+    """As `load_config`, with all settings of the model. Raises InputError.
+
+    If another model is asked for than the preset's, the preset's model settings go to it as far as it knows them.
+    """
+    source = f"{preset} with --set" if overrides else preset
+    base = load_config(preset)
+    named = [given for given in overrides if given.partition("=")[0].strip() == "model"]
+    base = for_model(base, with_overrides(TrainConfig(model=base.model), named).model)
+    return with_model_settings(with_overrides(base, overrides), source)
+
+
+def for_model(base: TrainConfig, model: str) -> TrainConfig:
+    """The config for a model that may be another: with those of the model's settings that both have.
+
+    But not with the losses' weights: how they weigh is a model's own, of labels that are the same.
+    """
+    if model == base.model:
+        return base
+    known = set(dict(model_config(model)))
+    settings = {name: value for name, value in base.settings.items() if name in known}
+    for section, shared in (("losses", ("over_classes",)), ("boundary", ("sigma", "target"))):
+        own = settings.pop(section, None) or {}
+        if kept := {name: own[name] for name in shared if name in own}:
+            settings[section] = kept
+    return base.replace(model=model, settings=settings)
 
 
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:

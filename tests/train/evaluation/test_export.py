@@ -52,9 +52,10 @@ def test_arrays_get_the_scores_of_predict(made: tuple[Path, Path], tmp_path: Pat
     run = rhas.load_run(made[1], "cpu")
     holistic, partial = arrays(made[0], "a")
     assert np.isnan(partial).any()  # frames in which the person was not found
-    assert np.array_equal(run.predict(holistic, partial, "m1/a"), expected)
-    assert not np.array_equal(run.predict(holistic, partial, "m1/b"), expected)  # other noise
-    assert not np.array_equal(run.predict(holistic, None, "m1/a"), expected)
+    # Up to rounding: there, others are in the batch, and sums run over their padding.
+    assert np.allclose(run.predict(holistic, partial, "m1/a"), expected, rtol=0, atol=1e-5)
+    assert not np.allclose(run.predict(holistic, partial, "m1/b"), expected, rtol=0, atol=1e-3)  # other noise
+    assert not np.allclose(run.predict(holistic, None, "m1/a"), expected, rtol=0, atol=1e-3)
     assert run.actions == ("running", "walking") and run.config.model == "hopadiff"
     assert run.metrics["val"]["model"]["videos"] > 0 and expected.shape == (len(holistic), 2)
 
@@ -122,7 +123,7 @@ def test_what_an_export_holds(made: tuple[Path, Path], tmp_path: Path) -> None:
     )
     assert load_vocabulary(out / "actions.csv").actions == ("running", "walking")
     readout = json.loads((out / "readout.json").read_text())
-    assert readout["tau"] == rhas.load_run(run, "cpu").validation.tau
+    assert readout["readout"]["tau"] == rhas.load_run(run, "cpu").validation.tau
     card = (out / "README.md").read_text()
     front, _, body = card.removeprefix("---\n").partition("---\n")
     assert yaml.safe_load(front)["tags"][-1] == "hopadiff"

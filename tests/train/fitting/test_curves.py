@@ -20,7 +20,7 @@ from rhas.train.fitting.curves import COLUMNS, Curves
 from rhas.train.fitting.loop import Step
 from rhas.train.fitting.training import train
 from rhas.train.fitting.validation import mean_loss, validate
-from rhas.train.metrics import evaluate
+from rhas.train.metrics import ReadOut, evaluate
 from rhas.train.runs.run import Validation
 from rhas.train.scoring.inference import score, stitch
 
@@ -78,7 +78,7 @@ def test_a_loss_that_comes_later_gets_a_column(tmp_path: Path) -> None:
     curves.started(0, 3)
     curves.stepped(Step(1, 3, 1, {"a": 1.0, "total": 1.0}, 0.5, 0.1))
     curves.stepped(Step(2, 3, 1, {"a": 1.0, "b": 2.0, "total": 3.0}, 0.5, 0.1))
-    curves.validated(Validation(2, 1, None, 50.0), True)
+    curves.validated(Validation(2, 1, ReadOut(None), 50.0), True)
     rows = rows_of(tmp_path)
     assert list(rows[0]) == [*COLUMNS, "loss/a", "loss/b"]
     assert [row["loss/b"] for row in rows] == ["", "2.0", ""]
@@ -132,7 +132,10 @@ def test_a_validation_has_the_metrics_of_its_threshold(features: Path) -> None:
     torch.manual_seed(0)
     model = Toy(6, 2, ToyConfig())
     found = validate(model, samples, config, 7, 2)
-    videos = [series.video(samples.vocabulary) for series in stitch(score(model, samples, config))]
+    videos = [
+        person.measured(samples.vocabulary).video(found.readout)
+        for person in stitch(score(model, samples, config))
+    ]
     report = evaluate(videos, found.tau)
     assert (found.step, found.epoch) == (7, 2)
     assert (found.f1_macro_50, found.frame_mAP, found.edit) == (
