@@ -18,7 +18,7 @@ demo: $(READY)
 # In two processes, for two cores; the tests of a file stay together, since they share what is made for them once.
 test: $(READY) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster \
-		--ignore tests/learning --ignore tests/wheel
+		--ignore tests/dry_gpu --ignore tests/learning --ignore tests/wheel
 
 # Every shipped preset learns as it is shipped, and the default one 137 classes by heart: what each reached is shown.
 learn: $(READY)
@@ -54,7 +54,8 @@ faults: $(READY)
 # Steps and predictions of every model at full size on a GPU that isn't there, in PyTorch's CUDA build: 2 GB to download
 # and 5 GB on disk the first time. `===` keeps pip from a CPU build of the same version.
 GPU := .venv-gpu/bin
-dry-gpu: .venv-gpu/.ready
+dry-gpu: $(READY) .venv-gpu/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/dry_gpu
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests/helpers $(GPU)/python -m tests.dry_gpu
 
 .venv-gpu/.ready: constraints.txt tests/dry_gpu/requirements.txt

