@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,21 @@ from rhas.train.runs.run import Validation
 COLUMNS = ("step", "epoch", "split", "loss", "frame_mAP", "f1_macro_50", "edit", "tau", "lr", "gradient_norm")
 TRAIN, VALIDATION = "#9aa7bd", "#d9822b"
 METRICS = {"frame_mAP": "frame mAP", "f1_macro_50": "macro F1@50", "edit": "edit"}
+_DRAW_EVERY_S = 20.0  # at most, and at the end: short runs needn't wait for matplotlib in their midst
 _SHOWN_STEPS = 2000  # in the picture; beyond, it shows means of as many parts
 
 Row = dict[str, str]
 
 
 class Curves(Callback):
-    """Writes each row as it comes, and draws after each validation. `loss` is the sum; its parts have their names."""
+    """Writes each row as it comes, and draws now and then. `loss` is the sum; its parts have their names."""
 
     def __init__(self, folder: Path):
         self._csv, self._png = folder / "curves.csv", folder / "curves.png"
         self._columns: list[str] = []
         self._losses: list[tuple[int, float]] = []  # of training steps; the rows themselves would be a lot
         self._validations: list[Row] = []
+        self._drawn = time.monotonic()
 
     def started(self, step: int, steps: int) -> None:
         rows = [row for row in self._read() if int(row["step"]) <= step]
@@ -55,7 +58,15 @@ class Curves(Callback):
         self._validations.append(self._add({"split": "val", **measured}))
         with naming(self._csv), self._csv.open("rb") as file:
             os.fsync(file.fileno())  # the checkpoint that comes next must not be all that is left
+        if time.monotonic() - self._drawn >= _DRAW_EVERY_S:
+            self._draw()
+
+    def ended(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
         draw(self._png, self._losses, self._validations)
+        self._drawn = time.monotonic()
 
     def _add(self, values: Mapping[str, Any]) -> Row:
         row = {name: "" if value is None else str(value) for name, value in values.items()}

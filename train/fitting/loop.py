@@ -62,6 +62,9 @@ class Callback:
     def validated(self, validation: Validation, best: bool) -> None:
         """A validation is done; `best` if it is the best one so far."""
 
+    def ended(self) -> None:
+        """Training is done. Not called in a run that is interrupted or fails."""
+
 
 class Ranks:
     """The processes that step together. This is one alone; `rhas.train.fitting.ray_train` has that for several."""

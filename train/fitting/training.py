@@ -93,6 +93,7 @@ def train(
 
         best = fit(model, dataset.splits["train"], config, checkpoints, validated, callback, ranks).best
         assert best is not None  # there is no end without a validation
+        callback.ended()
         evaluate_run(out, "val", features, device)
         return best
 
@@ -197,3 +198,7 @@ class _Several(Callback):
     def validated(self, validation: Validation, best: bool) -> None:
         for callback in self._callbacks:
             callback.validated(validation, best)
+
+    def ended(self) -> None:
+        for callback in self._callbacks:
+            callback.ended()
