@@ -112,7 +112,7 @@ def _interrupted(name: str, case: Case, sent: signal.Signals, after_s: float) ->
     tree = list(process_tree(process.pid))
     said, _ = process.communicate(timeout=90)
     what = f"{name}, {sent.name} after {after_s:.2f} s: exit code {process.returncode}\n{said}"
-    assert_ended(tree)
+    assert_ended(tree, within_s=90)  # Ray's agents look only now and then whether their raylet is still there
     if process.returncode == 0:
         assert case.finished in said, what
         return "finished"
