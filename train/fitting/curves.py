@@ -61,7 +61,7 @@ class Curves(Callback):
         if time.monotonic() - self._drawn >= _DRAW_EVERY_S:
             self._draw()
 
-    def ended(self) -> None:
+    def finished(self) -> None:
         self._draw()
 
     def _draw(self) -> None:

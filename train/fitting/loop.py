@@ -62,7 +62,7 @@ class Callback:
     def validated(self, validation: Validation, best: bool) -> None:
         """A validation is done; `best` if it is the best one so far."""
 
-    def ended(self) -> None:
+    def finished(self) -> None:
         """Training is done. Not called in a run that is interrupted or fails."""
 
 

@@ -93,7 +93,7 @@ def train(
 
         best = fit(model, dataset.splits["train"], config, checkpoints, validated, callback, ranks).best
         assert best is not None  # there is no end without a validation
-        callback.ended()
+        callback.finished()
         evaluate_run(out, "val", features, device)
         return best
 
@@ -199,6 +199,6 @@ class _Several(Callback):
         for callback in self._callbacks:
             callback.validated(validation, best)
 
-    def ended(self) -> None:
+    def finished(self) -> None:
         for callback in self._callbacks:
-            callback.ended()
+            callback.finished()
