@@ -36,7 +36,7 @@ class Size:
 
 
 FULL = Size(movies=24, seconds=(30, 45), epochs=40)
-QUICK = Size(movies=8, seconds=(20, 25), epochs=40)
+QUICK = Size(movies=8, seconds=(20, 25), epochs=24)
 
 
 def run_demo(out: Path, size: Size = FULL) -> int:
