@@ -28,8 +28,6 @@ class Draws:
         value = getattr(self._real, name)
         if name == "each":
             self._told("a video's own generator", len(value))
-        if isinstance(value, torch.Tensor):
-            return self._drawn(lambda: torch.tensor(value.tolist()))
         if not callable(value):
             return value
 

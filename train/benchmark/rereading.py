@@ -7,13 +7,9 @@ kill, ends with the same. The test split is left to `rhas.train.evaluation.evalu
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
-import yaml
-
-from rhas.manifests.common.atomic import remove_leftovers, write_text_atomically
+from rhas.manifests.common.atomic import remove_leftovers
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.lock import locked
 from rhas.train.config import FREE, TrainConfig, refused_changes
@@ -23,7 +19,6 @@ from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.training import resolved
 from rhas.train.fitting.validation import validate
 from rhas.train.models.registry import boundary_sigma
-from rhas.train.runs.checkpoint import Checkpoints
 from rhas.train.runs.run import (
     READING,
     RunFolder,
@@ -33,7 +28,7 @@ from rhas.train.runs.run import (
     check_postprocess,
     data_record,
     open_run,
-    spec_of,
+    write_run,
 )
 
 
@@ -58,14 +53,10 @@ def reread(
     model.load_state_dict(trained.model.state_dict())
     check_postprocess(model, config)
     folder = RunFolder(out)
-    checkpoints = Checkpoints(folder.checkpoints, spec_of(config, trained.data))
     with locked(folder.lock):
         remove_leftovers(out)
-        checkpoints.prepare()
-        write_text_atomically(folder.data, json.dumps(trained.data, indent=1))
-        write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
         chosen = trained.validation
         validation = validate(model, dataset.splits["val"], config, chosen.step, chosen.epoch)
-        checkpoints.save_best(model, {"validation": asdict(validation)})
+        write_run(folder, config, trained.data, model, validation)
         evaluate_run(out, "val", features, device)
     return validation

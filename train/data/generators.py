@@ -11,14 +11,14 @@ Shapes: B videos, X rows, T frames of the longest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# (size, generator=…, device=…) to a tensor: torch.rand or torch.randn.
-Distribution = Callable[..., Tensor]
+Kind = Literal["normal", "uniform", "uniform rows", "integers"]
 
 
 class Generators:
@@ -28,8 +28,6 @@ class Generators:
         """`lengths` [B]: the real frames of each video; T is the largest."""
         assert len(lengths) == len(generators), f"got {len(lengths) = }, expected {len(generators) = }"
         self.lengths, self.each = tuple(lengths), tuple(generators)
-        self.device = self.each[0].device if self.each else torch.device("cpu")
-        self.lengths_B = torch.tensor(self.lengths, device=self.device)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -40,83 +38,56 @@ class Generators:
 
     def normal(self, rows: int) -> Tensor:
         """Gaussian noise [B, X, T], zero in the padding."""
-        return self._each(torch.randn, rows)
+        return self.draw("normal", rows)
 
     def uniform(self, rows: int) -> Tensor:
         """Numbers in [0, 1) [B, X, T], zero in the padding."""
-        return self._each(torch.rand, rows)
+        return self.draw("uniform", rows)
 
     def uniform_rows(self, rows: int) -> Tensor:
         """Numbers in [0, 1) that hold for a whole video [B, X, 1]."""
-        return torch.stack([torch.rand(rows, 1, generator=g, device=g.device) for g in self.each])
+        return self.draw("uniform rows", rows)
 
     def integers(self, below: int) -> Tensor:
         """A whole number from 0 for each video [B], int64."""
-        return torch.cat([torch.randint(below, (1,), generator=g, device=g.device) for g in self.each])
+        return self.draw("integers", below)
 
-    def _each(self, distribution: Distribution, rows: int) -> Tensor:
-        longest = max(self.lengths)
+    def draw(self, what: Kind, size: int) -> Tensor:
+        """What all of the above come to: `size` is rows, or the number that integers are below."""
+        if what == "integers":
+            return torch.cat([torch.randint(size, (1,), generator=g, device=g.device) for g in self.each])
+        if what == "uniform rows":
+            return torch.stack([torch.rand(size, 1, generator=g, device=g.device) for g in self.each])
+        distribution, longest = torch.randn if what == "normal" else torch.rand, max(self.lengths)
         drawn = [
-            F.pad(distribution(rows, frames, generator=g, device=g.device), (0, longest - frames))
+            F.pad(distribution(size, frames, generator=g, device=g.device), (0, longest - frames))
             for frames, g in zip(self.lengths, self.each, strict=True)
         ]
         return torch.stack(drawn)
 
 
-class Drawn(Generators):
-    """Hands out what was drawn before, in order: what a compiled function gets in the place of generators."""
-
-    def __init__(self, lengths: Sequence[int], lengths_B: Tensor, values: Sequence[Tensor]):
-        self.lengths, self.lengths_B, self.values, self.position = tuple(lengths), lengths_B, values, 0
-
-    def normal(self, rows: int) -> Tensor:
-        return self._next()
-
-    def uniform(self, rows: int) -> Tensor:
-        return self._next()
-
-    def uniform_rows(self, rows: int) -> Tensor:
-        return self._next()
-
-    def integers(self, below: int) -> Tensor:
-        return self._next()
-
-    def repeated(self, times: int) -> Generators:
-        return self
-
-    def _next(self) -> Tensor:
-        self.position += 1
-        return self.values[self.position - 1]
-
-
 class Recording(Generators):
-    """Draws, and keeps a record of what was asked for: `plan`, from which the next batch can be drawn at once."""
+    """Draws, and keeps a record of what was asked for: `plan`, by which the next batch can be drawn at once."""
 
     def __init__(self, generators: Generators):
         super().__init__(generators.lengths, generators.each)
-        self.plan: list[tuple[str, int]] = []
+        self.plan: list[tuple[Kind, int]] = []
 
-    def normal(self, rows: int) -> Tensor:
-        self.plan.append(("normal", rows))
-        return super().normal(rows)
-
-    def uniform(self, rows: int) -> Tensor:
-        self.plan.append(("uniform", rows))
-        return super().uniform(rows)
-
-    def uniform_rows(self, rows: int) -> Tensor:
-        self.plan.append(("uniform_rows", rows))
-        return super().uniform_rows(rows)
-
-    def integers(self, below: int) -> Tensor:
-        self.plan.append(("integers", below))
-        return super().integers(below)
+    def draw(self, what: Kind, size: int) -> Tensor:
+        self.plan.append((what, size))
+        return super().draw(what, size)
 
 
-def drawn(generators: Generators, plan: Sequence[tuple[str, int]]) -> Drawn:
-    """All of a plan, in its order: the numbers that would have been drawn one by one."""
-    values = [getattr(generators, method)(argument) for method, argument in plan]
-    return Drawn(generators.lengths, generators.lengths_B, values)
+class Drawn(Generators):
+    """Hands out what was drawn by a plan, in its order: what a compiled function gets in the place of generators."""
+
+    def __init__(self, generators: Generators, plan: Sequence[tuple[Kind, int]]):
+        self.lengths, self.each = generators.lengths, ()
+        self.values, self.position = [generators.draw(what, size) for what, size in plan], 0
+
+    def draw(self, what: Kind, size: int) -> Tensor:
+        self.position += 1
+        return self.values[self.position - 1]
 
 
 def generator_for(device: torch.device | str, *purpose: int | str) -> torch.Generator:

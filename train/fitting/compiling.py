@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rhas.train.data import Batch
-from rhas.train.data.generators import Generators, Recording, drawn
+from rhas.train.data.generators import Drawn, Generators, Kind, Recording
 from rhas.train.models.segmenter import Segmenter
 
 Losses = Callable[[Batch, Generators], dict[str, Tensor]]
@@ -23,12 +23,12 @@ Losses = Callable[[Batch, Generators], dict[str, Tensor]]
 
 def compiled_losses(model: Segmenter, backend: str = "inductor") -> Losses:
     """What `model.losses` gives, up to rounding; the first call runs as it is, the second compiles."""
-    plan: list[tuple[str, int]] = []
+    plan: list[tuple[Kind, int]] = []
     compiled = torch.compile(model.losses, fullgraph=True, backend=backend)
 
     def losses(batch: Batch, generators: Generators) -> dict[str, Tensor]:
         if plan:
-            return compiled(batch, drawn(generators, plan))
+            return compiled(batch, Drawn(generators, plan))
         recording = Recording(generators)
         found = model.losses(batch, recording)
         plan.extend(recording.plan)

@@ -8,17 +8,11 @@ classes can't be seen in weights: it has to be that of the features folder, or o
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import yaml
-
-from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.lock import locked
 from rhas.manifests.tables.manifest import SPLITS
@@ -38,8 +32,8 @@ from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
-from rhas.train.runs.checkpoint import Checkpoints
-from rhas.train.runs.run import RunFolder, Validation, build_for, check_postprocess, data_record, spec_of
+from rhas.train.runs.checkpoint import digest_of
+from rhas.train.runs.run import RunFolder, Validation, build_for, check_postprocess, data_record, write_run
 
 LOADERS: dict[str, Callable[[Segmenter, Path], None]] = {
     "actdiff": lambda model, file: actdiff.load_released(cast(ActDiffSegmenter, model).actdiff, file),
@@ -79,9 +73,10 @@ def import_weights(
     LOADERS[config.model](model, checkpoint)
     model = model.to(device)
     validation = _validated(model, config, features, dataset)
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    digest = digest_of(checkpoint)
     data["imported"] = {"given": str(checkpoint.absolute()), "sha256": digest}
-    _write(folder, config, data, model, validation)
+    with locked(folder.lock):
+        write_run(folder, config, data, model, validation)
     return validation
 
 
@@ -93,16 +88,3 @@ def _validated(
         return Validation(0, 0, ReadOut(HALF if model.link == "sigmoid" else None), math.nan)
     check_link(model, config, dataset, features)
     return validate(model, dataset.splits["val"], config, 0, 0)
-
-
-def _write(
-    folder: RunFolder, config: TrainConfig, data: dict[str, Any], model: Segmenter, validation: Validation
-) -> None:
-    """The config last: a folder without one is no run."""
-    folder.root.mkdir(parents=True, exist_ok=True)
-    with locked(folder.lock):
-        checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data))
-        checkpoints.prepare()
-        checkpoints.save_best(model, {"validation": asdict(validation)})
-        write_text_atomically(folder.data, json.dumps(data, indent=1))
-        write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))

@@ -8,7 +8,6 @@ belongs to the data at hand, the weights of classes in the loss, is never taken.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.config import TrainConfig
 from rhas.train.models.segmenter import Segmenter
-from rhas.train.runs.checkpoint import below, read_tensors
+from rhas.train.runs.checkpoint import below, digest_of, read_tensors
 from rhas.train.runs.run import RunFolder, build_for, read_json
 
 OPTION = "--init-from"
@@ -81,7 +80,7 @@ def read_source(path: Path) -> Source:
     if not isinstance(made_for, dict) or not {"model", "actions"} <= made_for.keys():
         raise InputError(Problem(file, "a checkpoint of a run"))
     step = record["step"] if "step" in record else record["validation"]["step"]
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = digest_of(file)
     return Source(
         given=str(path.absolute()), file=file, digest=digest, model=made_for["model"],
         actions=tuple(made_for["actions"]), step=step, state=below("model/", tensors) or tensors,

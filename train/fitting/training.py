@@ -6,16 +6,14 @@ split. The test split is never read here: that is left to `rhas.train.evaluation
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
-from rhas.manifests.common.atomic import remove_leftovers, write_text_atomically
+from rhas.manifests.common.atomic import remove_leftovers
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.lock import locked
 from rhas.train.config import FREE, TrainConfig, config_from_dict, read_yaml, refused_changes
@@ -42,6 +40,7 @@ from rhas.train.runs.run import (
     read_json,
     spec_of,
     with_model_settings,
+    write_settings,
 )
 
 
@@ -175,8 +174,7 @@ def _begin(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None
             )
             raise InputError(Problem(folder.root, expected))
         check_data(folder, data, kept)
-    write_text_atomically(folder.data, json.dumps(data, indent=1))
-    write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
+    write_settings(folder, config, data)
 
 
 class _Several(Callback):

@@ -97,7 +97,9 @@ class ReadOut:
         if unknown := [name for name in names if name not in heads]:
             expected = f"heads of the model: {', '.join(heads)}"
             raise InputError(Problem("readout", expected, column="heads", value=", ".join(unknown)))
-        scores_TC = heads[names[0]] if len(names) == 1 else _mean([heads[name] for name in names])
+        scores_TC = heads[names[0]]
+        if len(names) > 1:
+            scores_TC = np.mean([heads[name] for name in names], axis=0, dtype=np.float32)
         scores_TC = smoothed(scores_TC, self.smoothing, self.width)
         return brought_to_half(scores_TC, self.taus) if self.taus else scores_TC
 
@@ -294,11 +296,4 @@ def _sum(parts: Sequence[ByTau]) -> dict[float | None, SegmentCounts]:
 
 
 def _total(parts: Sequence[SegmentCounts]) -> SegmentCounts:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
-
-
-def _mean(scores: Sequence[Floats]) -> Floats:
-    return np.mean(scores, axis=0, dtype=np.float32)
+    return sum(parts[1:], start=parts[0])

@@ -10,6 +10,7 @@ is the loop's business; what a checkpoint is for is compared here, before any we
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         message = f"a file of tensors written by rhas ({type(error).__name__}: {error})"
         raise InputError(Problem(path, message)) from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file of weights."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Checkpoints:

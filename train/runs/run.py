@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
+from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.verify import read_config
@@ -46,7 +48,7 @@ from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
 from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
-from rhas.train.runs.checkpoint import BEST, ModelSpec, load_weights
+from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, load_weights
 
 # What a run may be used with other settings of: none of them shapes weights.
 USE = (
@@ -275,6 +277,22 @@ def read_json(path: Path) -> dict[str, Any]:
 def spec_of(config: TrainConfig, data: dict[str, Any]) -> ModelSpec:
     """What weights of such a run are for."""
     return ModelSpec(config.model, config.settings, data["feature_size"], tuple(data["actions"]))
+
+
+def write_settings(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:
+    """What a run is. The config last: a folder without one is no run."""
+    write_text_atomically(folder.data, json.dumps(data, indent=1))
+    write_text_atomically(folder.config, yaml.safe_dump(config.to_dict(), sort_keys=False))
+
+
+def write_run(
+    folder: RunFolder, config: TrainConfig, data: dict[str, Any], model: Segmenter, validation: Validation
+) -> None:
+    """A run whose weights were not trained here."""
+    checkpoints = Checkpoints(folder.checkpoints, spec_of(config, data))
+    checkpoints.prepare()
+    checkpoints.save_best(model, {"validation": asdict(validation)})
+    write_settings(folder, config, data)
 
 
 def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:

@@ -50,14 +50,22 @@ def draw_condition_mask(
     }
     if "segment" in config.kinds:
         masks["segment"] = ~frames_of_drawn(y_BCT, config.actions, generators)
-    each_KB1T = torch.stack([masks[kind] for kind in config.kinds])
-    return each_KB1T[drawn_B, torch.arange(len(drawn_B), device=drawn_B.device)]
+    return one_each([masks[kind] for kind in config.kinds], drawn_B)
+
+
+def one_each(masks: list[Tensor], drawn_B: Tensor) -> Tensor:
+    """Of the masks, each [B, 1, T], the one that was drawn for each video."""
+    return torch.stack(masks)[drawn_B, torch.arange(len(drawn_B), device=drawn_B.device)]
 
 
 def frames_of_drawn(y_BCT: Tensor, actions: int, generators: Generators) -> Tensor:
     """Frames [B, 1, T] of `actions` actions drawn among those that a video has, or of all if it has fewer."""
     on_BCT = y_BCT > 0
     ranks_BC = generators.uniform_rows(y_BCT.shape[1])[..., 0].masked_fill(~on_BCT.any(2), -1)
-    top = ranks_BC.topk(min(actions, ranks_BC.shape[1]), dim=1)
-    chosen_BC = torch.zeros_like(ranks_BC).scatter(1, top.indices, (top.values >= 0).to(ranks_BC.dtype))
-    return (on_BCT & (chosen_BC > 0)[:, :, None]).any(1, keepdim=True)
+    return (on_BCT & highest(ranks_BC, actions)[:, :, None]).any(1, keepdim=True)
+
+
+def highest(ranks_BN: Tensor, count: int) -> Tensor:
+    """Where the `count` highest ranks of each video are, or all if there are fewer, bool [B, N]; below 0 is none."""
+    top = ranks_BN.topk(min(count, ranks_BN.shape[1]), dim=1)
+    return torch.zeros_like(ranks_BN).scatter(1, top.indices, (top.values >= 0).to(ranks_BN.dtype)) > 0

@@ -42,22 +42,24 @@ class DiffusionSegmenter(SupervisedSegmenter):
         assert batch.boundary_B1T is not None, "got a batch without the curve that `boundary.sigma` asks for"
         return batch.labels_BCT * batch.valid_BT[:, None], batch.boundary_B1T
 
+    def learnt(self, batch: Batch) -> Tensor:
+        """The labels that losses see [B, C, T]: softened, if that is asked for."""
+        return self.targets(batch)[0] if batch.soft_labels_BCT is None else batch.soft_labels_BCT
+
     def supervise(self, encoder_BCT: Tensor, decoder_BCT: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses of one encoder and decoder by name, means over the batch. Weight 0 leaves one out."""
-        y_BCT, boundary_B1T = self.targets(batch)
-        soft_BCT = y_BCT if batch.soft_labels_BCT is None else batch.soft_labels_BCT
+        _, boundary_B1T = self.targets(batch)
         losses = actdiff_losses(
-            encoder_BCT, decoder_BCT, soft_BCT, boundary_B1T, batch.valid_BT, self.link, self.class_weight_C,
+            encoder_BCT, decoder_BCT, self.learnt(batch), boundary_B1T, batch.valid_BT, self.link, self.class_weight_C,
             self.loss_config.over_classes, self.boundary_config.target,
         )  # fmt: skip
         return weighted(losses, {**self.loss_config.weights, "boundary": self.boundary_config.weight})
 
     def supervise_encoder(self, logits_BCT: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses of a head that denoises nothing."""
-        soft_BCT = self.targets(batch)[0] if batch.soft_labels_BCT is None else batch.soft_labels_BCT
         losses = encoder_losses(
             logits_BCT,
-            soft_BCT,
+            self.learnt(batch),
             batch.valid_BT,
             self.link,
             self.class_weight_C,

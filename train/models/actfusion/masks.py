@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.data.generators import Generators
-from rhas.train.models.actdiff.masks import frames_of_drawn
+from rhas.train.models.actdiff.masks import frames_of_drawn, highest, one_each
 
 Kind = Literal["none", "anticipative", "random", "boundary", "relation"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -38,14 +38,15 @@ class InputMaskConfig(Settings):
 
 
 def draw_input_mask(
-    config: InputMaskConfig, kept_below: float, y_BCT: Tensor, boundary_B1T: Tensor, generators: Generators
-) -> Tensor:
+    config: InputMaskConfig, kept_below: float, y_BCT: Tensor, boundary_B1T: Tensor, lengths_B: Tensor,
+    generators: Generators,
+) -> Tensor:  # fmt: skip
     """Which frames each video keeps, bool [B, 1, T], by a mask drawn for each; what it is in the padding is open.
 
     `kept_below` is `BoundaryConfig`'s. As with ActDiff's masks, all there are get made and one is taken.
     """
     drawn_B = generators.integers(len(config.kinds))
-    frames_B1 = generators.lengths_B[:, None]
+    frames_B1 = lengths_B[:, None]
     at_T = torch.arange(y_BCT.shape[2], device=y_BCT.device)
     everything = torch.ones_like(boundary_B1T, dtype=torch.bool)
     masks: dict[Kind, Tensor] = {"none": everything, "boundary": boundary_B1T < kept_below}
@@ -58,14 +59,11 @@ def draw_input_mask(
         masks["random"] = ~_random_clips(config, at_T, frames_B1, generators)
     if "relation" in config.kinds:
         masks["relation"] = ~frames_of_drawn(y_BCT, 1, generators)
-    each_KB1T = torch.stack([masks[kind] for kind in config.kinds])
-    return each_KB1T[drawn_B, torch.arange(len(drawn_B), device=drawn_B.device)]
+    return one_each([masks[kind] for kind in config.kinds], drawn_B)
 
 
 def _random_clips(config: InputMaskConfig, at_T: Tensor, frames_B1: Tensor, generators: Generators) -> Tensor:
     """Frames [B, 1, T] of `clips` clips drawn among those that a video has, or of all if it has fewer."""
     # A number for each frame, of which a clip takes its first: padding must not change what is drawn after it.
     ranks_BN = generators.uniform(1)[:, 0].masked_fill(at_T >= frames_B1, -1)[:, :: config.clip]
-    top = ranks_BN.topk(min(config.clips, ranks_BN.shape[1]), dim=1)
-    chosen_BN = torch.zeros_like(ranks_BN).scatter(1, top.indices, (top.values >= 0).to(ranks_BN.dtype))
-    return (chosen_BN > 0)[:, at_T // config.clip][:, None]
+    return highest(ranks_BN, config.clips)[:, at_T // config.clip][:, None]

@@ -53,7 +53,12 @@ class ActFusionSegmenter(DiffusionSegmenter, Anticipator):
         """Losses of encoder and decoder, on masked frames as on the others: `encoder_cross_entropy` and so on."""
         y_BCT, boundary_B1T = self.targets(batch)
         kept_B1T = draw_input_mask(
-            self.config.input_masks, self.config.boundary.kept_below, y_BCT, boundary_B1T, generators
+            self.config.input_masks,
+            self.config.boundary.kept_below,
+            y_BCT,
+            boundary_B1T,
+            batch.lengths_B,
+            generators,
         )
         features_BFT = self.actfusion.masked(self.features(batch), kept_B1T)
         encoder_BCT, decoder_BCT = self.actfusion(

@@ -165,7 +165,7 @@ WHOLE = torch.ones(1, 60, dtype=torch.bool)
 
 def kept(kind: str, seed: int = 0, **more: Any) -> Tensor:
     config = InputMaskConfig(kinds=(kind,), **more)  # type: ignore[arg-type]
-    return draw_input_mask(config, 0.5, Y, CURVE, draws_of(WHOLE, seed))[0, 0]
+    return draw_input_mask(config, 0.5, Y, CURVE, WHOLE.sum(1), draws_of(WHOLE, seed))[0, 0]
 
 
 def test_masks_are_the_papers() -> None:
@@ -178,7 +178,9 @@ def test_masks_are_the_papers() -> None:
     assert not kept("random", clips=99).any()
     masked = {tuple((~kept("relation", seed)).nonzero()[:, 0].tolist()) for seed in range(40)}
     assert masked == {tuple(Y[0, c].nonzero()[:, 0].tolist()) for c in (0, 1, 3)}
-    assert draw_input_mask(InputMaskConfig(kinds=("relation",)), 0.5, 0 * Y, CURVE, draws_of(WHOLE, 0)).all()
+    assert draw_input_mask(
+        InputMaskConfig(kinds=("relation",)), 0.5, 0 * Y, CURVE, WHOLE.sum(1), draws_of(WHOLE, 0)
+    ).all()
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ def kept(config: InputMaskConfig, n: int, seed: int = 0, frames: int = T, paddin
     y, curve = (F.pad(x[..., :frames], (0, padding)).expand(n + 1, -1, -1) for x in (Y, CURVE))
     lengths = torch.tensor([*[frames] * n, frames + padding])
     real = torch.arange(frames + padding) < lengths[:, None]
-    return draw_input_mask(config, 0.3, y, curve, draws_of(real, seed))[:-1, 0, :frames]
+    return draw_input_mask(config, 0.3, y, curve, lengths, draws_of(real, seed))[:-1, 0, :frames]
 
 
 def test_kinds_are_drawn_as_often_as_listed() -> None:
@@ -49,7 +49,7 @@ def test_what_is_seen_is_a_share_rounded_down_of_any_length() -> None:
         lengths = torch.arange(1, 400)
         real = torch.arange(399) < lengths[:, None]
         drawn = draw_input_mask(
-            config, 0.3, torch.zeros(399, 3, 399), torch.zeros(399, 1, 399), draws_of(real, 0)
+            config, 0.3, torch.zeros(399, 3, 399), torch.zeros(399, 1, 399), lengths, draws_of(real, 0)
         )
         expected = [max(1, math.floor(n * Fraction(str(share)))) for n in lengths.tolist()]
         assert (drawn[:, 0] & real).sum(1).tolist() == expected
