@@ -8,13 +8,16 @@ which may change from run to run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
+from rhas.manifests.shards.status import FrameStatus
 
 PRESETS = Path(__file__).parent / "presets"
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
@@ -48,6 +51,35 @@ class DecodeConfig(Settings):
         return None if fps == "native" else fps
 
 
+Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
+Curve = Annotated[tuple[Point, ...], Field(min_length=2)]
+_AS_IT_IS: Curve = ((0.0, 0.0), (1.0, 1.0))
+
+
+class SurenessConfig(Settings):
+    """How probable it is that a box is that of the person meant, by its score: corners (score, probability) of a curve
+    for each status. At first the scores themselves; `rhas calibrate` measures it where boxes are known."""
+
+    detected: Curve = _AS_IT_IS
+    followed: Curve = _AS_IT_IS
+    doubtful: Curve = _AS_IT_IS
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        for name, curve in (
+            ("detected", self.detected),
+            ("followed", self.followed),
+            ("doubtful", self.doubtful),
+        ):
+            scores = [score for score, _ in curve]
+            if any(later <= earlier for earlier, later in pairwise(scores)):
+                yield name, "corners in the order of their scores"
+
+    def of(self, status: FrameStatus, score: float) -> float:
+        """The probability at a score."""
+        scores, probabilities = zip(*getattr(self, status.name.lower()), strict=True)
+        return float(np.interp(score, scores, probabilities))
+
+
 class DetectorConfig(Settings):
     """How the sentence is grounded: which GroundingDINO, and what counts as a detection."""
 
@@ -65,8 +97,16 @@ class DetectorConfig(Settings):
     score: Literal["max", "mean"] = "max"
     """Over the sentence's own tokens."""
     nms_iou: float = Field(0.7, ge=0, le=1)
-    carry_frames: int = Field(15, ge=0, le=4096)
-    """A lost person keeps the last box for so many frames, then counts as missing."""
+    exclusive: bool = True
+    """In a frame each person seen is given to one sentence at most, so that the sum of scores is the highest."""
+    same_iou: float = Field(0.5, ge=0, le=1)
+    """Boxes that overlap by more are of the same person."""
+    follow_threshold: float = Field(0.25, ge=0, le=1)
+    """Candidates below `box_threshold`, but not below this, are weak: who was detected shortly before is followed to
+    one that overlaps the last box; what else there is of them is kept as doubtful."""
+    follow_frames: int = Field(15, ge=0, le=4096)
+    """So many frames after a detection a person is still followed."""
+    sure: SurenessConfig = SurenessConfig()
     joint: bool = False
     """One caption for all persons of a movie instead of one each. Cheaper, but a box then depends on who else is
     referred to."""
@@ -74,6 +114,11 @@ class DetectorConfig(Settings):
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.short_side > self.long_side:
             yield "short_side", f"at most long_side, which is {self.long_side}"
+
+    @property
+    def lowest_threshold(self) -> float:
+        """From which a candidate is one at all."""
+        return min(self.follow_threshold, self.box_threshold)
 
 
 class EncoderConfig(Settings):

@@ -95,7 +95,7 @@ class Detector(ABC):
                 boxes_BQ4 = boxes_BQ4.float().cpu()
                 for span in caption.spans:
                     scores_BQ = self._scores(logits_BQT[..., span.start : span.stop]).cpu()
-                    thresholds = self.config.box_threshold, self.config.nms_iou
+                    thresholds = self.config.lowest_threshold, self.config.nms_iou
                     found.append(
                         [select(*frame, *thresholds) for frame in zip(boxes_BQ4, scores_BQ, strict=True)]
                     )

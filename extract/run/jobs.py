@@ -51,14 +51,15 @@ Span: TypeAlias = deque[Job]
 
 def spans_of(opened: MovieJob, config: ExtractConfig, span_windows: int) -> list[Span]:
     """The movie's unfinished windows as runs of at most `span_windows` consecutive ones."""
-    planned = opened.header.planned()
     spans: list[Span] = []
     for index in sorted(opened.todo):
-        # One caption for everyone must hold everyone, also in windows without some of them.
-        persons = opened.header.persons if config.detector.joint else planned[index]
-        task = window_task(
-            opened.header, index, persons, config.detector.carry_frames, config.decode.short_side
-        )
+        start, stop = opened.header.bound(index)
+        # Who was there just before may have had a box that nobody else could have. One caption for everyone must
+        # always hold everyone.
+        lead = min(config.detector.follow_frames, start)
+        everyone = opened.header.persons
+        persons = everyone if config.detector.joint else opened.header.promised(start - lead, stop)
+        task = window_task(opened.header, index, persons, lead, config.decode.short_side)
         follows = spans and spans[-1][-1].task.index == index - 1
         if not follows or len(spans[-1]) == span_windows:
             spans.append(deque())

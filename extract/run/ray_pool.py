@@ -146,7 +146,7 @@ class RayPool:
         decoder = (
             root,
             config.decode,
-            config.detector.carry_frames,
+            config.detector.follow_frames,
             options.deadline_s,
             options.reader == "decord",
         )

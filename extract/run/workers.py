@@ -164,7 +164,7 @@ class ModelWorker:
 
     def describe(self) -> dict[str, Any]:
         """What the features depend on besides the configuration, and their shape."""
-        detector, encoder = self.models.detector, self.models.encoder
+        detector, encoder = self.models.grounder.detector, self.models.encoder
         return {
             "models": {
                 "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
@@ -181,7 +181,7 @@ class ModelWorker:
         """
         import torch
 
-        self.models.detector.check(sentences)
+        self.models.grounder.detector.check(sentences)
         self.models.encoder.check(sentences)
         embeddings = {}
         with torch.inference_mode():
@@ -221,7 +221,7 @@ class ModelWorker:
 
     def _remember(self, task: WindowTask, window: WindowFrames, in_run_s: float) -> None:
         """Keeps a copy of the window's first two batches: the whole window would stay in shared memory."""
-        part = slice(task.lead, task.lead + 2 * self.models.detect_batches.size)
+        part = slice(task.lead, task.lead + 2 * self.models.grounder.batches.size)
         ok = window.frames.ok[part].copy()
         inside = tuple(mask[part] for mask in task.inside)
         if (np.any(inside, axis=0) & ok).any():

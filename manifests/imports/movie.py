@@ -7,7 +7,7 @@ no shard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rhas.manifests.common.digest import file_digest
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.imports.arrays import FeatureFile
 from rhas.manifests.imports.frames import frame_times
-from rhas.manifests.shards.format import MovieHeader, PersonRows, Window, empty_rows, write_shard
+from rhas.manifests.shards.format import MovieHeader, Window, empty_rows, write_shard
 from rhas.manifests.shards.identity import movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
@@ -122,7 +122,7 @@ def _window(header: MovieHeader, imported: ImportedMovie, index: int) -> Window:
         )  # no crop of the person in this frame
         _refuse_unusable(imported.partial.path, partial, start, missing)
         status = np.where(missing, status, FrameStatus.IMPORTED).astype(np.uint8)
-    own = PersonRows(holistic, partial, rows.box, rows.score, rows.candidates, status)
+    own = replace(rows, holistic=holistic, partial=partial, status=status)
     return Window(header.movie_id, index, start, stop, header.window_id(index), {person.person_id: own})
 
 

@@ -13,8 +13,9 @@
       holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
       partial       the same for the person's crop
       box           [T, 4] float32   x1 y1 x2 y2 as shares of the frame's width and height; NaN without a box
-      score         [T] float32      of the chosen box; NaN unless detected here
-      candidates    [T] uint16       boxes above the threshold after suppression of duplicates
+      score         [T] float32      the detector's, of the chosen box; NaN without a box
+      sure          [T] float32      how probably the box is this person's (setting `detector.sure`); NaN without one
+      candidates    [T] uint16       boxes that were to choose from, after suppression of duplicates
       status        [T] uint8        rhas.manifests.shards.status.FrameStatus
 
 Features are uncompressed (float16 features do not compress). All series are checksummed per chunk (fletcher32),
@@ -48,11 +49,11 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 
 FORMAT = "rhas-features"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
 STRUCTURED = ("identity", "config", "models", "versions", "source")
-SERIES = ("holistic", "partial", "box", "score", "candidates", "status")
+SERIES = ("holistic", "partial", "box", "score", "sure", "candidates", "status")
 WINDOW_COLUMNS: dict[str, type] = {
     "index": np.int64, "start": np.int64, "stop": np.int64, "id": str, "done": np.bool_, "digest": str,
     "stage": str, "reason": str, "decoder_messages": np.int64,
@@ -67,6 +68,7 @@ class PersonRows:
     partial: NDArray[np.float16]
     box: NDArray[np.float32]
     score: NDArray[np.float32]
+    sure: NDArray[np.float32]
     candidates: NDArray[np.uint16]
     status: NDArray[np.uint8]
 
@@ -173,6 +175,7 @@ def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status
         partial=np.full((n, *feature_shape), np.nan, np.float16),
         box=np.full((n, 4), np.nan, np.float32),
         score=np.full(n, np.nan, np.float32),
+        sure=np.full(n, np.nan, np.float32),
         candidates=np.zeros(n, np.uint16),
         status=np.where(inside, status, FrameStatus.OUTSIDE).astype(np.uint8),
     )

@@ -104,6 +104,7 @@ class PersonSeries:
         self.partial: h5py.Dataset = group["partial"]
         self.box: h5py.Dataset = group["box"]  # [T, 4] float32, shares of width and height
         self.score: h5py.Dataset = group["score"]
+        self.sure: h5py.Dataset = group["sure"]
         self.candidates: h5py.Dataset = group["candidates"]
         embedding = group.get("text_embedding")
         self.text_embedding: NDArray[np.float32] | None = None if embedding is None else embedding[...]

@@ -10,15 +10,20 @@ class FrameStatus(IntEnum):
 
     OUTSIDE = 0  # not in the person's interval of the manifest: nothing was promised
     DETECTED = 1  # box found in this frame; holistic and partial features
-    CARRIED = 2  # no candidate here, box of the last detection, at most `carry_frames` old; both features
+    FOLLOWED = (
+        2  # a weaker candidate that overlaps the last box, a while after the last detection; both features
+    )
     MISSING = 3  # the frame was looked at and the person was not found; holistic features only
     UNDECODABLE = 4  # the movie gave no frame here; no features
     FAILED = 5  # the window could not be processed; no features
     IMPORTED = 6  # features that others computed, from what box they don't say; both features
+    DOUBTFUL = (
+        7  # a weak candidate and nothing that speaks for it: maybe somebody else or nobody; both features
+    )
 
 
-WRITTEN = (FrameStatus.DETECTED, FrameStatus.CARRIED, FrameStatus.IMPORTED)
+HAS_BOX = (FrameStatus.DETECTED, FrameStatus.FOLLOWED, FrameStatus.DOUBTFUL)
+WRITTEN = (*HAS_BOX, FrameStatus.IMPORTED)
 LOST = (FrameStatus.UNDECODABLE, FrameStatus.FAILED)
 HAS_HOLISTIC = (*WRITTEN, FrameStatus.MISSING)
 HAS_PARTIAL = WRITTEN
-HAS_BOX = (FrameStatus.DETECTED, FrameStatus.CARRIED)

@@ -32,7 +32,8 @@ _PROMISING = {
     "holistic": HAS_HOLISTIC,
     "partial": HAS_PARTIAL,
     "box": HAS_BOX,
-    "score": (FrameStatus.DETECTED,),
+    "score": HAS_BOX,
+    "sure": HAS_BOX,
 }
 
 

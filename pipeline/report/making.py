@@ -109,7 +109,7 @@ def _movie(run: Run, series: Series, features: Path, path: Path) -> tuple[Path |
     cut = f", its first {LONGEST_S:g} seconds" if seconds > LONGEST_S - 1 else ""
     return path, (
         f"{clip.movie_id}{cut}: “{clip.reference}”, of all persons of the split the one who is labelled right in "
-        "most frames. The box is dashed where it is carried over from an earlier frame. A tick: the action is true and "
+        "most frames. The box is dashed where the detector alone isn't sure of it. A tick: the action is true and "
         "predicted; a circle: true, but missed; a cross: predicted, but not true."
     )
 

@@ -106,7 +106,7 @@ def _draw_box(picture: Image.Image, box_4: NDArray[np.float32], status: FrameSta
         draw.line(corners, fill=_INK, width=5)
         draw.line(corners, fill=(255, 221, 64), width=3)
         return
-    # Carried over from an earlier frame: dashed.
+    # Followed on weak evidence, or doubtful: dashed.
     for (ax, ay), (bx, by) in pairwise(corners):
         steps = max(2, int(max(abs(bx - ax), abs(by - ay)) / 8))
         for step in range(0, steps, 2):

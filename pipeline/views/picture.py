@@ -25,11 +25,12 @@ DIMENSIONS = 48  # feature dimensions shown
 STATUS_COLOURS = {
     FrameStatus.OUTSIDE: "#ffffff",
     FrameStatus.DETECTED: "#4c9f70",
-    FrameStatus.CARRIED: "#c9d36a",
+    FrameStatus.FOLLOWED: "#c9d36a",
     FrameStatus.MISSING: "#e8a33d",
     FrameStatus.UNDECODABLE: "#c0392b",
     FrameStatus.FAILED: "#6c1d45",
     FrameStatus.IMPORTED: "#5b8fb9",
+    FrameStatus.DOUBTFUL: "#b08fc7",
 }
 
 

@@ -59,18 +59,20 @@ def fit_models(
 
 
 def print_measures(models: Path | None, movies: int, seed: int) -> None:
-    """Prints what the small models reach on held-out movies."""
+    """Prints what the small models reach on held-out movies, and how sure the detector may be of what it finds."""
     from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector
     from rhas.pipeline.world.training.measure_encoder import measure_encoder
 
     folder, console, config = models or FOLDER / "mini", make_console(), load_config("mini")
     detector = config.detector.replace(weights=str(folder / "detector"))
     found = measure_detector(detector, movies, seed)
-    present = found.questions[found.questions.present]
+    absent = len(found.questions) - len(found.present)
     console.print(
-        f"detector, {len(present)} questions about visible persons in {movies} held-out movies: "
-        f"{found.right:.1%} right (IoU > .5), {found.wrong:.1%} another person, {found.missed:.1%} nobody; "
-        f"{found.false_alarms:.1%} of {len(found.questions) - len(present)} about absent ones got a box",
+        f"detector, {len(found.present)} frames of visible persons in {movies} held-out movies: "
+        f"{found.share('right'):.1%} right (IoU > .5, mean {found.overlap:.3f}), {found.share('wrong'):.1%} another person, "
+        f"{found.share('missed'):.1%} nobody; {found.false_alarms:.1%} of {absent} of absent ones have a box; "
+        f"all right {found.all_right:.1%}; {found.switches:.1f} switches per person-minute; "
+        f"calibration error {found.calibration_error:.3f}",
         highlight=False,
     )
     console.print(by_attribute(found.questions).round(3).to_string(), highlight=False)

@@ -181,8 +181,8 @@ def test_an_unknown_preset_names_those_there_are(tmp_path):
         (DetectorConfig, {"long_side": 8193}, ["long_side"]),
         (DetectorConfig, {"box_threshold": -0.1}, ["box_threshold"]),
         (DetectorConfig, {"nms_iou": 1.1}, ["nms_iou"]),
-        (DetectorConfig, {"carry_frames": -1}, ["carry_frames"]),
-        (DetectorConfig, {"carry_frames": 4097}, ["carry_frames"]),
+        (DetectorConfig, {"follow_frames": -1}, ["follow_frames"]),
+        (DetectorConfig, {"follow_frames": 4097}, ["follow_frames"]),
         (EncoderConfig, {"kind": "dino"}, ["kind"]),
         (EncoderConfig, {"tokens": "some"}, ["tokens"]),
         (EncoderConfig, {"kind": "clip", "tokens": "all"}, ["tokens"]),
@@ -207,7 +207,7 @@ def test_fields_are_checked_on_construction(cls, values, columns):
 
 def test_bounds_are_inclusive():
     DecodeConfig(fps=1000.0, short_side=16, window_frames=1)
-    DetectorConfig(short_side=8192, long_side=8192, box_threshold=0.0, nms_iou=1.0, carry_frames=4096)
+    DetectorConfig(short_side=8192, long_side=8192, box_threshold=0.0, nms_iou=1.0, follow_frames=4096)
     EncoderConfig(crop_margin=2.0)
     RunOptions(gpus=1, cpus=1, decoders=1, memory_bytes=1 << 20, max_failure_rate=0.0)
 

@@ -27,7 +27,7 @@ from rhas.extract.run.run import extract
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.inputs import load_inputs
 
-SETTINGS = ["decode.window_frames=8", "detector.carry_frames=2"]
+SETTINGS = ["decode.window_frames=8", "detector.follow_frames=2"]
 FRAMES = {"a": 240, "b": 90}
 SAMPLES = sum(frames // 2 for frames in FRAMES.values())  # at 15/s of 30/s
 

@@ -23,7 +23,7 @@ WINDOW, FRAMES = 16, {"a": 60, "b": 30}  # samples at 15/s
 
 def run(folder: Path) -> int:
     """How many frames were computed."""
-    config = load_config("tiny-random", [f"decode.window_frames={WINDOW}", "detector.carry_frames=2"])
+    config = load_config("tiny-random", [f"decode.window_frames={WINDOW}", "detector.follow_frames=2"])
     summary = extract(load_inputs(folder / "manifest.csv"), folder / "features", config, RunOptions(batch=8))
     assert summary.exit_code == EXIT_DONE
     return summary.report["frames"]

@@ -38,7 +38,7 @@ def run(movies: dict[str, Path], out: Path, fps: int = 3, **options: object) -> 
     rows = [f'{name},"{path}",p,the tall person' for name, path in movies.items()]
     manifest.write_text("\n".join(["movie_id,video,person_id,reference", *rows]) + "\n")
     config = load_config(
-        "tiny-random", [f"decode.fps={fps}", "decode.window_frames=16", "detector.carry_frames=2"]
+        "tiny-random", [f"decode.fps={fps}", "decode.window_frames=16", "detector.follow_frames=2"]
     )
     values = {"batch": 8, "max_failure_rate": 1.0, "deadline_s": 3.0} | options
     return rhas.extract.run.run.extract(load_inputs(manifest), out, config, RunOptions(**values))  # type: ignore[arg-type]

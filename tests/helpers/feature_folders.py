@@ -101,9 +101,9 @@ def make_rows(
         there = np.isin(rows.status, having)
         series = getattr(rows, name)
         series[there] = rng.random((there.sum(), *series.shape[1:]))
-    detected = rows.status == FrameStatus.DETECTED
-    rows.score[detected] = rng.random(detected.sum())
-    rows.candidates[detected] = rng.integers(1, 900, detected.sum())
+    boxed = np.isin(rows.status, HAS_BOX)
+    rows.score[boxed], rows.sure[boxed] = rng.random((2, boxed.sum()))
+    rows.candidates[boxed] = rng.integers(1, 900, boxed.sum())
     return rows
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from rhas.extract.ground.boxes import Candidates
 
 HEIGHT, WIDTH = 12, 20
+WEAK = 0.3  # score of a weak candidate
 
 
 def numbered_frames(numbers: Sequence[int]) -> np.ndarray:
@@ -31,7 +32,7 @@ def numbered_frames(numbers: Sequence[int]) -> np.ndarray:
 def box_of(number: int, sentence: str) -> Tensor:
     """The box that the detector gives, if it gives one."""
     left = (number * 7 + len(sentence)) % 12 / 20
-    return torch.tensor([left, 0.1, left + 0.3, 0.8])
+    return torch.tensor([left, 0.1, left + 0.32, 0.8])
 
 
 def count_of(number: int) -> int:
@@ -40,9 +41,11 @@ def count_of(number: int) -> int:
 
 @dataclass
 class ScriptedDetector:
-    """Finds a sentence in the frames that `script` lists. Fails above `memory` frames in a call."""
+    """Finds a sentence in the frames that `script` lists, and weakly in those of `weak`: there the box is that of the
+    frame that it names. Fails above `memory` frames in a call."""
 
     script: Mapping[str, set[int]]
+    weak: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     memory: int = 1 << 30
     calls: list[tuple[list[int], list[str]]] = field(default_factory=list)  # frame numbers, sentences
 
@@ -57,6 +60,8 @@ class ScriptedDetector:
 
     def _candidates(self, number: int, sentence: str) -> Candidates:
         if number not in self.script[sentence]:
+            if (like := self.weak.get(sentence, {}).get(number)) is not None:
+                return Candidates(box_of(like, sentence)[None], torch.tensor([WEAK]))
             return Candidates(torch.zeros(0, 4), torch.zeros(0))
         count = count_of(number)
         others = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(count - 1, 1)

@@ -1,4 +1,7 @@
-"""What a detector finds in movies of the made world that nothing was fitted to: through extraction's own detector."""
+"""What a detector finds in movies of the made world that nothing was fitted to, through extraction's own grounding.
+
+Everyone is looked for in a stretch of each movie, as a window is: who takes whose box, who is followed, who is doubtful.
+"""
 
 from __future__ import annotations
 
@@ -10,45 +13,80 @@ import pandas as pd
 import torch
 
 from rhas.extract.config import DetectorConfig
+from rhas.extract.decode.process import Frames
+from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground import load_detector
+from rhas.extract.ground.calibration import RIGHT, calibration_error
+from rhas.extract.ground.windows import Grounder
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.manifest import Person
 from rhas.pipeline.world import HELD_OUT
-from rhas.pipeline.world.movie import MadeMovie
+from rhas.pipeline.world.lives.layers import FPS
+from rhas.pipeline.world.movie import MadeMovie, Picture
 from rhas.pipeline.world.references import ATTRIBUTES, traits
 from rhas.pipeline.world.training.scenes import SEEN
 
-FRAMES_PER_MOVIE = 5
-RIGHT = 0.5  # IoU of a box that is right
+SAMPLES = 64  # of a movie, in a row, five a second: those of preset mini
+SAMPLES_PER_SECOND = 5
+ABSENT = 0.02  # share of a person in the picture below which nobody could find them
+_OUTCOMES = ("right", "wrong", "missed")
 
 
 @dataclass(frozen=True)
 class Grounding:
-    """Shares of visible persons, and of those out of the picture. `questions` has a row for each."""
+    """What came of person-frames, in shares; those with a doubtful box count as if there were none.
 
-    right: float  # the best box is theirs
-    wrong: float  # it is another person's
-    missed: float  # it is nobody's, or there is none
-    false_alarms: float  # of sentences about somebody who isn't in the picture: there is a box
-    questions: pd.DataFrame  # movie, frame, person, reference, present, score, outcome
-
-
-def measure_detector(config: DetectorConfig, movies: int, seed: int = 0, device: str = "cpu") -> Grounding:
-    """Asks for every person in some frames of `movies` held-out movies, with one of their references.
-
-    Boxes below the config's threshold don't count. Who can be seen too little to be sure either way isn't asked for.
+    `questions` has a row for each: movie, frame, person, reference, named, present, status, score, sure, overlap, outcome.
+    Who can be seen too little to be sure either way is in none of it.
     """
-    detector = load_detector(config).to(device)
-    rows = [
-        row
-        for number in range(movies)
-        for row in _questions(detector, MadeMovie.made(HELD_OUT, seed, number), number)
-    ]
-    table = pd.DataFrame(rows)
-    present = table[table.present]
-    shares = present.outcome.value_counts(normalize=True)
-    absent = table[~table.present]
-    alarms = float((absent.outcome != "none").mean()) if len(absent) else float("nan")
-    right, wrong, missed = (float(shares.get(name, 0.0)) for name in ("right", "wrong", "missed"))
-    return Grounding(right, wrong, missed, alarms, table)
+
+    questions: pd.DataFrame
+    switches: float  # from one person to another, of a box per minute
+
+    @property
+    def present(self) -> pd.DataFrame:
+        return self.questions[self.questions.present]
+
+    def share(self, outcome: str) -> float:
+        """Of the visible: whose box is theirs (right), another person's (wrong), nobody's or not there (missed)."""
+        return float((self.present.outcome == outcome).mean())
+
+    @property
+    def false_alarms(self) -> float:
+        """Of those who aren't in the picture: that there is a box."""
+        return float((self.questions[~self.questions.present].outcome != "none").mean())
+
+    @property
+    def all_right(self) -> float:
+        """Of all: a right box of who is visible, none of who isn't there."""
+        wanted = np.where(self.questions.present, "right", "none")
+        return float((self.questions.outcome == wanted).mean())
+
+    @property
+    def overlap(self) -> float:
+        """Mean IoU of right boxes."""
+        return float(self.present.overlap[self.present.outcome == "right"].mean())
+
+    @property
+    def calibration_error(self) -> float:
+        """Of how sure each box is, doubtful ones too."""
+        boxed = self.questions.dropna(subset="sure")
+        return calibration_error(boxed.sure.to_numpy(), (boxed.overlap > RIGHT).to_numpy())
+
+
+def measure_detector(
+    config: DetectorConfig, movies: int, seed: int = 0, device: str = "cpu", stream: int = HELD_OUT
+) -> Grounding:
+    """Asks for every person in a stretch of `movies` movies, with one of their references."""
+    grounder = Grounder(load_detector(config).to(device), config, torch.device(device), batch=16)
+    tables, switches = [], 0
+    for number in range(movies):
+        table = pd.DataFrame(_stretch(grounder, MadeMovie.made(stream, seed, number), number))
+        tables.append(table)
+        switches += _switches(table)
+    questions = pd.concat(tables, ignore_index=True)
+    minutes = questions.present.sum() / SAMPLES_PER_SECOND / 60
+    return Grounding(questions, float(switches / minutes))
 
 
 def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:
@@ -62,50 +100,58 @@ def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").fillna(0.0)
 
 
-def _questions(detector: object, movie: MadeMovie, number: int) -> Iterator[dict[str, object]]:
-    rng = np.random.default_rng([HELD_OUT, number])
-    frames = sorted(rng.choice(movie.frames, FRAMES_PER_MOVIE, replace=False).tolist())
+def _stretch(grounder: Grounder, movie: MadeMovie, number: int) -> Iterator[dict[str, object]]:
+    step = FPS // SAMPLES_PER_SECOND
+    last = max(1, movie.frames - SAMPLES * step + 1)
+    first = int(np.random.default_rng([HELD_OUT, number]).integers(last))
+    frames = list(range(first, movie.frames, step))[:SAMPLES]
     pictures = [movie.picture(frame) for frame in frames]
-    references = [who.references[number % len(who.references)] for who in movie.cast]
-    images = torch.from_numpy(np.stack([picture.image for picture in pictures]))
-    found = detector.detect(images, references)  # type: ignore[attr-defined]
-    for person, who in enumerate(movie.cast):
-        named = _named(references[person], traits(who.look))
-        for place, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
-            seen = picture.inside * picture.visible
-            if 0.02 <= seen[person] < SEEN:
+    ok = np.ones(len(frames), bool)
+    window = WindowFrames(Frames(np.stack([p.image for p in pictures]), ok, "", False, 0), lead=0)
+    persons = [
+        Person(str(number), who.person_id, who.references[number % len(who.references)]) for who in movie.cast
+    ]
+    found = grounder.ground(window, persons, [ok] * len(persons))
+    for place, (who, person) in enumerate(zip(movie.cast, persons, strict=True)):
+        named, own = _named(person.reference, traits(who.look)), found[person.person_id]
+        for t, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
+            seen = picture.inside[place] * picture.visible[place]
+            if ABSENT <= seen < SEEN:
                 continue
-            candidates = found[person][place]
-            row: dict[str, object] = {
-                "movie": number, "frame": frame, "person": who.person_id, "reference": references[person],
-                "named": named, "present": bool(seen[person] >= SEEN), "score": np.nan, "outcome": "none",
+            status = FrameStatus(int(own.status[t]))
+            overlaps_P = _overlaps(own.box[t], picture)
+            whose = int(overlaps_P.argmax()) if overlaps_P.max() > 0.1 else None
+            box = status in (FrameStatus.DETECTED, FrameStatus.FOLLOWED)
+            yield {
+                "movie": number, "frame": frame, "person": who.person_id, "reference": person.reference,
+                "named": named, "present": bool(seen >= SEEN), "status": status.name.lower(),
+                "score": float(own.score[t]), "sure": float(own.sure[t]), "overlap": float(overlaps_P[place]),
+                "whose": whose if box else None, "outcome": _outcome(box, overlaps_P, place, bool(seen >= SEEN)),
             }  # fmt: skip
-            if len(candidates):
-                row["score"] = float(candidates.scores[0])
-                row["outcome"] = _whose(candidates.boxes[0].numpy(), picture.boxes, person)
-            elif row["present"]:
-                row["outcome"] = "missed"
-            yield row
 
 
-def _whose(box: np.ndarray, boxes_P4: np.ndarray, person: int) -> str:
-    """Whether a box is that of the person, of another one, or of nobody."""
-    overlaps = np.array([_iou(box, other) for other in boxes_P4])
-    if overlaps[person] > RIGHT:
+def _outcome(box: bool, overlaps_P: np.ndarray, person: int, present: bool) -> str:
+    if not box:
+        return "missed" if present else "none"
+    if present and overlaps_P[person] > RIGHT:
         return "right"
-    return (
-        "wrong"
-        if overlaps.max() > RIGHT or (overlaps.argmax() != person and overlaps.max() > 0.1)
-        else "missed"
-    )
+    best = int(overlaps_P.argmax())
+    return "wrong" if overlaps_P[best] > RIGHT or (best != person and overlaps_P[best] > 0.1) else "missed"
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    if np.isnan(b).any():
-        return 0.0
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = float(np.clip(high - low, 0, None).prod())
-    return shared / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared)
+def _switches(table: pd.DataFrame) -> int:
+    """How often a person's box goes over to somebody else."""
+    whose = (own.whose.dropna().to_numpy() for _, own in table.groupby("person"))
+    return sum(int((own[1:] != own[:-1]).sum()) for own in whose)
+
+
+def _overlaps(box: np.ndarray, picture: Picture) -> np.ndarray:
+    """Intersection over union with everybody's true box [P]; 0 for who is outside, and without a box."""
+    low = np.maximum(box[:2], picture.boxes[:, :2])
+    high = np.minimum(box[2:], picture.boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(1)
+    area = np.prod(box[2:] - box[:2]) + (picture.boxes[:, 2:] - picture.boxes[:, :2]).prod(1)
+    return np.nan_to_num(shared / (area - shared))
 
 
 def _named(reference: str, own: dict[str, str]) -> frozenset[str]:

@@ -123,7 +123,9 @@ def test_score_is_over_the_sentences_own_tokens(reconfigured, monkeypatch, make_
     torch.testing.assert_close(best.scores, sigmoid.amax(-1))
     mean = reconfigured(nms_iou=1.0, score="mean").detect(make_frames(1), ["ab"])[0][0]
     torch.testing.assert_close(mean.scores, sigmoid.mean(-1).flip(0))
-    few = reconfigured(nms_iou=1.0, box_threshold=0.7).detect(make_frames(1), ["ab"])[0][0]
+    few = reconfigured(nms_iou=1.0, box_threshold=0.8, follow_threshold=0.7).detect(make_frames(1), ["ab"])[
+        0
+    ][0]
     assert len(few) == 1
 
 
@@ -190,5 +192,5 @@ def test_device(detector):
 
 
 def test_no_candidate_above_the_threshold(reconfigured, make_frames):
-    found = reconfigured(box_threshold=1.0).detect(make_frames(1), SENTENCES)
+    found = reconfigured(box_threshold=1.0, follow_threshold=1.0).detect(make_frames(1), SENTENCES)
     assert all(len(frames[0]) == 0 for frames in found)

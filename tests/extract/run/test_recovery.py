@@ -40,7 +40,7 @@ def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 def run(manifest: Path, out: Path, victim: str | None, sign: int = signal.SIGKILL) -> int:
     """Extracts; after the first finished window, sends the processes of one kind of worker a signal, once."""
-    config = load_config("tiny-random", ["decode.window_frames=8", "detector.carry_frames=2"])
+    config = load_config("tiny-random", ["decode.window_frames=8", "detector.follow_frames=2"])
     killed: list[int] = []
     successors: set[int] = set()
 

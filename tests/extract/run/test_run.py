@@ -30,7 +30,7 @@ from rhas.manifests.tables.inputs import load_inputs
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-SMALL = ["decode.window_frames=16", "detector.carry_frames=4"]
+SMALL = ["decode.window_frames=16", "detector.follow_frames=4"]
 
 
 def config(*settings: str) -> ExtractConfig:

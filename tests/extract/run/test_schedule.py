@@ -24,7 +24,7 @@ LEAD = 2
 
 def run(pool, movies, *, finished=None, open_movie=None, memory_bytes=1 << 40, **options):
     """Runs `movies` through `pool`; returns the progress. `finished`: windows by movie that need no work."""
-    detector = DetectorConfig(carry_frames=LEAD)
+    detector = DetectorConfig(follow_frames=LEAD)
     config = ExtractConfig(decode=DecodeConfig(window_frames=WINDOW), detector=detector)
     progress = Progress()
     progress.now.movies = len(movies)
@@ -198,7 +198,7 @@ def test_idle_decoders_share_the_last_span(seed):
 
 def test_spans_are_consecutive_unfinished_windows():
     header = make_header(make_movie("a", [(0, 12), (8, 30)]), 30, WINDOW)
-    config = ExtractConfig(detector=DetectorConfig(carry_frames=LEAD))
+    config = ExtractConfig(detector=DetectorConfig(follow_frames=LEAD))
     spans = spans_of(MovieJob(header, {0, 1, 2, 5, 6, 7}), config, 2)
     assert [[job.task.index for job in span] for span in spans] == [[0, 1], [2], [5, 6], [7]]
     persons = [tuple(p.person_id for p in job.task.persons) for span in spans for job in span]
@@ -207,7 +207,7 @@ def test_spans_are_consecutive_unfinished_windows():
 
 def test_joint_windows_hold_all_persons():
     header = make_header(make_movie("a", [(0, 4), (8, 30)]), 30, WINDOW)
-    config = ExtractConfig(detector=DetectorConfig(joint=True, carry_frames=LEAD))
+    config = ExtractConfig(detector=DetectorConfig(joint=True, follow_frames=LEAD))
     (span,) = spans_of(MovieJob(header, {0, 1}), config, 9)  # nobody is in window 1: asked for nonetheless
     assert [[p.person_id for p in job.task.persons] for job in span] == [["p0", "p1"]] * 2
     assert [mask.any() for mask in span[1].task.inside] == [True, False]  # the lead-in holds p0

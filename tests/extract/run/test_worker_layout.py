@@ -99,7 +99,8 @@ def test_window_tasks():
 
 def model_worker(movie, batch=2):
     worker = ModelWorker(ExtractConfig(precision="float32"), batch, "cpu")
-    detector = ScriptedDetector({person.reference: {3, 4} for person in movie.persons})
+    references = [person.reference for person in movie.persons]
+    detector = ScriptedDetector({r: {3, 4} for r in references}, {r: {5: 4} for r in references})
     worker.__dict__["models"] = OnePass(
         detector, ScriptedEncoder(), worker.config, torch.device("cpu"), batch
     )
@@ -139,7 +140,7 @@ def test_speed_alone_repeats_two_batches_of_the_last_window():
     assert worker.speed_alone() is None
     task, frames = task_and_frames(movie, 0)
     worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
-    calls = worker.models.detector.calls
+    calls = worker.models.grounder.detector.calls
     calls.clear()
     assert worker.speed_alone() > 0
     assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]]
@@ -156,26 +157,26 @@ def test_a_worker_out_of_memory_halves_its_batch_and_gives_the_same():
     read = ReadReport(8, 8, "", False, 0.0)
     _, expected = model_worker(movie, batch=8).encode(task, read, frames)
     worker = model_worker(movie, batch=8)
-    worker.models.detector.memory, worker.models.encoder.memory = 3, 5
+    worker.models.grounder.detector.memory, worker.models.encoder.memory = 3, 5
     _, window = worker.encode(task, read, frames)
     for name in SERIES:
         np.testing.assert_array_equal(
             getattr(window.persons["p0"], name), getattr(expected.persons["p0"], name)
         )
-    assert (worker.models.detect_batches.size, worker.models.encode_batches.size) == (2, 4)
+    assert (worker.models.grounder.batches.size, worker.models.encode_batches.size) == (2, 4)
     worker.encode(task, read, frames)  # and remembers
-    assert [len(numbers) for numbers, _ in worker.models.detector.calls] == [2] * 8
+    assert [len(numbers) for numbers, _ in worker.models.grounder.detector.calls] == [2] * 8
 
 
 def test_a_frame_that_exceeds_the_device_fails_its_window_and_not_the_worker():
     movie = make_movie("a")
     task, frames = task_and_frames(movie, 0)
     worker = model_worker(movie)
-    worker.models.detector.memory = 0
+    worker.models.grounder.detector.memory = 0
     with pytest.raises(torch.OutOfMemoryError) as error:
         worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
     assert one_line(error.value) == "OutOfMemoryError: CUDA out of memory"
-    worker.models.detector.memory = 8
+    worker.models.grounder.detector.memory = 8
     assert worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)[0].frames == 8
 
 

@@ -219,7 +219,7 @@ def test_flipped_bytes_are_named_by_window_and_series(folder: FeaturesFolder, na
     found = problems(folder)["m1"]
     named = [p for p in found if "(samples 0 to 8) that can be read (OSError" in p]
     assert len(named) == 1
-    if name in ("holistic", "partial", "box", "score"):
+    if name in ("holistic", "partial", "box", "score", "sure"):
         assert any(f"{name} of person p1 that can be read (OSError" in p for p in found)
 
 
@@ -242,7 +242,7 @@ def test_another_manifest(folder: FeaturesFolder) -> None:
     }
 
 
-@pytest.mark.parametrize("stream", ["holistic", "partial", "box", "score"])
+@pytest.mark.parametrize("stream", ["holistic", "partial", "box", "score", "sure"])
 @pytest.mark.parametrize("there", [True, False])
 def test_status_and_features_disagree(folder: FeaturesFolder, stream: str, there: bool) -> None:
     """Features that a status promises are not there, or some that it does not promise are."""
@@ -251,7 +251,7 @@ def test_status_and_features_disagree(folder: FeaturesFolder, stream: str, there
     wanted = FrameStatus.MISSING if there and stream != "holistic" else FrameStatus.DETECTED
     status = rows.status.copy()
     status[0] = FrameStatus.UNDECODABLE if there and stream == "holistic" else wanted
-    arrays = {name: getattr(rows, name).copy() for name in ("holistic", "partial", "box", "score")}
+    arrays = {name: getattr(rows, name).copy() for name in ("holistic", "partial", "box", "score", "sure")}
     having = {FrameStatus.MISSING: ("holistic",), FrameStatus.DETECTED: tuple(arrays)}
     for name, array in arrays.items():
         array[0] = 0.5 if name in having.get(FrameStatus(status[0]), ()) else np.nan

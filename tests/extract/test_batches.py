@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhas.extract.encode.batches import Batches
+from rhas.extract.batches import Batches
 
 
 def limited(memory, made):
