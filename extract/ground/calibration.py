@@ -8,6 +8,8 @@ Shapes: N boxes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,19 @@ def curve(scores_N: NDArray[np.floating], right_N: NDArray[np.bool_]) -> list[tu
     fitted = isotonic_regression(shares, weights=np.array([len(part) for part in parts])).x
     corners = {0.0: fitted[0], 1.0: fitted[-1], **dict(zip(scores.round(3).tolist(), fitted, strict=True))}
     return [(score, round(float(corners[score]), 3)) for score in sorted(corners)]
+
+
+def read_off(corners: Sequence[tuple[float, float]], scores_N: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities at some scores."""
+    return np.interp(scores_N, [score for score, _ in corners], [probability for _, probability in corners])
+
+
+def overlap(one_N4: NDArray[np.floating], other_N4: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Intersection over union of boxes [N, 4] x1 y1 x2 y2, each with its own other; 0 with one that is NaN."""
+    low, high = np.maximum(one_N4[:, :2], other_N4[:, :2]), np.minimum(one_N4[:, 2:], other_N4[:, 2:])
+    shared_N = np.clip(high - low, 0, None).prod(1, dtype=np.float64)
+    areas_N = (one_N4[:, 2:] - one_N4[:, :2]).prod(1) + (other_N4[:, 2:] - other_N4[:, :2]).prod(1)
+    return np.nan_to_num(shared_N / (areas_N - shared_N))
 
 
 def calibration_error(sure_N: NDArray[np.floating], right_N: NDArray[np.bool_], bins: int = 10) -> float:

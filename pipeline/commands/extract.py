@@ -239,6 +239,26 @@ def labels(
 
 
 @commands.command()
+def calibrate(
+    features: Features,
+    boxes: Annotated[
+        Path, typer.Option("--boxes", help="CSV of true boxes: movie_id,person_id,time_s,x1,y1,x2,y2")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Preset to write")] = Path("calibrated.yaml"),
+) -> None:
+    """Measure how probable it is that a detector's boxes are right; write a preset that says so of each box."""
+    from rhas.pipeline.programs.calibrating import calibrate as run_calibration
+
+    for found in run_calibration(features, boxes, out):
+        after = "too few to learn from" if found.after is None else f"{found.after:.3f} on other movies"
+        typer.echo(
+            f"{found.status}: {found.boxes} boxes, {found.right:.1%} right; "
+            f"calibration error {found.before:.3f}, then {after}"
+        )
+    typer.echo(f"{out}: rhas extract … --preset {out}")
+
+
+@commands.command()
 def look(
     features: Features,
     movie: Annotated[str, typer.Option("--movie", help="Movie to draw, by its movie_id")],

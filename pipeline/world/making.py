@@ -69,8 +69,8 @@ def print_measures(models: Path | None, movies: int, seed: int) -> None:
     absent = len(found.questions) - len(found.present)
     console.print(
         f"detector, {len(found.present)} frames of visible persons in {movies} held-out movies: "
-        f"{found.share('right'):.1%} right (IoU > .5, mean {found.overlap:.3f}), {found.share('wrong'):.1%} another person, "
-        f"{found.share('missed'):.1%} nobody; {found.false_alarms:.1%} of {absent} of absent ones have a box; "
+        f"{found.share('right'):.1%} right (IoU > .5, mean {found.overlap:.3f}), "
+        f"{found.share('wrong'):.1%} another person, {found.share('missed'):.1%} nobody; {found.false_alarms:.1%} of {absent} of absent ones have a box; "
         f"all right {found.all_right:.1%}; {found.switches:.1f} switches per person-minute; "
         f"calibration error {found.calibration_error:.3f}",
         highlight=False,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rhas.manifests.common.configs import Settings
+from rhas.train.data.boxes import BoxConfig
 
 # Samples in train, val and test of RHAS133 (HopaDIFF, Section 5).
 PAPER_PROPORTIONS = {"random": (626.0, 82.0, 82.0), "cross-movie": (566.0, 61.0, 163.0)}
@@ -50,10 +51,11 @@ class DataConfig(Settings):
     in_memory: Literal["auto"] | bool = "auto"
     """Features to train and validate on stay in memory once they were read; auto: if they are at most a quarter of what
     is available, or of each process's part of it."""
+    boxes: BoxConfig = BoxConfig()
     unlabelled: Literal["error", "skip"] = "error"
     """Persons who are in a movie, but not in labels.csv."""
     feature_size: int | None = Field(None, ge=1)
-    """F that the run is made for; null: whatever the folder has."""
+    """F of the folder that the run is made for; null: whatever it has."""
 
     def overlap_in(self, split: str | None) -> float:
         """Of the samples of a split; None: of all that is predicted, whichever split it was in."""

@@ -30,7 +30,7 @@ class Dataset:
 
     splits: dict[str, SampleSet]  # train, val, test
     vocabulary: Vocabulary
-    feature_size: int  # F
+    feature_size: int  # F of the folder; models may get boxes besides (`DataConfig.boxes`)
     unlabelled: tuple[str, ...]  # movie/person of those skipped for want of labels
     lost_movies: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
     left_out_frames: int  # of those who are there for fewer than `min_frames`
@@ -89,7 +89,13 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
     )
     splits = {
         name: SampleSet(
-            own, contents.vocabulary, shards, boundary_sigma, config.soft_sigma, keep and name != "test"
+            own,
+            contents.vocabulary,
+            shards,
+            boundary_sigma,
+            config.soft_sigma,
+            keep and name != "test",
+            config.boxes,
         )
         for name, own in used.items()
     }

@@ -28,6 +28,7 @@ from rhas.manifests.common.memory import available_bytes
 from rhas.manifests.shards.reader import PersonSeries, Shard, Stamp, reading, stamp_of
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.vocabulary import Vocabulary
+from rhas.train.data.boxes import BoxConfig, box_channels
 from rhas.train.data.rasterise import Bools
 from rhas.train.data.targets import boundary_target, soft_labels
 from rhas.train.data.windows import Window, disjoint
@@ -37,6 +38,7 @@ MEMORY_SHARE = 0.25  # of what is available, for features that are kept
 
 Halves = NDArray[np.float16]
 Floats = NDArray[np.float32]
+_NO_BOXES = BoxConfig()
 Rows = Halves | Floats | tuple[int, int]  # of one stream [T, F]; of zeros, only their shape
 
 
@@ -55,23 +57,36 @@ class Sample:
     soft_labels: Tensor | None  # [T, C] float32
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A window's rows of both streams, where the second counts, and what is told of boxes [T, X]."""
+
+    holistic: Rows
+    partial: Rows
+    has_partial: Bools
+    channels: Tensor | None
+
+
 class SampleSet(torch.utils.data.Dataset[Sample]):
     """The samples of one split, in the order of movie, person and start.
 
     What is made from labels is computed anew each time: milliseconds. The curves' widths are in frames; None leaves
-    one out. `keep`: features stay in memory once they were read (see `fits_in_memory`).
+    one out. `keep`: features stay in memory once they were read (see `fits_in_memory`). `boxes`: what samples hold of
+    boxes, behind the features; frames whose box isn't sure enough have no partial features.
     """
 
     def __init__(
         self, windows: Sequence[Window], vocabulary: Vocabulary, shards: OpenShards,
         boundary_sigma: float | None = None, soft_sigma: float | None = None, keep: bool = False,
+        boxes: BoxConfig = _NO_BOXES,
     ):  # fmt: skip
         self.windows = tuple(windows)
         self.vocabulary = vocabulary
         self.boundary_sigma, self.soft_sigma = boundary_sigma, soft_sigma
         self.keep = keep
+        self.boxes = boxes
         self._shards = shards
-        self._kept: dict[int, tuple[Stamp, tuple[Rows, Rows]]] = {}
+        self._kept: dict[int, tuple[Stamp, _Read]] = {}
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -79,17 +94,19 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """Raises InputError, naming movie, person and frame, where features are not as the status promises."""
         window = self.windows[index]
-        has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
-        has_partial_T = np.isin(window.status, HAS_PARTIAL)
-        holistic, partial = self._features(index, has_holistic_T, has_partial_T)
+        read = self._read(index)
+        channels_TX = () if read.channels is None else (read.channels,)
+        holistic, partial = (
+            torch.cat([_tensor(rows), *channels_TX], 1) for rows in (read.holistic, read.partial)
+        )
         labels_TC, valid_T = map(torch.from_numpy, window.labels(self.vocabulary))
         boundary_sigma, soft_sigma = self.boundary_sigma, self.soft_sigma
         return Sample(
             name=window.name,
             holistic=holistic,
             partial=partial,
-            has_holistic=torch.from_numpy(has_holistic_T),
-            has_partial=torch.from_numpy(has_partial_T),
+            has_holistic=torch.from_numpy(np.isin(window.status, HAS_HOLISTIC)),
+            has_partial=torch.from_numpy(read.has_partial),
             labels=labels_TC,
             valid=valid_T,
             boundary=None if boundary_sigma is None else boundary_target(labels_TC, valid_T, boundary_sigma),
@@ -104,7 +121,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         """The same with windows of at most so many frames, none of which overlap."""
         apart = disjoint(self.windows, frames)
         return SampleSet(
-            apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma, self.keep
+            apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma, self.keep, self.boxes
         )
 
     def read_ahead(self) -> None:
@@ -119,33 +136,49 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         """Without what is kept: another process reads it anew."""
         return {**vars(self), "_kept": {}}
 
-    def _features(self, index: int, has_holistic_T: Bools, has_partial_T: Bools) -> tuple[Tensor, Tensor]:
-        """Both streams [T, F] float32, zero where there is no feature."""
+    def _read(self, index: int) -> _Read:
+        """What the shard holds of a window. Raises InputError if it isn't what it was."""
         window = self.windows[index]
         stamp = self._shards.stamp(window.clip.shard)
         if index in self._kept and self._kept[index][0] == stamp:
-            found = self._kept[index][1]
-        else:
-            series = self._shards.person(window.clip.shard, window.clip.person_id)
-            if not np.array_equal(series.status[window.start : window.stop], window.status):
-                expected = (
-                    f"person {window.clip.person_id} as when training began; the features were changed since"
-                )
-                raise InputError(Problem(window.clip.shard, expected))
-            found = (
-                _read(series, window, "holistic", has_holistic_T),
-                _read(series, window, "partial", has_partial_T),
+            return self._kept[index][1]
+        series = self._shards.person(window.clip.shard, window.clip.person_id)
+        if not np.array_equal(series.status[window.start : window.stop], window.status):
+            expected = (
+                f"person {window.clip.person_id} as when training began; the features were changed since"
             )
-            if self.keep:
-                self._kept[index] = stamp, found
-        holistic, partial = (
-            torch.zeros(rows) if isinstance(rows, tuple) else torch.from_numpy(rows.astype(np.float32))
-            for rows in found
-        )
-        return holistic, partial
+            raise InputError(Problem(window.clip.shard, expected))
+        found = _read_window(series, window, self.boxes)
+        if self.keep:
+            self._kept[index] = stamp, found
+        return found
 
 
-def _read(series: PersonSeries, window: Window, stream: str, has_T: Bools) -> Rows:
+def _tensor(rows: Rows) -> Tensor:
+    """Features [T, F] float32, zero where there are none."""
+    return torch.zeros(rows) if isinstance(rows, tuple) else torch.from_numpy(rows.astype(np.float32))
+
+
+def _read_window(series: PersonSeries, window: Window, boxes: BoxConfig) -> _Read:
+    has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
+    has_partial_T = np.isin(window.status, HAS_PARTIAL)
+    channels = None
+    if boxes.channels or boxes.least_sure > 0:
+        with reading(window.clip.shard, f"boxes of person {window.clip.person_id}"):
+            sure_T = series.sure[window.start : window.stop]
+            box_T4 = series.box[window.start : window.stop]
+        has_partial_T &= ~(sure_T < boxes.least_sure)  # who has features, but no box, is none of ours
+        if boxes.channels:
+            channels = box_channels(box_T4, sure_T, has_partial_T)
+    return _Read(
+        _features(series, window, "holistic", has_holistic_T),
+        _features(series, window, "partial", has_partial_T),
+        has_partial_T,
+        channels,
+    )
+
+
+def _features(series: PersonSeries, window: Window, stream: str, has_T: Bools) -> Rows:
     """As stored, or the mean over the query tokens where all are stored."""
     if not has_T.any():
         return len(has_T), getattr(series, stream).shape[-1]

@@ -276,7 +276,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def spec_of(config: TrainConfig, data: dict[str, Any]) -> ModelSpec:
     """What weights of such a run are for."""
-    return ModelSpec(config.model, config.settings, data["feature_size"], tuple(data["actions"]))
+    return ModelSpec(config.model, config.settings, _input_size(config, data), tuple(data["actions"]))
+
+
+def _input_size(config: TrainConfig, data: dict[str, Any]) -> int:
+    return int(data["feature_size"]) + config.data.boxes.size
 
 
 def write_settings(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:
@@ -335,7 +339,7 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
     """The model with fresh weights, and those of classes if they are asked for."""
     with torch.random.fork_rng(devices=[]):  # modules know no other way to draw their weights
         torch.manual_seed(config.seed)
-        model = build_model(config.model, data["feature_size"], len(data["actions"]), config.settings)
+        model = build_model(config.model, _input_size(config, data), len(data["actions"]), config.settings)
     if config.balance_classes and training is not None:  # later, they come with the checkpoint
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"

@@ -42,12 +42,14 @@ class LoadedRun(Run):
         return read_json(self.folder.metrics) if self.folder.metrics.is_file() else {}
 
     def predict(
-        self, holistic: ArrayLike, partial: ArrayLike | None = None, name: str = "movie/person"
-    ) -> Floats:
+        self, holistic: ArrayLike, partial: ArrayLike | None = None, name: str = "movie/person",
+        boxes: ArrayLike | None = None,
+    ) -> Floats:  # fmt: skip
         """Scores [T, C] of one person, from features [T, F] of whole frames and of that person.
 
         A row of NaN says that there is no feature; without `partial` there is none of the person. `name` is what noise
-        is drawn by: movie and person, as in a features folder. Raises InputError for arrays that don't fit.
+        is drawn by: movie and person, as in a features folder. `boxes` [T, 5], for a run that hears of them: x1 y1 x2
+        y2 as shares of the frame and how sure, as shards hold them. Raises InputError for arrays that don't fit.
         """
         whole = self._checked(holistic, "holistic")
         if not len(whole):
@@ -71,7 +73,14 @@ class LoadedRun(Run):
         )  # fmt: skip
         data = self.config.data
         windows, _ = cut([clip], data.window, overlap=data.overlap_in(None))
-        samples = SampleSet(windows, self.vocabulary, _Arrays(whole, own, status_T))
+        used, rows_T5 = data.boxes, np.full((len(whole), 5), np.nan, np.float32)
+        if boxes is not None:
+            rows_T5 = np.asarray(boxes, np.float32)
+        if rows_T5.shape != (len(whole), 5) or (boxes is None and (used.channels or used.least_sure > 0)):
+            expected = f"the shape [{len(whole)}, 5], since the run was trained with data.boxes"
+            raise InputError(Problem("boxes", expected, value=None if boxes is None else rows_T5.shape))
+        arrays = _Arrays(holistic=whole, partial=own, status=status_T, box=rows_T5[:, :4], sure=rows_T5[:, 4])
+        samples = SampleSet(windows, self.vocabulary, arrays, boxes=used)
         here = dataclasses.replace(self, config=self.config.replace(workers=0))
         (series,) = read_persons(here, samples)
         return series.scores
@@ -94,9 +103,9 @@ class LoadedRun(Run):
 class _Arrays(OpenShards):
     """One person, whose features are in memory."""
 
-    def __init__(self, holistic: Floats, partial: Floats, status: NDArray[np.uint8]):
+    def __init__(self, **series: NDArray[Any]):
         super().__init__()
-        self._series = SimpleNamespace(holistic=holistic, partial=partial, status=status)
+        self._series = SimpleNamespace(**series)
 
     def person(self, path: Path, person_id: str) -> Any:
         return self._series

@@ -62,7 +62,7 @@ def predict_run(
     check_extraction(features, opened)
     windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
-    samples = SampleSet(windows, opened.vocabulary, OpenShards())
+    samples = SampleSet(windows, opened.vocabulary, OpenShards(), boxes=opened.config.data.boxes)
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
     for done, series in enumerate(read_persons(opened, samples), start=1):

@@ -1,6 +1,7 @@
 """What a detector finds in movies of the made world that nothing was fitted to, through extraction's own grounding.
 
-Everyone is looked for in a stretch of each movie, as a window is: who takes whose box, who is followed, who is doubtful.
+Everyone is looked for in a stretch of each movie, as in a window: who takes whose box, who is followed, who is
+doubtful.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from rhas.extract.config import DetectorConfig
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground import load_detector
-from rhas.extract.ground.calibration import RIGHT, calibration_error
+from rhas.extract.ground.calibration import RIGHT, calibration_error, overlap
 from rhas.extract.ground.windows import Grounder
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 from rhas.pipeline.world import HELD_OUT
 from rhas.pipeline.world.lives.layers import FPS
-from rhas.pipeline.world.movie import MadeMovie, Picture
+from rhas.pipeline.world.movie import MadeMovie
 from rhas.pipeline.world.references import ATTRIBUTES, traits
 from rhas.pipeline.world.training.scenes import SEEN
 
@@ -36,8 +37,8 @@ _OUTCOMES = ("right", "wrong", "missed")
 class Grounding:
     """What came of person-frames, in shares; those with a doubtful box count as if there were none.
 
-    `questions` has a row for each: movie, frame, person, reference, named, present, status, score, sure, overlap, outcome.
-    Who can be seen too little to be sure either way is in none of it.
+    `questions` has a row for each: movie, frame, person, reference, named, present, status, score, sure, overlap
+    with the true box, outcome. Who can be seen too little to be sure either way is in none of it.
     """
 
     questions: pd.DataFrame
@@ -119,7 +120,7 @@ def _stretch(grounder: Grounder, movie: MadeMovie, number: int) -> Iterator[dict
             if ABSENT <= seen < SEEN:
                 continue
             status = FrameStatus(int(own.status[t]))
-            overlaps_P = _overlaps(own.box[t], picture)
+            overlaps_P = overlap(np.broadcast_to(own.box[t], picture.boxes.shape), picture.boxes)
             whose = int(overlaps_P.argmax()) if overlaps_P.max() > 0.1 else None
             box = status in (FrameStatus.DETECTED, FrameStatus.FOLLOWED)
             yield {
@@ -143,15 +144,6 @@ def _switches(table: pd.DataFrame) -> int:
     """How often a person's box goes over to somebody else."""
     whose = (own.whose.dropna().to_numpy() for _, own in table.groupby("person"))
     return sum(int((own[1:] != own[:-1]).sum()) for own in whose)
-
-
-def _overlaps(box: np.ndarray, picture: Picture) -> np.ndarray:
-    """Intersection over union with everybody's true box [P]; 0 for who is outside, and without a box."""
-    low = np.maximum(box[:2], picture.boxes[:, :2])
-    high = np.minimum(box[2:], picture.boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    area = np.prod(box[2:] - box[:2]) + (picture.boxes[:, 2:] - picture.boxes[:, :2]).prod(1)
-    return np.nan_to_num(shared / (area - shared))
 
 
 def _named(reference: str, own: dict[str, str]) -> frozenset[str]:

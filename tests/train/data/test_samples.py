@@ -19,6 +19,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader, Shard
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
 from rhas.train.data import BatchLoader, BatchSampler, DataConfig, SampleSet, load_dataset, rasterise
+from rhas.train.data.boxes import BoxConfig
 from rhas.train.data.samples import OpenShards
 
 MOVIES = ("m0", "m1", "m2")
@@ -44,6 +45,35 @@ def _all_samples(
     return SampleSet(windows, VOCABULARY, OpenShards(most), boundary_sigma, soft_sigma)
 
 
+def test_boxes_come_behind_the_features_and_unsure_ones_not_at_all(folder: FeaturesFolder) -> None:
+    plain = _all_samples(folder)
+    samples = SampleSet(
+        plain.windows, VOCABULARY, OpenShards(), boxes=BoxConfig(channels=True, least_sure=0.5)
+    )
+    unsure = 0
+    for sample, before in zip(samples, plain, strict=True):
+        movie_id, person_id, start = sample.name.split("/")
+        series = FeaturesReader(folder.root).person(movie_id, person_id)
+        own = slice(int(start), int(start) + len(sample.valid))
+        box, sure = series.box[own], series.sure[own]
+        dropped = sure < 0.5
+        unsure += dropped.sum()
+        there = before.has_partial.numpy() & ~dropped
+        np.testing.assert_array_equal(sample.has_partial.numpy(), there)
+        np.testing.assert_array_equal(sample.holistic[:, :-6], before.holistic)
+        np.testing.assert_array_equal(sample.partial[there, :-6], before.partial[there])
+        assert (sample.partial[~there] == 0).all()
+        boxed = there & np.isfinite(sure)
+        assert (sample.holistic[~boxed, -6:] == 0).all()
+        centre, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
+        expected = np.concatenate(
+            [np.ones_like(sure)[:, None], sure[:, None] * 2 - 1, centre * 2 - 1, size * 2 - 1], 1
+        )
+        for stream in (sample.holistic, sample.partial):
+            np.testing.assert_allclose(stream[boxed, -6:], expected[boxed], atol=1e-6)
+    assert unsure > 10
+
+
 def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
     seen = set()
     for sample in _all_samples(folder):
@@ -63,7 +93,7 @@ def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
         )
         np.testing.assert_array_equal(sample.labels, labels_TC)
         np.testing.assert_array_equal(sample.valid, present_T)
-    assert seen == {1, 2, 3, 4, 5, 6}  # all kinds of frames but those that nobody promised
+    assert seen == {1, 2, 3, 4, 5, 6, 7}  # all kinds of frames but those that nobody promised
 
 
 def test_what_the_status_does_not_promise_is_not_taken(folder: FeaturesFolder) -> None:

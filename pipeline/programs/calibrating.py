@@ -1,0 +1,91 @@
+"""How sure a detector may be: its boxes in a features folder against boxes that are known, as a preset with the curves.
+
+In: features, and a CSV of true boxes of some of their persons, who count as absent where it has none. Out: the
+extraction's settings with `detector.sure` measured, as a YAML file for `--preset`, and what was measured in a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from rhas.extract.config import config_from_dict
+from rhas.extract.ground.calibration import RIGHT, calibration_error, curve, overlap, read_off
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import HAS_BOX, FrameStatus
+from rhas.manifests.shards.verify import read_config
+from rhas.manifests.tables.boxes import load_boxes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Boxes of one status: how many, the share that is right, and the calibration error of how sure they are.
+
+    `after` is that of curves which were learnt from the other half of the movies; None where there are too few boxes.
+    """
+
+    status: str
+    boxes: int
+    right: float
+    before: float
+    after: float | None
+
+
+def calibrate(features: Path, boxes: Path, out: Path) -> list[Measured]:
+    """Writes the preset and returns what was measured, for each status that there is. Raises InputError."""
+    reader = FeaturesReader(features)
+    config = config_from_dict(read_config(reader.folder)["config"], reader.folder.config)
+    if config.detector.implementation == "boxes":
+        expected = "features of a detector; there the boxes were known already"
+        raise InputError(Problem(features, expected, column="detector.implementation", value="boxes"))
+    table = _boxes(reader, boxes)
+    curves = {
+        status: curve(own.score.to_numpy(), own.right.to_numpy()) for status, own in table.groupby("status")
+    }
+    sure = config.detector.sure.replace(**{str(status): found for status, found in curves.items() if found})
+    preset = config.replace(detector=config.detector.replace(sure=sure))
+    lines = yaml.safe_dump(preset.to_dict(), sort_keys=False)
+    write_text_atomically(out, f"# How sure the detector may be, measured on {boxes.name}.\n{lines}")
+    return [_measured(str(status), own) for status, own in table.groupby("status")]
+
+
+def _measured(status: str, own: pd.DataFrame) -> Measured:
+    score, right = own.score.to_numpy(), own.right.to_numpy()
+    half = own.movie.rank(method="dense").to_numpy() % 2 == 0
+    sure = np.full(len(own), np.nan)
+    for part in (half, ~half):
+        if (found := curve(score[~part], right[~part])) is not None:
+            sure[part] = read_off(found, score[part])
+    after = calibration_error(sure, right) if np.isfinite(sure).all() else None
+    return Measured(
+        status, len(own), float(right.mean()), calibration_error(own.sure.to_numpy(), right), after
+    )
+
+
+def _boxes(reader: FeaturesReader, path: Path) -> pd.DataFrame:
+    """A row for each box of the folder whose person's truth is known: movie, status, score, sure, right."""
+    truth = load_boxes(path)
+    parts = []
+    for series in reader.persons():
+        known = truth.get((series.movie_id, series.person_id))
+        at = np.flatnonzero(np.isin(series.status, HAS_BOX))
+        if known is None or not len(at):
+            continue
+        right = overlap(series.box[...][at], known.at(series.time_s[at])) > RIGHT
+        names = [FrameStatus(int(status)).name.lower() for status in series.status[at]]
+        parts.append(
+            pd.DataFrame({"movie": series.movie_id, "status": names, "score": series.score[...][at],
+                          "sure": series.sure[...][at], "right": right})
+        )  # fmt: skip
+    if not parts:
+        expected = (
+            f"boxes of persons of {reader.folder.root}, by movie_id and person_id, who were found there"
+        )
+        raise InputError(Problem(path, expected))
+    return pd.concat(parts, ignore_index=True)
