@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 RIGHT = 0.5  # a box is right if it overlaps the true one by more than this (intersection over union)
-_CORNERS = 10
+_CORNERS = 6
 _FEWEST = 30  # boxes behind each corner
 
 
 def curve(scores_N: NDArray[np.floating], right_N: NDArray[np.bool_]) -> list[tuple[float, float]] | None:
     """Corners (score, probability) of a curve that never falls; None for too few boxes to tell.
 
-    Isotonic regression (Ayer et al. 1955) of groups of equal size. Beyond the first and last group the curve is flat, so
-    that no probability is stated that wasn't seen.
+    Isotonic regression (Ayer et al. 1955) of groups of equal size. Beyond the first and last group the curve is flat,
+    so that no probability is stated that wasn't seen.
     """
     from scipy.optimize import isotonic_regression
 
@@ -52,7 +52,7 @@ def overlap(one_N4: NDArray[np.floating], other_N4: NDArray[np.floating]) -> NDA
 
 
 def calibration_error(sure_N: NDArray[np.floating], right_N: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error (Guo et al. 2017): the mean distance of stated probability and share that was right."""
+    """Expected calibration error (Guo et al. 2017): how far stated probabilities are from shares that were right."""
     at_N = np.minimum((sure_N * bins).astype(int), bins - 1)
     parts = [at_N == b for b in np.unique(at_N)]
     return float(sum(abs(sure_N[part].mean() - right_N[part].mean()) * part.mean() for part in parts))

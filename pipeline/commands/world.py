@@ -72,8 +72,17 @@ def measure_models(
     ] = None,
     movies: Annotated[int, typer.Option(help="Held-out movies")] = 200,
     seed: Annotated[int, typer.Option(help="Of the held-out movies")] = 0,
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            "--calibration", help="How sure the detector may be, as preset mini has it, on other movies"
+        ),
+    ] = False,
 ) -> None:
     """Measure the small models on movies that neither they nor any experiment have seen."""
-    from rhas.pipeline.world.making import print_measures
+    from rhas.pipeline.world.making import print_calibration, print_measures
 
-    print_measures(models, movies, seed)
+    if calibration:
+        print_calibration(models)
+    else:
+        print_measures(models, movies, seed)

@@ -13,6 +13,8 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.pipeline.views.display import make_console
 from rhas.pipeline.world.writing import World, write_world
 
+CALIBRATION_MOVIES, CALIBRATION_SEED = 50, 1000
+
 
 def make_world(out: Path, world: World, workers: int = 1) -> Path:
     """Writes a made world, showing how it goes; returns the manifest's path."""
@@ -58,6 +60,19 @@ def fit_models(
         train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
 
 
+def print_calibration(models: Path | None) -> None:
+    """Prints how sure the detector may be, as `detector.sure` has it: measured on movies like those it learnt from."""
+    from rhas.extract.ground.calibration import RIGHT, curve
+    from rhas.pipeline.world import TRAINING
+    from rhas.pipeline.world.training.measure_detector import measure_detector
+
+    detector = load_config("mini").detector.replace(weights=str((models or FOLDER / "mini") / "detector"))
+    found = measure_detector(detector, CALIBRATION_MOVIES, CALIBRATION_SEED, stream=TRAINING).questions
+    for status, own in found.dropna(subset="score").groupby("status"):
+        corners = curve(own.score.to_numpy(), (own.overlap > RIGHT).to_numpy())
+        make_console().print(f"{status}: {[list(corner) for corner in corners or ()]}", highlight=False)
+
+
 def print_measures(models: Path | None, movies: int, seed: int) -> None:
     """Prints what the small models reach on held-out movies, and how sure the detector may be of what it finds."""
     from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector
@@ -70,7 +85,8 @@ def print_measures(models: Path | None, movies: int, seed: int) -> None:
     console.print(
         f"detector, {len(found.present)} frames of visible persons in {movies} held-out movies: "
         f"{found.share('right'):.1%} right (IoU > .5, mean {found.overlap:.3f}), "
-        f"{found.share('wrong'):.1%} another person, {found.share('missed'):.1%} nobody; {found.false_alarms:.1%} of {absent} of absent ones have a box; "
+        f"{found.share('wrong'):.1%} another person, {found.share('missed'):.1%} nobody; "
+        f"{found.false_alarms:.1%} of {absent} of absent ones have a box; "
         f"all right {found.all_right:.1%}; {found.switches:.1f} switches per person-minute; "
         f"calibration error {found.calibration_error:.3f}",
         highlight=False,

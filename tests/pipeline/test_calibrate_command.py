@@ -25,7 +25,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight movies, and truth.csv: a box of score s is right with probability s², a doubtful one with half of that."""
     root, rng = tmp_path_factory.mktemp("calibrate"), np.random.default_rng(3)
     movies = [
-        make_movie(f"m{i}", 1500, persons=(Person(f"m{i}", "p1", "the man"),), video_id=str(i))
+        make_movie(f"m{i}", 1500, 500, persons=(Person(f"m{i}", "p1", "the man"),), video_id=str(i))
         for i in range(8)
     ]
     folder = write_folder(root / "features", movies, lossy=False)

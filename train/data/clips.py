@@ -6,7 +6,7 @@ minutes, and `rhas verify` does it; `samples` checks those that it loads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,9 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
     problems += _size_problems(entries, config.feature_size)
     shown = _shown_movies(entries)
     clips = tuple(
-        clip for entry in entries for clip in _clips(entry, shown[entry.movie.movie_id], inputs.labels)
+        clip
+        for entry in entries
+        for clip in _clips(entry, shown[entry.movie.movie_id], inputs.labels, is_grounded(record))
     )
     unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in clips if not s.intervals)
     if unlabelled and config.unlabelled == "error":
@@ -184,14 +186,22 @@ def _shown_movies(entries: Iterable[_MovieShard]) -> dict[str, str]:
     return shown
 
 
-def _clips(entry: _MovieShard, shown: str, labels: Labels) -> Iterator[Clip]:
+def is_grounded(record: Mapping[str, Any]) -> bool:
+    """Whether an extraction, by its config.json, looked for persons; what others computed doesn't say."""
+    return "detector" in record["config"]
+
+
+def _clips(entry: _MovieShard, shown: str, labels: Labels, grounded: bool) -> Iterator[Clip]:
     for person in entry.movie.persons:
         promised = np.flatnonzero(entry.series[person.person_id].status != FrameStatus.OUTSIDE)
         if promised.size:  # the interval of a person may lie behind the movie's end
-            yield _clip(entry, shown, labels, person, int(promised[0]), int(promised[-1]) + 1)
+            bounds = int(promised[0]), int(promised[-1]) + 1
+            yield _clip(entry, shown, labels, person, *bounds, grounded)
 
 
-def _clip(entry: _MovieShard, shown: str, labels: Labels, person: Person, start: int, stop: int) -> Clip:
+def _clip(
+    entry: _MovieShard, shown: str, labels: Labels, person: Person, start: int, stop: int, grounded: bool
+) -> Clip:
     series = entry.series[person.person_id]
     return Clip(
         movie_id=person.movie_id,
@@ -204,4 +214,5 @@ def _clip(entry: _MovieShard, shown: str, labels: Labels, person: Person, start:
         time_s=series.time_s[start:stop],
         status=series.status[start:stop],
         intervals=labels.intervals.get(person.key, ()),
+        grounded=grounded,
     )

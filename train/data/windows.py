@@ -37,6 +37,9 @@ class Clip:
     time_s: NDArray[np.float64]  # [T] seconds of movie time
     status: NDArray[np.uint8]  # [T] FrameStatus
     intervals: Sequence[Interval]
+    grounded: bool = (
+        False  # whether a detector, or somebody's boxes, said where the person is; else nobody looked
+    )
 
 
 @dataclass(frozen=True, eq=False)

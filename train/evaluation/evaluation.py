@@ -22,6 +22,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.train.data import class_counts
 from rhas.train.data.generators import generator_for
+from rhas.train.evaluation.absence import absence
 from rhas.train.evaluation.annotator import second_annotator
 from rhas.train.evaluation.persons import persons_csv, write_persons
 from rhas.train.evaluation.results import write_results
@@ -70,6 +71,7 @@ def evaluate_run(
         **({"settings": list(opened.changed)} if opened.changed else {}),
         "checkpoint": asdict(opened.validation),
         **comparison.to_dict(vocabulary.actions),
+        "with_absence": absence(persons, vocabulary, tau),
         "released_evaluator": released.to_dict(),
     }
     if not opened.changed:  # before the metrics: who finds these finds the persons

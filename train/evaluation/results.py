@@ -100,6 +100,7 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
         )
         yield from comparison(split, measured)
         yield from _heads(at)
+        yield from _absence(measured.get("with_absence"))
         yield (
             "\n### Compatibility: the evaluator released with HopaDIFF\n\n"
             "Not a measure of segmentation: a constant with noise of 1e-6 scores as below. Only to place the "
@@ -120,6 +121,27 @@ def _heads(at: Validation) -> Iterator[str]:
         name, best = max(encoders.items(), key=lambda item: item[1])
         if decoder <= best:
             yield f"The diffusion adds nothing there: {name}, which is not denoised, is as good as the decoder."
+
+
+def _absence(measured: dict[str, Any] | None) -> Iterator[str]:
+    """The model with absent people counted, who are in none of the numbers above."""
+    if measured is None or not measured["absent_frames"]:
+        return
+    marked, wrongly = measured["marked_absent"], measured["wrongly_marked_absent"] or 0.0
+    yield (
+        "\n### Absence counted\n\nAbove, frames of people who are away (N/A) count nowhere. Here "
+        f"{measured['absent_frames']} of them are frames without any action: predictions say of {marked:.1f} % "
+        "that the person isn't there, and of "
+        f"{wrongly:.1f} % of those who are. Without that (unmarked), what is predicted of absent people stays.\n"
+    )
+    rows = [{"system": name, **_values(measured[name])} for name in ("model", "unmarked")]
+    yield from _table(["system", *COLUMNS], rows)
+
+
+def _values(report: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of a report at the chosen threshold, by column."""
+    flat = {**report, **report["chosen"]}
+    return {title: flat[key] for title, key in COLUMNS.items()}
 
 
 def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Iterator[str]:

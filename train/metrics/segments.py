@@ -53,6 +53,12 @@ def runs(mask_NC: Bools, breaks_N: Bools, ends_early: bool = False) -> Runs:
     return Runs(starts, ends, starts // max(frames, 1))
 
 
+def runs_of(mask_N: Bools) -> list[tuple[int, int]]:
+    """Maximal runs [start, stop) of True in one series."""
+    found = runs(mask_N[:, None], np.zeros(len(mask_N), dtype=bool))
+    return list(zip(found.starts_R.tolist(), found.ends_R.tolist(), strict=True))
+
+
 def best_matches(predicted: Runs, truth: Runs) -> tuple[Ints, Floats]:
     """The true segment that each prediction goes to: its index, and the IoU. Those that overlap none are left out.
 

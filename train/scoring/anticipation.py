@@ -23,11 +23,11 @@ from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Window
 from rhas.train.device import autocast
 from rhas.train.metrics import label_sets
+from rhas.train.metrics.segments import runs_of
 from rhas.train.models.segmenter import Anticipator
 from rhas.train.runs.run import Run, check_extraction, open_run
 from rhas.train.scoring.postprocess import postprocess
 from rhas.train.scoring.prediction import COLUMNS, Segment, read_clips
-from rhas.train.scoring.timeline import runs_of
 
 Floats = NDArray[np.float32]
 

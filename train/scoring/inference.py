@@ -29,9 +29,13 @@ from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.device import autocast
 from rhas.train.metrics import Video, label_sets
 from rhas.train.metrics.readout import HeadScores, ReadOut
+from rhas.train.metrics.segments import runs_of
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.run import Run
 from rhas.train.scoring.postprocess import postprocess
+
+ABSENCE_S = 1.0  # who isn't found for less was hidden, or missed
+NOT_FOUND = (FrameStatus.MISSING, FrameStatus.DOUBTFUL)
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -92,6 +96,22 @@ class Series:
     def promised(self) -> Bools:
         """[T]: frames that are to be scored, and are."""
         return self.covered & (self.clip.status != FrameStatus.OUTSIDE)
+
+    @property
+    def absent(self) -> Bools:
+        """[T]: promised frames of a person who was looked for and not found, nor for a second around it or more.
+
+        Shorter gaps are the detector's; a doubtful box is none.
+        """
+        clip = self.clip
+        if not clip.grounded:
+            return np.zeros(len(self.covered), dtype=bool)
+        gone_T = np.isin(clip.status, NOT_FOUND)
+        for start, stop in runs_of(gone_T):
+            inner = start > 0 and stop < len(gone_T)
+            if inner and clip.time_s[stop] - clip.time_s[start] < ABSENCE_S:
+                gone_T[start:stop] = False
+        return gone_T & self.promised
 
     def predicted(self, tau: float | None) -> Bools:
         """Label sets [T, C] at τ (see `label_sets`); empty where nothing is promised."""

@@ -1,7 +1,8 @@
 """Prediction: a run's segments and scores for everyone in a features folder, labelled or not.
 
 out/
-  segments.csv            movie_id,person_id,action,start_s,end_s,score; score is the segment's mean
+  segments.csv            movie_id,person_id,action,start_s,end_s,score; score is the segment's mean. Where the person
+                          was looked for and not found stands N/A, without a score, and no action
   scores/MOVIE/PERSON.safetensors   scores [T, C], time_s [T], promised [T]; actions and τ in the header
   timelines/MOVIE/PERSON.png        with the truth above, where there are labels
 
@@ -23,17 +24,20 @@ import torch
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import Interval, load_labels
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import ABSENT
 from rhas.train.data import SampleSet
+from rhas.train.data.clips import is_grounded
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, Window, cut
+from rhas.train.metrics.segments import runs_of
 from rhas.train.runs.checkpoint import write_tensors
 from rhas.train.runs.run import Run, check_extraction, open_run
 from rhas.train.scoring.inference import Series, read_persons
-from rhas.train.scoring.timeline import draw_timeline, frame_ends, runs_of
+from rhas.train.scoring.timeline import draw_timeline, frame_ends
 
 COLUMNS = ("movie_id", "person_id", "action", "start_s", "end_s", "score")
 
@@ -46,7 +50,7 @@ class Segment(NamedTuple):
     action: str
     start_s: float
     end_s: float
-    score: float
+    score: float | None  # none for N/A
 
 
 def predict_run(
@@ -78,12 +82,20 @@ def predict_run(
 
 
 def segments_of(series: Series, tau: float | None, actions: tuple[str, ...]) -> Iterator[Segment]:
-    """Maximal runs of each action at τ, by start; as labels, they give the same frames back."""
-    predicted_TC = series.predicted(tau)
+    """Maximal runs of each action at τ, by start, and of N/A, where the person wasn't found.
+
+    As labels, they give the same frames back.
+    """
+    predicted_TC = series.predicted(tau) & ~series.absent[:, None]
     time_s, clip = series.clip.time_s, series.clip
     ends_s = frame_ends(time_s)
     found = [(start, c, stop) for c in range(len(actions)) for start, stop in runs_of(predicted_TC[:, c])]
+    found += [(start, -1, stop) for start, stop in runs_of(series.absent)]
     for start, c, stop in sorted(found):
+        if c < 0:
+            times = float(time_s[start]), float(ends_s[stop - 1])
+            yield Segment(clip.movie_id, clip.person_id, ABSENT, *times, None)
+            continue
         yield Segment(
             clip.movie_id, clip.person_id, actions[c], float(time_s[start]), float(ends_s[stop - 1]),
             float(series.scores[start:stop, c].mean()),
@@ -125,6 +137,7 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
     reader = FeaturesReader(features)
     labels = reader.folder.labels
     intervals = load_labels(labels, None, None).intervals if labels.is_file() else {}
+    grounded = is_grounded(read_config(reader.folder))
     clips: list[Clip] = []
     problems: list[Problem] = []
     for movie_id in reader.movie_ids:
@@ -145,7 +158,7 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
                         Clip(
                             movie_id=movie_id, person_id=person_id, reference=series.reference, split=series.split,
                             movie=movie_id, shard=shard.path, first=first, time_s=series.time_s[first:stop],
-                            status=series.status[first:stop], intervals=own,
+                            status=series.status[first:stop], intervals=own, grounded=grounded,
                         )
                     )  # fmt: skip
     if problems:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rhas.train.metrics.segments import runs
+from rhas.train.metrics.segments import runs_of
 from rhas.train.scoring.inference import Bools, Series
 
 TRUTH, PREDICTION, UNKNOWN = "#5b7db1", "#d9822b", "#e6e6e6"
@@ -24,12 +24,6 @@ def frame_ends(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """When each frame [T] ends: with the next; the last lasts as long as most do."""
     usual = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 1.0
     return np.append(time_s[1:], time_s[-1:] + usual)
-
-
-def runs_of(mask_T: Bools) -> list[tuple[int, int]]:
-    """Maximal runs [start, stop) of True."""
-    found = runs(mask_T[:, None], np.zeros(len(mask_T), dtype=bool))
-    return list(zip(found.starts_R.tolist(), found.ends_R.tolist(), strict=True))
 
 
 def draw_timeline(
