@@ -26,7 +26,7 @@ from rhas.pipeline.world.writing import World, write_world
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-FPS, SECONDS = 15, 8
+FPS, SECONDS = 15, 4
 CONFIG = load_config("mini", ["decode.fps=5", "decode.window_frames=8"])
 # File, codec and options: closed and open groups, refreshes without keys, hidden frames, B-frames without stamps …
 WAYS = {
