@@ -29,13 +29,13 @@ _SMALL: dict[str, dict[str, Any]] = {
 _OTHERS = {
     "actdiff sigmoid": ("actdiff-gtea", {"link": "sigmoid"}),
     "hopadiff softmax": ("paper", {"link": "softmax"}),
-    "hopadiff, one branch": ("world", {"partial_branch": False}),
+    "hopadiff, one branch": ("hopadiff", {"partial_branch": False}),
     "hopadiff without the Fourier condition": ("paper", {"fourier": {"variant": "none"}}),
     "ltcontext softmax": ("ltcontext", {"link": "softmax"}),
 }
 CASES = [*preset_names(), *_OTHERS]
 # Those that differ by more than numbers.
-KINDS = ["actdiff-50salads", "actfusion", "actfusion-gtea", "ltcontext", "paper", "world", *_OTHERS]
+KINDS = ["actdiff-50salads", "actfusion", "actfusion-gtea", "ltcontext", "paper", "hopadiff", *_OTHERS]
 
 
 def small_config(case: str, **changes: Any) -> TrainConfig:

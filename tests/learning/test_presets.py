@@ -42,7 +42,6 @@ class Case:
 # what is asked for, not what they were seen to reach.
 CASES = {
     "hopadiff": Case(SEVERAL, 30, level=65),
-    "world": Case(SEVERAL, 30),
     "small": Case(SEVERAL, 30),
     "ltcontext": Case(SEVERAL, 20),
     "paper": Case(FEW, 30),

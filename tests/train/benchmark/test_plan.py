@@ -57,15 +57,15 @@ def test_systems_share_the_link_and_keep_their_own_losses(tmp_path: Path) -> Non
 
 def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     planned = {
-        t.system.name: t for t in trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
+        t.system.name: t for t in trials(load_systems("ablation"), load_config("paper"), [], 1, tmp_path)
     }
     base = planned["hopadiff"].config.settings
     # What the paper has anyway isn't run under a second name.
     had = {"fourier-dft", "own-condition", "as-the-paper", "without-smoothing", "one-threshold", "bce-mean",
            "boundary-curve", "blanked-as-actdiff", "without-augmentation", "without-average"}  # fmt: skip
     assert len(planned) == 17 and not had & set(planned)
-    world = trials(load_systems("ablation"), load_config("world"), [], 1, tmp_path)
-    settings = {t.system.name: t.config.settings for t in world}
+    ours = trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
+    settings = {t.system.name: t.config.settings for t in ours}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
     assert "fourier-dft" in settings and "fourier-bands" not in settings
     assert not settings["own-condition"]["shared_condition"]
@@ -80,7 +80,7 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
 
 def test_what_reads_the_weights_of_another_differs_in_its_reading_alone(tmp_path: Path) -> None:
     given = ["readout.heads=null", "readout.smoothing=null", "readout.by_class=true"]
-    planned = trials(load_systems("ablation"), load_config("world"), given, 1, tmp_path, (2,))
+    planned = trials(load_systems("ablation"), load_config("small"), given, 1, tmp_path, (2,))
     readers = {t.system.name: t for t in planned if t.source is not None}
     assert list(readers) == [
         "decoder",
@@ -140,14 +140,6 @@ def test_other_weights_than_those_of_its_source_are_refused(tmp_path: Path, line
         trials(load_systems(str(preset)), load_config("small"), [], 1, tmp_path)
 
 
-def test_near_sighted_systems_have_two_layers(tmp_path: Path) -> None:
-    planned = trials(load_systems("near-sighted"), load_config("world"), [], 1, tmp_path)
-    assert len(planned) == 4
-    for trial in planned:
-        settings = trial.config.settings
-        assert settings["encoder"]["layers"] == settings["decoder"]["layers"] == 2
-
-
 def test_settings_go_to_the_systems_that_know_them(tmp_path: Path) -> None:
     given = [
         "settings.network.layers=2",
@@ -181,7 +173,7 @@ def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
         InputError, match=r"column a(.|\n)*column \.\./b: expected a name that a folder can have"
     ):
         load_systems(str(preset))
-    with pytest.raises(InputError, match="one of ablation, near-sighted or a YAML file"):
+    with pytest.raises(InputError, match="one of ablation or a YAML file"):
         load_systems("everything")
     with pytest.raises(InputError, match="--seeds"):
         trials(systems_of(["actdiff"]), load_config(), [], 0, tmp_path)

@@ -21,7 +21,7 @@ from rhas.train.models.layers.masking import masked
 CHANNELS = 16  # of the encoder's condition
 
 
-@pytest.mark.parametrize("case", ["actdiff sigmoid", "actfusion", "world", "ltcontext"])
+@pytest.mark.parametrize("case", ["actdiff sigmoid", "actfusion", "hopadiff", "ltcontext"])
 def test_a_step_is_one_graph(case: str) -> None:
     """All of it, draws included: the second step is compiled, whole or not at all."""
     torch._dynamo.reset()
@@ -40,7 +40,7 @@ def test_a_step_is_one_graph(case: str) -> None:
 
 
 def test_the_call_that_sampling_repeats_is_one_graph() -> None:
-    model = small_model(small_config("world")).eval()
+    model = small_model(small_config("hopadiff")).eval()
     generators = BATCH.generators("cpu", 1)
     z, other, noisy = (masked(generators.normal(n), BATCH.mask_BT) for n in (CHANNELS, CHANNELS, C))
     projected, t_B = model.holistic.condition([z, other], BATCH.mask_BT), torch.tensor([3, 500, 999])
