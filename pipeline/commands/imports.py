@@ -108,7 +108,11 @@ def import_weights(
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to make")],
     model: Annotated[
-        str | None, typer.Option("--model", help="actdiff, actfusion or ltcontext [default: the config's]")
+        str | None,
+        typer.Option(
+            "--model",
+            help="actdiff, actfusion, asformer, asquery, ltcontext or mstcn [default: the config's]",
+        ),
     ] = None,
     shards: Annotated[
         Path | None, typer.Option("--shards", help="Their data as a features folder, to measure on")

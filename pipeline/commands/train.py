@@ -26,7 +26,10 @@ def train(
         str | None, typer.Option("--config", help="A preset or a YAML file [default: the model's]")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="hopadiff (default), actdiff, actfusion or ltcontext")
+        str | None,
+        typer.Option(
+            "--model", help="hopadiff (default), actdiff, actfusion, asformer, asquery, ltcontext or mstcn"
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")
@@ -162,7 +165,7 @@ def benchmark(
     shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
     out: Annotated[Path, typer.Option("--out", help="Folder for runs and tables; a rerun continues")],
     models: Annotated[
-        str, typer.Option("--models", help="Systems as they are, e.g. hopadiff,actdiff,actfusion,ltcontext")
+        str, typer.Option("--models", help="Systems as they are, e.g. hopadiff,actdiff,ltcontext,mstcn")
     ] = "",
     preset: Annotated[
         str | None, typer.Option("--preset", help="Systems of a preset (ablation) or a YAML file")

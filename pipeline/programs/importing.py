@@ -79,13 +79,19 @@ def import_released_weights(
     """Makes the run folder OUT; returns one line that says what was made of the checkpoint."""
     from rhas.train.evaluation.results import tau_text
     from rhas.train.fitting.importing import import_weights
-    from rhas.train.runs.run import load_whole_config
+    from rhas.train.runs.run import RunFolder, load_whole_config, read_json
 
     vocabulary = None if actions is None else load_vocabulary(actions)
     config = load_whole_config(preset, overrides)
     found = import_weights(checkpoint, out, config, features, vocabulary, feature_size, device)
     measured = "not measured" if features is None else f"validation macro F1@50 {found.f1_macro_50:.1f}"
-    return f"{out}: {config.model} with the weights of {checkpoint}; τ: {tau_text(found.tau)}, {measured}"
+    left_out = len(read_json(RunFolder(out).data)["imported"]["left_out"])
+    unused = (
+        f"; {left_out} tensors of it that nothing uses were left out (data.json names them)"
+        if left_out
+        else ""
+    )
+    return f"{out}: {config.model} with the weights of {checkpoint}; τ: {tau_text(found.tau)}, {measured}{unused}"
 
 
 def _write(imported: ImportedSet, out: Path) -> str:

@@ -26,7 +26,10 @@ from rhas.train.models.registry import build_model
 from rhas.train.scoring.inference import _predict
 from tests.dry_gpu.device import DryGpu
 
-PRESETS = ("paper", "hopadiff", "actdiff-breakfast", "actfusion", "ltcontext")
+PRESETS = (
+    "paper", "hopadiff", "actdiff-breakfast", "actfusion", "ltcontext", "asquery", "asquery-breakfast", "asformer",
+    "mstcn",
+)  # fmt: skip
 FEATURES, CLASSES, FRAMES = 768, 137, 3000
 LAUNCH_S = 5e-6
 ALLOWED = {"step": 2, "prediction": 1}  # reads

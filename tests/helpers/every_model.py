@@ -23,8 +23,21 @@ _ACTDIFF = {
 _SMALL: dict[str, dict[str, Any]] = {
     "actdiff": _ACTDIFF,
     "actfusion": _ACTDIFF,
+    "asformer": {"network": {"decoders": 1, "layers": 3, "width": 8}},
+    "asquery": {
+        "network": {
+            "width": 8,
+            "heads": 2,
+            "window": 5,
+            "conv_dilations": [2],
+            "stem_dilations": [2],
+            "branch_dilations": [2, 4],
+            "scales": 2,
+        },
+    },
     "hopadiff": {**_ACTDIFF, "hp_xlstm": {"heads": 2, "gate_width": 4, "chunk": 16}},
     "ltcontext": {"network": {"stages": 2, "layers": 2, "width": 8, "window": 8, "long_term_step": 4}},
+    "mstcn": {"network": {"prediction_layers": 3, "refinements": 1, "refinement_layers": 2, "width": 8}},
 }
 _OTHERS = {
     "actdiff sigmoid": ("actdiff-gtea", {"link": "sigmoid"}),
@@ -35,7 +48,10 @@ _OTHERS = {
 }
 CASES = [*preset_names(), *_OTHERS]
 # Those that differ by more than numbers.
-KINDS = ["actdiff-50salads", "actfusion", "actfusion-gtea", "ltcontext", "paper", "hopadiff", *_OTHERS]
+KINDS = [
+    "actdiff-50salads", "actfusion", "actfusion-gtea", "asformer", "asquery", "asquery-breakfast", "hopadiff",
+    "ltcontext", "mstcn", "paper", *_OTHERS,
+]  # fmt: skip
 
 
 def small_config(case: str, **changes: Any) -> TrainConfig:

@@ -28,17 +28,27 @@ from rhas.train.models.actdiff import released as actdiff
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
 from rhas.train.models.actfusion import released as actfusion
 from rhas.train.models.actfusion.segmenter import ActFusionSegmenter
+from rhas.train.models.asformer import released as asformer
+from rhas.train.models.asformer.segmenter import ASFormerSegmenter
+from rhas.train.models.asquery import released as asquery
+from rhas.train.models.asquery.segmenter import ASQuerySegmenter
 from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
+from rhas.train.models.mstcn import released as mstcn
+from rhas.train.models.mstcn.segmenter import MSTCNSegmenter
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import digest_of
 from rhas.train.runs.run import RunFolder, Validation, build_for, check_postprocess, data_record, write_run
 
-LOADERS: dict[str, Callable[[Segmenter, Path], None]] = {
+# Each gives the names of what it left out.
+LOADERS: dict[str, Callable[[Segmenter, Path], list[str]]] = {
     "actdiff": lambda model, file: actdiff.load_released(cast(ActDiffSegmenter, model).actdiff, file),
     "actfusion": lambda model, file: actfusion.load_released(cast(ActFusionSegmenter, model).actfusion, file),
+    "asformer": lambda model, file: asformer.load_released(cast(ASFormerSegmenter, model).asformer, file),
+    "asquery": lambda model, file: asquery.load_released(cast(ASQuerySegmenter, model).asquery, file),
     "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
+    "mstcn": lambda model, file: mstcn.load_released(cast(MSTCNSegmenter, model).mstcn, file),
 }
 
 
@@ -70,11 +80,11 @@ def import_weights(
             "actions": list(vocabulary.actions), "left_out": {}, "samples": {name: [] for name in SPLITS},
         }  # fmt: skip
     model = build_for(config, data)
-    LOADERS[config.model](model, checkpoint)
+    left_out = LOADERS[config.model](model, checkpoint)
     model = model.to(device)
     validation = _validated(model, config, features, dataset)
     digest = digest_of(checkpoint)
-    data["imported"] = {"given": str(checkpoint.absolute()), "sha256": digest}
+    data["imported"] = {"given": str(checkpoint.absolute()), "sha256": digest, "left_out": left_out}
     with locked(folder.lock):
         write_run(folder, config, data, model, validation)
     return validation

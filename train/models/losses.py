@@ -69,11 +69,11 @@ def label_loss(
         terms_BCT = -y_BCT * logits_BCT.log_softmax(1)
         if class_weight_C is not None:
             terms_BCT = terms_BCT * class_weight_C[:, None]
-        return _mean(terms_BCT.sum(1), mask_BT)
+        return frame_mean(terms_BCT.sum(1), mask_BT)
     weight_C1 = None if class_weight_C is None else class_weight_C[:, None]
     terms_BCT = F.binary_cross_entropy_with_logits(logits_BCT, y_BCT, reduction="none", pos_weight=weight_C1)
     terms_BT = terms_BCT.sum(1) if over_classes == "sum" else terms_BCT.mean(1)
-    return _mean(terms_BT, mask_BT)
+    return frame_mean(terms_BT, mask_BT)
 
 
 @in_float32
@@ -81,7 +81,7 @@ def smoothing_loss(logits_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
     """clamp((log p_t − stopgrad log p_{t−1})², 0, 16), mean over classes and pairs [B]."""
     log_BCT = log_probabilities(logits_BCT, link)
     steps_BCP = (log_BCT[:, :, 1:] - log_BCT[:, :, :-1].detach()).square().clamp(max=SMOOTHING_CAP)
-    return _mean(steps_BCP.mean(1), _pairs(mask_BT))
+    return frame_mean(steps_BCP.mean(1), _pairs(mask_BT))
 
 
 @in_float32
@@ -101,7 +101,7 @@ def boundary_loss(logits_BCT: Tensor, boundary_B1T: Tensor, mask_BT: Tensor, lin
         differ_BP = MARGIN + (1 - 2 * MARGIN) * differ_BP
     differ_BP = differ_BP.clamp(0, 1)  # rounding can leave it just outside
     terms_BP = F.binary_cross_entropy(differ_BP, boundary_B1T[:, 0, 1:].to(differ_BP.dtype), reduction="none")
-    return _mean(terms_BP, _pairs(mask_BT))
+    return frame_mean(terms_BP, _pairs(mask_BT))
 
 
 @in_float32
@@ -116,7 +116,7 @@ def change_loss(logits_BCT: Tensor, y_BCT: Tensor, mask_BT: Tensor, link: Link) 
     differ_BCP = ((1 - 2 * MARGIN) * (p_BCT[:, :, 1:] - p_BCT[:, :, :-1].detach()).abs() + MARGIN).clamp(0, 1)
     changed_BCP = (y_BCT[:, :, 1:] - y_BCT[:, :, :-1]).abs()
     terms_BCP = F.binary_cross_entropy(differ_BCP, changed_BCP, reduction="none")
-    return _mean(terms_BCP.sum(1), _pairs(mask_BT))
+    return frame_mean(terms_BCP.sum(1), _pairs(mask_BT))
 
 
 def actdiff_losses(
@@ -173,7 +173,7 @@ def _pairs(mask_BT: Tensor) -> Tensor:
     return mask_BT[:, 1:] & mask_BT[:, :-1]
 
 
-def _mean(terms_BT: Tensor, mask_BT: Tensor) -> Tensor:
+def frame_mean(terms_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """The mean over the frames in the mask [B]; 0 if there are none."""
     # `where`, not a product: terms outside the mask may be infinite.
     return torch.where(mask_BT, terms_BT, 0).sum(1) / mask_BT.sum(1).clamp(min=1)

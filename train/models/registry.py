@@ -21,10 +21,13 @@ from rhas.manifests.common.configs import Settings, from_mapping
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
+from rhas.train.models.asformer.segmenter import ASFormerConfig, ASFormerSegmenter
+from rhas.train.models.asquery.segmenter import ASQueryConfig, ASQuerySegmenter
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.losses import BoundaryConfig
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
+from rhas.train.models.mstcn.segmenter import MSTCNConfig, MSTCNSegmenter
 from rhas.train.models.segmenter import Segmenter
 
 C = TypeVar("C", bound=Settings)
@@ -107,5 +110,8 @@ def _model(name: str) -> _Model:
 
 register("actdiff", ActDiffSegmenterConfig, ActDiffSegmenter)
 register("actfusion", ActFusionConfig, ActFusionSegmenter)
+register("asformer", ASFormerConfig, ASFormerSegmenter)
+register("asquery", ASQueryConfig, ASQuerySegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
 register("ltcontext", LTContextConfig, LTContextSegmenter)
+register("mstcn", MSTCNConfig, MSTCNSegmenter)

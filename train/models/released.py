@@ -14,9 +14,13 @@ from torch import Tensor, nn
 
 from rhas.manifests.common.errors import InputError, Problem
 
+# Where checkpoints that hold more have their state dict: ASQuery's, of which the average is evaluated, and LTContext's.
+_STATES = ("state_dict_ema", "state_dict", "model_state")
+_WRAPPED = "module."  # what torch's DataParallel puts before every name
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict saved by torch, or that of a checkpoint of LTContext's code, which has it under `model_state`.
+    """A state dict saved by torch, by itself or in a checkpoint, of a model as it is or in a `DataParallel`.
 
     Raises `InputError` if the file can't be read as tensors alone.
     """
@@ -24,10 +28,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(Problem(path, f"a checkpoint that torch.load can read: {error}")) from error
-    if isinstance(state, Mapping) and isinstance(state.get("model_state"), Mapping):
-        state = state["model_state"]
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in _STATES if isinstance(state.get(key), Mapping)), state)
     if not isinstance(state, Mapping) or not all(isinstance(x, Tensor) for x in state.values()):
         raise InputError(Problem(path, "a state dict, names to tensors", value=type(state).__name__))
+    if state and all(name.startswith(_WRAPPED) for name in state):
+        state = {name.removeprefix(_WRAPPED): tensor for name, tensor in state.items()}
     return dict(state)
 
 
@@ -37,14 +43,16 @@ def load_renamed(
     path: Path,
     released_name: Callable[[str], str],
     left_out: Callable[[str], object] = lambda name: False,
-) -> None:
-    """Loads parameters under their released names, which `released_name` makes from ours.
+) -> list[str]:
+    """Loads parameters under their released names, which `released_name` makes from ours; returns what was left out.
 
-    Entries that `left_out` is true of are no parameters. Raises `InputError`, naming `path`, for parameters that are
-    missing, unknown or of another shape than the model's config asks for.
+    Entries that `left_out` is true of aren't of the model: tables, or weights that the released code never uses. Raises
+    `InputError`, naming `path`, for parameters that are missing, unknown or of another shape than the model's config
+    asks for.
     """
     expected = {released_name(ours): (ours, x.shape) for ours, x in model.state_dict().items()}
-    unknown = [name for name in state if name not in expected and not left_out(name)]
+    others = [name for name in state if name not in expected]
+    unknown = [name for name in others if not left_out(name)]
     problems = [Problem(path, "a parameter that the config's model has", column=name) for name in unknown]
     for name, (_, shape) in expected.items():
         if name not in state:
@@ -55,3 +63,4 @@ def load_renamed(
     if problems:
         raise InputError(problems)
     model.load_state_dict({ours: state[name] for name, (ours, _) in expected.items()})
+    return others

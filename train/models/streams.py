@@ -8,7 +8,7 @@ Shapes: B batch, F feature size, T frames.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rhas.train.data import Batch
 
 StreamName = Literal["holistic", "partial"]
+StreamNames = Literal["holistic", "partial", "both"]
 
 
 class Stream(nn.Module):
@@ -34,3 +35,16 @@ class Stream(nn.Module):
         else:
             features_BFT, has_BT = batch.partial_BFT, batch.has_partial_BT
         return torch.where(has_BT[:, None], features_BFT, self.absent_F[:, None])
+
+
+class Streams(nn.ModuleList):
+    """One stream of a batch, or both, one above the other."""
+
+    def __init__(self, names: StreamNames, feature_size: int):
+        each = get_args(StreamName) if names == "both" else (names,)
+        super().__init__(Stream(name, feature_size) for name in each)
+        self.feature_size = feature_size * len(each)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features of all streams [B, F, T]."""
+        return torch.cat([stream(batch) for stream in self], dim=1)

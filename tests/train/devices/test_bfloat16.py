@@ -11,7 +11,7 @@ import math
 
 import pytest
 import torch
-from every_model import CASES, NoOptimiser, small_config, small_model
+from every_model import CASES, KINDS, NoOptimiser, small_config, small_model
 from made_batches import BATCH
 from torch import Tensor, nn
 
@@ -36,6 +36,10 @@ def off(found: Tensor, right: Tensor, least: float = COSINE) -> str:
 KINKED = 0.9
 
 
+# Scores that are shares of votes: rounding may turn over a frame of two equal classes, one in ten or so of a segment.
+VOTED, ONE_VOTE = ("asquery-breakfast", "refined"), 0.15
+
+
 def gradient(model: Segmenter) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
@@ -55,7 +59,7 @@ def test_a_training_step(case: str) -> None:
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05, abs=0.01)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", KINDS)
 def test_losses_are_float32(case: str) -> None:
     """A mean over thousands of frames in 8 bits would be noise."""
     config = small_config(case, precision="bfloat16")
@@ -65,7 +69,7 @@ def test_losses_are_float32(case: str) -> None:
     assert {name: loss.dtype for name, loss in losses.items()} == dict.fromkeys(losses, torch.float32)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", KINDS)
 def test_a_prediction(case: str) -> None:
     scores = {}
     for precision in ("float32", "bfloat16"):
@@ -73,7 +77,8 @@ def test_a_prediction(case: str) -> None:
         scores[precision] = _predict(small_model(config).eval(), BATCH, config)
     for head, found in scores["bfloat16"].items():
         assert found.dtype == torch.float32
-        assert float((found - scores["float32"][head]).abs().max()) < 0.05, head
+        allowed = ONE_VOTE if (case, head) == VOTED else 0.05
+        assert float((found - scores["float32"][head]).abs().max()) < allowed, head
 
 
 def test_what_is_called_off() -> None:

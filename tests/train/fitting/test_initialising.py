@@ -31,6 +31,9 @@ MODELS = {
     "hopadiff": {**SMALL, "hp_xlstm": {"heads": 2}},
     "actdiff": SMALL,
     "actfusion": SMALL,
+    "asformer": {"network": {"decoders": 1, "layers": 2, "width": 8}},
+    "asquery": {"network": {"width": 8, "heads": 2, "branch_dilations": [2], "scales": 2}},
+    "mstcn": {"network": {"prediction_layers": 2, "refinements": 1, "refinement_layers": 2, "width": 8}},
     "ltcontext": {"network": {"stages": 2, "layers": 2, "width": 8, "window": 8, "long_term_step": 4}},
 }
 WALK = ("walking", "running", "sitting")

@@ -43,6 +43,9 @@ def is_table(name: str) -> bool:
     return _TABLE.fullmatch(name) is not None
 
 
-def load_released(model: ActDiff, path: Path) -> None:
-    """Loads a released checkpoint (a state dict saved by torch) into `model`; see `rhas.train.models.released`."""
-    load_renamed(model, read_state(path), path, released_name, is_table)
+def load_released(model: ActDiff, path: Path) -> list[str]:
+    """Loads a released checkpoint (a state dict saved by torch) into `model`, returns the names of what was left out.
+
+    See `rhas.train.models.released`.
+    """
+    return load_renamed(model, read_state(path), path, released_name, is_table)

@@ -30,8 +30,11 @@ def released_name(ours: str) -> str:
     return actdiff_released.released_name(ours)
 
 
-def load_released(model: ActFusion, path: Path) -> None:
-    """Loads a released checkpoint (a state dict saved by torch) into `model`; see `rhas.train.models.released`."""
+def load_released(model: ActFusion, path: Path) -> list[str]:
+    """Loads a released checkpoint (a state dict saved by torch) into `model`, returns the names of what was left out.
+
+    See `rhas.train.models.released`.
+    """
     state = read_state(path)
     for ours in model.state_dict():
         name = released_name(ours)
@@ -40,7 +43,7 @@ def load_released(model: ActFusion, path: Path) -> None:
             state[name] = _rows(state[name], bias, path, name)
         elif name in state and ours == "mask_token_F":
             state[name] = state[name].flatten()
-    load_renamed(model, state, path, released_name, actdiff_released.is_table)
+    return load_renamed(model, state, path, released_name, actdiff_released.is_table)
 
 
 def _rows(table: Tensor, bias: PositionBias, path: Path, name: str) -> Tensor:

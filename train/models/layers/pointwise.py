@@ -20,8 +20,8 @@ def pointwise(x_BDT: Tensor, weight_ED1: Tensor, bias_E: Tensor | None = None) -
 class Pointwise(nn.Conv1d):
     """`nn.Conv1d` with a kernel of 1, parameters and initialisation included."""
 
-    def __init__(self, channels_in: int, channels_out: int):
-        super().__init__(channels_in, channels_out, 1)
+    def __init__(self, channels_in: int, channels_out: int, bias: bool = True):
+        super().__init__(channels_in, channels_out, 1, bias=bias)
 
     def forward(self, x_BDT: Tensor) -> Tensor:
         """[B, E, T]."""

@@ -21,6 +21,7 @@ from rhas.train.data.generators import Generators
 from rhas.train.models.actdiff.config import DropoutRate, Kernel
 from rhas.train.models.diffusion.labels import Link, probabilities
 from rhas.train.models.layers.dilated_conv import DilatedConv
+from rhas.train.models.layers.local_attention import attend
 from rhas.train.models.layers.masking import Mask, drop, drop_channels, masked
 from rhas.train.models.layers.pointwise import Pointwise
 
@@ -160,7 +161,7 @@ class WindowedAttention(_Attention):
 
         q_BNWE = F.pad(q_BET, (0, rest)).unflatten(2, (-1, W)).permute(0, 2, 3, 1)
         seen_BN1K = keys(_real(q_BET, mask_BT))[..., 0].bool()[:, :, None]
-        out_BNWE = _attend(q_BNWE, keys(k_BET), keys(v_BET), seen_BN1K)
+        out_BNWE = attend(q_BNWE, keys(k_BET), keys(v_BET), seen_BN1K)
         return out_BNWE.permute(0, 3, 1, 2).flatten(2)[:, :, :T]
 
 
@@ -180,7 +181,7 @@ class LongTermAttention(_Attention):
             return F.pad(series_BXT, (0, rest)).unflatten(2, (-1, self.step)).permute(0, 3, 2, 1)
 
         seen_BG1K = strided(_real(q_BET, mask_BT))[..., 0].bool()[:, :, None]
-        out_BGNE = _attend(strided(q_BET), strided(k_BET), strided(v_BET), seen_BG1K)
+        out_BGNE = attend(strided(q_BET), strided(k_BET), strided(v_BET), seen_BG1K)
         return out_BGNE.permute(0, 3, 2, 1).flatten(2)[:, :, :T]
 
 
@@ -188,11 +189,3 @@ def _real(like_BET: Tensor, mask_BT: Mask) -> Tensor:
     """1 for real frames, to be padded and cut as their keys are [B, 1, T]."""
     ones_B1T = torch.ones_like(like_BET[:, :1])
     return masked(ones_B1T, mask_BT)
-
-
-def _attend(q_BNQE: Tensor, k_BNKE: Tensor, v_BNKE: Tensor, seen_BN1K: Tensor) -> Tensor:
-    """Attention within each group. A group of padding alone sees itself: no NaN is to come of it."""
-    seen_BN1K = seen_BN1K | ~seen_BN1K.any(-1, keepdim=True)
-    # Rows have to lie together, the mask's too: else Q × K numbers are held after all.
-    q_BNQE, k_BNKE, v_BNKE, seen_BN1K = (x.contiguous() for x in (q_BNQE, k_BNKE, v_BNKE, seen_BN1K))
-    return F.scaled_dot_product_attention(q_BNQE, k_BNKE, v_BNKE, attn_mask=seen_BN1K)

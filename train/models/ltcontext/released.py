@@ -31,6 +31,9 @@ def released_name(ours: str) -> str:
     return ".".join(out if part == "out" else _PARTS.get(part, part) for part in parts)
 
 
-def load_released(model: LTContext, path: Path) -> None:
-    """Loads a released checkpoint (a state dict saved by torch) into `model`; see `rhas.train.models.released`."""
-    load_renamed(model, read_state(path), path, released_name)
+def load_released(model: LTContext, path: Path) -> list[str]:
+    """Loads a released checkpoint (a state dict saved by torch) into `model`, returns the names of what was left out.
+
+    See `rhas.train.models.released`.
+    """
+    return load_renamed(model, read_state(path), path, released_name)

@@ -175,7 +175,7 @@ def test_defaults_are_the_papers_and_configs_are_checked() -> None:
     with pytest.raises(InputError) as caught:
         LTContextNetworkConfig(kernel=2, width=6, window=3, long_term_step=0)
     assert [p.column for p in caught.value.problems] == ["width", "kernel", "window", "long_term_step"]
-    with pytest.raises(InputError, match=r"column boundary: got .*: expected one of network, stream"):
+    with pytest.raises(InputError, match=r"column boundary: got .*: expected one of stream, link"):
         model_config("ltcontext", {"boundary": {"weight": 0.1}})  # it has no such loss
     model = build_model("ltcontext", F, C, {"network": {"stages": 2}, "stream": "partial"})
     assert isinstance(model, LTContextSegmenter) and len(model.ltcontext.later) == 1
