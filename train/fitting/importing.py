@@ -23,11 +23,12 @@ from rhas.train.device import chosen_device
 from rhas.train.fitting.training import check_link, resolved
 from rhas.train.fitting.validation import validate
 from rhas.train.metrics.evaluate import HALF
-from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.actdiff import released as actdiff
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
 from rhas.train.models.actfusion import released as actfusion
 from rhas.train.models.actfusion.segmenter import ActFusionSegmenter
+from rhas.train.models.fact import released as fact
+from rhas.train.models.fact.segmenter import FACTSegmenter
 from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
 from rhas.train.models.registry import boundary_sigma
@@ -38,6 +39,7 @@ from rhas.train.runs.run import RunFolder, Validation, build_for, check_postproc
 LOADERS: dict[str, Callable[[Segmenter, Path], None]] = {
     "actdiff": lambda model, file: actdiff.load_released(cast(ActDiffSegmenter, model).actdiff, file),
     "actfusion": lambda model, file: actfusion.load_released(cast(ActFusionSegmenter, model).actfusion, file),
+    "fact": lambda model, file: fact.load_released(cast(FACTSegmenter, model).fact, file),
     "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
 }
 
@@ -85,6 +87,7 @@ def _validated(
 ) -> Validation:
     if features is None or dataset is None:
         check_postprocess(model, config)
-        return Validation(0, 0, ReadOut(HALF if model.link == "sigmoid" else None), math.nan)
+        readout = config.readout.start(HALF if model.link == "sigmoid" else None)
+        return Validation(0, 0, readout, math.nan)
     check_link(model, config, dataset, features)
     return validate(model, dataset.splits["val"], config, 0, 0)

@@ -21,6 +21,8 @@ from rhas.manifests.common.configs import Settings, from_mapping
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegmenterConfig
 from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
+from rhas.train.models.fact.config import FACTConfig
+from rhas.train.models.fact.segmenter import FACTSegmenter
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.losses import BoundaryConfig
@@ -107,5 +109,6 @@ def _model(name: str) -> _Model:
 
 register("actdiff", ActDiffSegmenterConfig, ActDiffSegmenter)
 register("actfusion", ActFusionConfig, ActFusionSegmenter)
+register("fact", FACTConfig, FACTSegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
 register("ltcontext", LTContextConfig, LTContextSegmenter)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rhas.train.data import Batch
 
 StreamName = Literal["holistic", "partial"]
+StreamNames = Literal["holistic", "partial", "both"]
 
 
 class Stream(nn.Module):
@@ -34,3 +35,15 @@ class Stream(nn.Module):
         else:
             features_BFT, has_BT = batch.partial_BFT, batch.has_partial_BT
         return torch.where(has_BT[:, None], features_BFT, self.absent_F[:, None])
+
+
+class Streams(nn.ModuleList):
+    """One stream of a batch, or both one above the other."""
+
+    def __init__(self, names: StreamNames, feature_size: int):
+        own: tuple[StreamName, ...] = ("holistic", "partial") if names == "both" else (names,)
+        super().__init__(Stream(name, feature_size) for name in own)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features [B, streams · F, T]."""
+        return torch.cat([stream(batch) for stream in self], dim=1)

@@ -5,10 +5,10 @@ Shapes: B batch, F feature size, C classes, T frames.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.models.diffusion.labels import Link, probabilities
@@ -16,7 +16,7 @@ from rhas.train.models.layers.masking import masked
 from rhas.train.models.losses import LossConfig, label_loss, smoothing_loss, weighted
 from rhas.train.models.ltcontext.model import LTContext, LTContextNetworkConfig
 from rhas.train.models.segmenter import SupervisedSegmenter
-from rhas.train.models.streams import Stream, StreamName
+from rhas.train.models.streams import StreamNames, Streams
 
 if TYPE_CHECKING:
     from rhas.train.data import Batch
@@ -27,7 +27,7 @@ class LTContextConfig(Settings):
     """An LTContext, the streams that it sees and the losses that train it: of each stage, as in the paper."""
 
     network: LTContextNetworkConfig = LTContextNetworkConfig()
-    stream: Literal["holistic", "partial", "both"] = "holistic"
+    stream: StreamNames = "holistic"
     """both: one above the other."""
     link: Link = "sigmoid"
     losses: LossConfig = LossConfig(cross_entropy=1.0, smoothing=0.17)
@@ -39,10 +39,8 @@ class LTContextSegmenter(SupervisedSegmenter):
     def __init__(self, feature_size: int, classes: int, config: LTContextConfig):
         super().__init__(classes, config.link)
         self.loss_config = config.losses
-        names: tuple[StreamName, ...] = ("holistic", "partial")
-        names = names if config.stream == "both" else (config.stream,)
-        self.streams = nn.ModuleList(Stream(name, feature_size) for name in names)
-        self.ltcontext = LTContext(feature_size * len(names), classes, config.network)
+        self.streams = Streams(config.stream, feature_size)
+        self.ltcontext = LTContext(feature_size * len(self.streams), classes, config.network)
 
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
         """Losses of each stage: `stage1_cross_entropy`, `stage1_smoothing` and so on."""
@@ -67,6 +65,5 @@ class LTContextSegmenter(SupervisedSegmenter):
         return masked(probabilities(self._logits(batch, None)[-1].float(), self.link), batch.real_BT)
 
     def _logits(self, batch: Batch, generators: Generators | None) -> list[Tensor]:
-        features_BFT = torch.cat([stream(batch) for stream in self.streams], dim=1)
-        logits: list[Tensor] = self.ltcontext(features_BFT, batch.real_BT, self.link, generators)
+        logits: list[Tensor] = self.ltcontext(self.streams(batch), batch.real_BT, self.link, generators)
         return logits
