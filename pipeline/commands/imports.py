@@ -108,7 +108,7 @@ def import_weights(
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to make")],
     model: Annotated[
-        str | None, typer.Option("--model", help="actdiff, actfusion or ltcontext [default: the config's]")
+        str | None, typer.Option("--model", help="actdiff, actfusion, fact or ltcontext [default: the config's]")
     ] = None,
     shards: Annotated[
         Path | None, typer.Option("--shards", help="Their data as a features folder, to measure on")

@@ -26,7 +26,7 @@ def train(
         str | None, typer.Option("--config", help="A preset or a YAML file [default: the model's]")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="hopadiff (default), actdiff, actfusion or ltcontext")
+        str | None, typer.Option("--model", help="hopadiff (default), actdiff, actfusion, ltcontext or fact")
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="random, cross-movie, manifest or fold")

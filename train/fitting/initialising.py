@@ -100,7 +100,7 @@ def initialise(model: Segmenter, config: TrainConfig, data: dict[str, Any], sour
     per_class = _per_class(state, config, data)
     _check_sizes(state, per_class, source, len(source.actions) - len(actions))
     if source.actions != actions and not any(any(places) for places in per_class.values()):
-        expected = f"weights for the same actions in the same order: those of model {config.model} don't tell whose is whose"
+        expected = f"the same actions in the same order: in model {config.model} no weight tells whose it is"
         raise InputError(Problem(source.file, expected, column="actions"))
     shared = [action for action in actions if action in set(source.actions)]
     here, there = ([names.index(action) for action in shared] for names in (actions, source.actions))

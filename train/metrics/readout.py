@@ -1,9 +1,9 @@
 """The read-out: how a model's scores become the ones that are measured, and choosing it on the validation split.
 
 In: for each person the scores of every head that a model has, and the truth. Out: a `ReadOut`, which says whose mean is
-taken, by which shares, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ. Chosen by macro
-segment F1@50, never on the test split: macro, because pooled counts would follow the few most frequent classes of a
-long tail; at 50 %, because it asks for segments and not only for touches.
+taken, by which shares, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ.
+Chosen by macro segment F1@50, never on the test split: macro, because pooled counts would follow the few most frequent
+classes of a long tail; at 50 %, because it asks for segments and not only for touches.
 
 Segments last, scores flicker: what smoothing is worth is more than most parts of a model. A class's own threshold is
 worth something too, but the best one for a few segments is chance; so each is drawn towards the one

@@ -23,6 +23,12 @@ SMALL = {
         "settings.encoder.layers=3",
     ),
     "actfusion-gtea": ("settings.decoder.width=8", "settings.decoder.layers=2", "settings.encoder.layers=3"),
+    "fact-gtea": (
+        "settings.network.width=16",
+        "settings.network.frame_width=8",
+        "settings.network.token_width=8",
+        "settings.network.tokens=9",
+    ),
     "ltcontext": ("settings.link=softmax", "settings.network.layers=2", "data.split=fold"),
 }
 
@@ -34,7 +40,7 @@ def test_a_fold_is_trained_and_measured(preset: str, tmp_path: Path) -> None:
     write_mstcn(tmp_path / "in", videos, {1: (names[2:], names[:2]), 2: (names[:4], names[4:])})
     features = tmp_path / "features"
     write_dataset(FeaturesFolder(features), read_mstcn(tmp_path / "in", 30.0, 0))
-    layers = ("settings.encoder.condition_layers=[0, 2]",) if preset != "ltcontext" else ()
+    layers = ("settings.encoder.condition_layers=[0, 2]",) if preset.startswith("act") else ()
     overrides = (*SMALL[preset], *layers, "data.fold=2", "epochs=2", "data.window=4000")
     train(features, tmp_path / "run", load_config(preset, overrides), "cpu")
     measured = evaluate_run(tmp_path / "run", "test", device="cpu")

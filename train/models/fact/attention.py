@@ -45,7 +45,7 @@ def placed(x_XD: Tensor, position_XP: Tensor | None) -> Tensor:
 
 
 class MultiHead(nn.Module):
-    """Attention of N heads, whose weights are dropped out: PyTorch's, initialised alike, with draws of a video's own."""
+    """Attention of N heads, whose weights are dropped out: as PyTorch's, with draws of the video's own."""
 
     def __init__(self, width: int, channels: int, heads: int, dropout: float):
         super().__init__()
@@ -69,7 +69,7 @@ class MultiHead(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """y ← W [y ‖ what y sees of x], one head as wide as both; no residual, no norm. What it attends to is supervised."""
+    """y ← W [y ‖ what y sees of x], one head as wide as both; no residual, no norm."""
 
     def __init__(self, width: int, channels_out: int, dropout: float):
         super().__init__()

@@ -18,7 +18,6 @@ from rhas.train.models.losses import LossConfig
 from rhas.train.models.streams import StreamNames
 
 
-
 def _blocks(blocks: str) -> str:
     if blocks[:1] != "i" or not blocks[1:] or set(blocks[1:]) - set("uU"):
         raise ValueError("i, and then at least one of u and U, such as iuU")

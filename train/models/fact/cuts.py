@@ -1,4 +1,4 @@
-"""Frames cut into segments, where the best class changes: what block U works on. Through where the cuts lie goes no gradient.
+"""Frames cut into segments, where the best class changes: what block U works on. Where the cuts lie has no gradient.
 
 How many segments there are has to be known on the CPU, so a GPU is waited for: once for each video and block U.
 

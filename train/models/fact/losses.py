@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rhas.train.models.diffusion.labels import Link
-from rhas.train.models.fact.blocks import CrossAttentions, BlockOutput
+from rhas.train.models.fact.blocks import BlockOutput, CrossAttentions
 from rhas.train.models.fact.matching import Pairs
 from rhas.train.models.fact.truth import Truth
 from rhas.train.models.losses import label_loss, smoothing_loss
@@ -46,9 +46,7 @@ def target_of(y_CT: Tensor, truth: Truth, pairs: Pairs, tokens: int, weight_N: T
     tokens_P, segments_P, on_device_P, on_device_M = (
         torch.from_numpy(x).to(y_CT.device, non_blocking=True) for x in (*pairs, classes_P, class_M)
     )
-    return Target(
-        y_CT[None], truth, tokens_P, segments_P, weight_N[on_device_P], on_device_M, weight_N
-    )
+    return Target(y_CT[None], truth, tokens_P, segments_P, weight_N[on_device_P], on_device_M, weight_N)
 
 
 def block_losses(output: BlockOutput, target: Target, link: Link, over_classes: str) -> dict[str, Tensor]:

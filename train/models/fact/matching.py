@@ -37,7 +37,8 @@ def matched(outputs: Sequence[BlockOutput], truths: Sequence[Truth], config: Mat
     """The pairs of each video, by what its last block says. A GPU is waited for once."""
     costs = [cost(last, truth, config) for last, truth in zip(outputs, truths, strict=True)]
     on_cpu = torch.cat([cost_MS.flatten() for cost_MS in costs]).cpu().numpy()
-    split = np.split(on_cpu, np.cumsum([cost_MS.numel() for cost_MS in costs])[:-1])
+    # The training loop tells of losses that aren't finite; scipy would tell of costs.
+    split = np.split(np.nan_to_num(on_cpu), np.cumsum([cost_MS.numel() for cost_MS in costs])[:-1])
     return [
         assigned(numbers.reshape(cost_MS.shape), truth.runs.classes_S, config.kind)
         for numbers, cost_MS, truth in zip(split, costs, truths, strict=True)

@@ -1,7 +1,7 @@
 """The network of FACT, one video at a time: features to what each block says of frames and tokens.
 
-Always in float32: where frames are cut is an argmax, and rounded to bfloat16 classes that are near each other would take
-turns, and cut segments into pieces.
+Always in float32, whatever `precision` is: frames are cut where an argmax changes, and rounded to bfloat16, classes
+that are near each other would take turns there.
 
 Shapes: T frames, F feature size, M tokens, A width of tokens.
 """
@@ -15,7 +15,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.data.generators import Generators
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.fact.attention import sinusoids
-from rhas.train.models.fact.blocks import InputBlock, BlockOutput, SegmentBlock, UpdateBlock
+from rhas.train.models.fact.blocks import BlockOutput, InputBlock, SegmentBlock, UpdateBlock
 from rhas.train.models.fact.config import NetworkConfig, TimeMaskConfig
 from rhas.train.models.layers.masking import drop_channels
 from rhas.train.models.layers.precision import in_float32
@@ -30,7 +30,9 @@ class FACT(nn.Module):
         """Raises InputError for a width that has no place for all classes."""
         super().__init__()
         if config.width <= classes + 1:
-            expected = f"more than {classes + 1}: the last channels are the {classes} classes' and that of none"
+            expected = (
+                f"more than {classes + 1}: the last channels are the {classes} classes' and that of none"
+            )
             column = "settings.network.width"
             raise InputError(Problem("training config", expected, column=column, value=config.width))
         self.config, self.time_mask = config, time_mask
@@ -61,7 +63,11 @@ def masked_in_time(features_TF: Tensor, config: TimeMaskConfig, draws: Generator
     if config.spans == 0:
         return features_TF
     frames, device = len(features_TF), features_TF.device
-    drawn = torch.rand(1, 2 * config.spans, 1, device=device) if draws is None else draws.uniform_rows(2 * config.spans)
+    drawn = (
+        torch.rand(1, 2 * config.spans, 1, device=device)
+        if draws is None
+        else draws.uniform_rows(2 * config.spans)
+    )
     first_N1, length_N1 = drawn[0].chunk(2)
     length_N1 = (length_N1 * config.longest).long().clamp(max=int(config.share * frames))
     first_N1 = (first_N1 * (frames - length_N1 + 1)).long()

@@ -7,6 +7,7 @@ which ours computes, are left out.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from rhas.train.models.fact.model import FACT
 from rhas.train.models.released import load_renamed, read_state
 
 # In their order; what one has made is what the next one sees.
-_RENAMED = [
+_RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^query_MA$", "action_query"),
     (r"^first\.", "block_list.0."),
     (r"^later\.(\d+)\.", lambda found: f"block_list.{int(found[1]) + 1}."),
@@ -62,7 +63,7 @@ def released_name(ours: str, frame_branch: str) -> str:
 
 def apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """With queries, keys and values in tensors of their own."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, tensor in state.items():
         stem, joined, kind = name.partition("in_proj_")
         if joined:

@@ -68,7 +68,9 @@ class FACTSegmenter(SupervisedSegmenter):
         if self.config.losses.null is None:
             taken = sum(needed) / len(needed)
             if taken >= tokens:
-                expected = f"more than {taken:.1f}, which a sample takes on average; or a weight of losses.null"
+                expected = (
+                    f"more than {taken:.1f}, which a sample takes on average; or a weight of losses.null"
+                )
                 column = "settings.network.tokens"
                 raise InputError(Problem("training config", expected, column=column, value=tokens))
             self.null_weight.fill_(tokens / ((tokens - taken) * self.classes))

@@ -32,7 +32,9 @@ def network_of(meta: dict[str, Any]) -> NetworkConfig:
 
 
 @pytest.fixture
-def released(golden: Golden, tmp_path: Path) -> Callable[[str], tuple[FACTSegmenter, dict[str, Tensor], Batch]]:
+def released(
+    golden: Golden, tmp_path: Path
+) -> Callable[[str], tuple[FACTSegmenter, dict[str, Tensor], Batch]]:
     """A golden file's model, its tensors, and its videos as a batch, of which the shorter is padded."""
 
     def build(name: str) -> tuple[FACTSegmenter, dict[str, Tensor], Batch]:
