@@ -51,8 +51,8 @@ endif
 faults: $(READY)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers $(BIN)/python -m tests.faults --kills 200
 
-# Steps and predictions of every model at full size on a GPU that isn't there, in PyTorch's CUDA build: 2 GB to download
-# and 5 GB on disk the first time. `===` keeps pip from a CPU build of the same version.
+# Steps and predictions of each model but FACT at full size on a GPU that isn't there, in PyTorch's CUDA build: 2 GB to
+# download and 5 GB on disk the first time. `===` keeps pip from a CPU build of the same version.
 GPU := .venv-gpu/bin
 dry-gpu: $(READY) .venv-gpu/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/dry_gpu

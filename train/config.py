@@ -52,6 +52,8 @@ class OptimiserConfig(Settings):
     """Steps in which the learning rate rises to `lr`."""
     schedule: Literal["constant", "cosine"] = "constant"
     """cosine: after the warm-up the learning rate falls to 0 at the run's last step."""
+    drop_after: int | None = Field(None, ge=1)
+    """Epochs after which the learning rate is a tenth; null: never."""
     average: float | None = Field(None, gt=0, lt=1)
     """Decay of an exponential average of the weights, which is what is validated and kept; null: the weights."""
 

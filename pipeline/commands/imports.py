@@ -111,7 +111,7 @@ def import_weights(
         str | None,
         typer.Option(
             "--model",
-            help="actdiff, actfusion, asformer, asquery, ltcontext or mstcn [default: the config's]",
+            help="actdiff, actfusion, asformer, asquery, fact, ltcontext or mstcn [default: the config's]",
         ),
     ] = None,
     shards: Annotated[

@@ -28,7 +28,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="hopadiff (default), actdiff, actfusion, asformer, asquery, ltcontext or mstcn"
+            "--model",
+            help="hopadiff (default), actdiff, actfusion, asformer, asquery, fact, ltcontext or mstcn",
         ),
     ] = None,
     split: Annotated[

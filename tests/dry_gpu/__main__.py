@@ -1,4 +1,5 @@
-"""`make dry-gpu`: a training step and a prediction of every model at full size, on a GPU that isn't there.
+"""`make dry-gpu`: a training step and a prediction of each model at full size, on a GPU that isn't there. Not of FACT,
+which cuts and matches by numbers that aren't there either.
 
     python -m tests.dry_gpu [PRESET ...]
 

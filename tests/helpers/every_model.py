@@ -35,19 +35,35 @@ _SMALL: dict[str, dict[str, Any]] = {
             "scales": 2,
         },
     },
+    "fact": {
+        "network": {
+            "blocks": "iuU",
+            "tokens": 6,
+            "width": 16,
+            "frame_width": 8,
+            "frame_layers": [2, 2],
+            "token_width": 8,
+            "token_layers": 2,
+            "heads": 2,
+            "feedforward": 8,
+        },
+        "time_mask": {"longest": 4},
+    },
     "hopadiff": {**_ACTDIFF, "hp_xlstm": {"heads": 2, "gate_width": 4, "chunk": 16}},
     "ltcontext": {"network": {"stages": 2, "layers": 2, "width": 8, "window": 8, "long_term_step": 4}},
     "mstcn": {"network": {"prediction_layers": 3, "refinements": 1, "refinement_layers": 2, "width": 8}},
 }
 _OTHERS = {
     "actdiff sigmoid": ("actdiff-gtea", {"link": "sigmoid"}),
+    "fact without cuts": ("fact", {"network": {"blocks": "iu"}}),
     "hopadiff softmax": ("paper", {"link": "softmax"}),
     "hopadiff, one branch": ("hopadiff", {"partial_branch": False}),
     "hopadiff without the Fourier condition": ("paper", {"fourier": {"variant": "none"}}),
     "ltcontext softmax": ("ltcontext", {"link": "softmax"}),
 }
 CASES = [*preset_names(), *_OTHERS]
-# Those that differ by more than numbers.
+# Those that differ by more than numbers. FACT's block of segments has a test of its own: a pretended GPU takes half a
+# minute for its GRU.
 KINDS = [
     "actdiff-50salads", "actfusion", "actfusion-gtea", "asformer", "asquery", "asquery-breakfast", "hopadiff",
     "ltcontext", "mstcn", "paper", *_OTHERS,

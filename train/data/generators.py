@@ -36,6 +36,10 @@ class Generators:
         """The same generators for `times` copies of the batch, one after the other: they go on drawing."""
         return Generators(self.lengths * times, self.each * times)
 
+    def alone(self, video: int) -> Generators:
+        """That of one video, as a batch of its own: it goes on drawing."""
+        return Generators(self.lengths[video : video + 1], self.each[video : video + 1])
+
     def normal(self, rows: int) -> Tensor:
         """Gaussian noise [B, X, T], zero in the padding."""
         return self.draw("normal", rows)

@@ -23,7 +23,6 @@ from rhas.train.device import chosen_device
 from rhas.train.fitting.training import check_link, resolved
 from rhas.train.fitting.validation import validate
 from rhas.train.metrics.evaluate import HALF
-from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.actdiff import released as actdiff
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
 from rhas.train.models.actfusion import released as actfusion
@@ -32,6 +31,8 @@ from rhas.train.models.asformer import released as asformer
 from rhas.train.models.asformer.segmenter import ASFormerSegmenter
 from rhas.train.models.asquery import released as asquery
 from rhas.train.models.asquery.segmenter import ASQuerySegmenter
+from rhas.train.models.fact import released as fact
+from rhas.train.models.fact.segmenter import FACTSegmenter
 from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
 from rhas.train.models.mstcn import released as mstcn
@@ -47,6 +48,7 @@ LOADERS: dict[str, Callable[[Segmenter, Path], list[str]]] = {
     "actfusion": lambda model, file: actfusion.load_released(cast(ActFusionSegmenter, model).actfusion, file),
     "asformer": lambda model, file: asformer.load_released(cast(ASFormerSegmenter, model).asformer, file),
     "asquery": lambda model, file: asquery.load_released(cast(ASQuerySegmenter, model).asquery, file),
+    "fact": lambda model, file: fact.load_released(cast(FACTSegmenter, model).fact, file),
     "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
     "mstcn": lambda model, file: mstcn.load_released(cast(MSTCNSegmenter, model).mstcn, file),
 }
@@ -95,6 +97,7 @@ def _validated(
 ) -> Validation:
     if features is None or dataset is None:
         check_postprocess(model, config)
-        return Validation(0, 0, ReadOut(HALF if model.link == "sigmoid" else None), math.nan)
+        readout = config.readout.start(HALF if model.link == "sigmoid" else None)
+        return Validation(0, 0, readout, math.nan)
     check_link(model, config, dataset, features)
     return validate(model, dataset.splits["val"], config, 0, 0)

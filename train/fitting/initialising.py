@@ -23,7 +23,7 @@ from rhas.train.runs.checkpoint import below, digest_of, read_tensors
 from rhas.train.runs.run import RunFolder, build_for, read_json
 
 OPTION = "--init-from"
-_OWN = ("class_weight_C",)  # of SupervisedSegmenter: balances the training split
+_OWN = ("class_weight_C", "null_weight")  # of losses, for the training split: SupervisedSegmenter's, FACT's
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +99,9 @@ def initialise(model: Segmenter, config: TrainConfig, data: dict[str, Any], sour
     state = {name: tensor for name, tensor in model.state_dict().items() if name.split(".")[-1] not in _OWN}
     per_class = _per_class(state, config, data)
     _check_sizes(state, per_class, source, len(source.actions) - len(actions))
+    if source.actions != actions and not any(any(places) for places in per_class.values()):
+        expected = f"the same actions in the same order: in model {config.model} no weight tells whose it is"
+        raise InputError(Problem(source.file, expected, column="actions"))
     shared = [action for action in actions if action in set(source.actions)]
     here, there = ([names.index(action) for action in shared] for names in (actions, source.actions))
     copied, by_action, fresh = [], [], []

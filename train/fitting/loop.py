@@ -137,7 +137,7 @@ def fit(
             # Fewer, or none, on a rank that the last samples of an epoch didn't reach; it steps all the same.
             group = [batch for batches in parts for batch in islice(batches, config.accumulate)]
             for settings in optimiser.param_groups:
-                settings["lr"] = learning_rate(config, at.step, steps)
+                settings["lr"] = learning_rate(config, at.step, steps, at.epoch)
             done = train_step(model, optimiser, group, config, at.step, ranks, losses_of)
             if average is not None and decay is not None:
                 follow_weights(average, model, decay, at.step + 1)
@@ -176,13 +176,15 @@ def follow_weights(average: nn.Module, model: nn.Module, decay: float, step: int
         mean.lerp_(weight, share)
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Of the step after `step` steps of `steps`."""
+def learning_rate(config: TrainConfig, step: int, steps: int, epoch: int = 0) -> float:
+    """Of the step after `step` steps of `steps`, when `epoch` epochs are done."""
     settings = config.optimiser
     rate = settings.lr * min(1.0, (step + 1) / (settings.warmup + 1))
     if settings.schedule == "cosine":
         done = max(0, step - settings.warmup) / max(1, steps - settings.warmup)
         rate *= (1 + math.cos(math.pi * done)) / 2
+    if settings.drop_after is not None and epoch >= settings.drop_after:
+        rate /= 10
     return rate
 
 

@@ -85,7 +85,7 @@ def train(
         _begin(folder, config, data)
         ranks.gathered("the folder is ours")  # the others open it no sooner
 
-        callback.loaded(tuple(dataset.told()))
+        callback.loaded((*dataset.told(), *model.remarks))
 
         def validated(model: Segmenter, step: int, epoch: int) -> Validation:
             return validate(model, validation_set, config, step, epoch)
@@ -120,8 +120,11 @@ def follow(features: Path, out: Path, config: TrainConfig, device: str, ranks: R
 
 
 def check_link(model: Segmenter, config: TrainConfig, dataset: Dataset, features: Path) -> None:
-    """Raises InputError where labels or settings are for several labels a frame and the model for one, or so."""
+    """Raises InputError for labels and settings that the model isn't for, such as several labels a frame."""
     check_postprocess(model, config)
+    if config.compile and not model.one_graph:
+        expected = f"false: a step of model {config.model} is no graph that could be compiled"
+        raise InputError(Problem("training config", expected, column="compile", value=True))
     if model.link == "sigmoid":
         return
     problems = []

@@ -1,9 +1,9 @@
 """The read-out: how a model's scores become the ones that are measured, and choosing it on the validation split.
 
 In: for each person the scores of every head that a model has, and the truth. Out: a `ReadOut`, which says whose mean is
-taken, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ. Chosen by macro
-segment F1@50, never on the test split: macro, because pooled counts would follow the few most frequent classes of a
-long tail; at 50 %, because it asks for segments and not only for touches.
+taken, by which shares, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ.
+Chosen by macro segment F1@50, never on the test split: macro, because pooled counts would follow the few most frequent
+classes of a long tail; at 50 %, because it asks for segments and not only for touches.
 
 Segments last, scores flicker: what smoothing is worth is more than most parts of a model. A class's own threshold is
 worth something too, but the best one for a few segments is chance; so each is drawn towards the one
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ WIDTHS: dict[Smoothing, tuple[float, ...]] = {
     "gaussian": (0.5, 1, 1.5, 2, 3, 4, 6, 8),
 }
 """That are tried: a median's frames, a Gaussian's standard deviation in frames. Wider ones only while that helps."""
+SHARES = tuple((round(0.1 * i, 1), round(1 - 0.1 * i, 1)) for i in range(1, 10) if i != 5)
+"""Of two heads, that are tried beside their mean."""
 FOLDS = 5
 PULLS = (50.0, 20.0, 10.0, 5.0)
 """How many true segments the threshold of all classes counts for beside a class's own."""
@@ -54,6 +56,8 @@ class ReadOutConfig(Settings):
 
     heads: tuple[str, ...] | None = ()
     """Of the model, whose mean is taken; none: its first."""
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = ()
+    """Of the heads in their mean; none: all the same; null: chosen, where there are two heads."""
     smoothing: Smoothing | None = "none"
     """Along time."""
     width: float = Field(0.0, ge=0)
@@ -66,10 +70,12 @@ class ReadOutConfig(Settings):
             yield "width", "a number above 0 where smoothing is median or gaussian, else 0"
         elif self.smoothing == "median" and self.width % 2 != 1:
             yield "width", "an odd number of frames for a median: as many before a frame as behind it"
+        if self.shares and (len(self.shares) != len(self.heads or ()) or abs(sum(self.shares) - 1) > 1e-6):
+            yield "shares", "a number for each of readout.heads, 1 in all"
 
-    def start(self) -> ReadOut:
+    def start(self, tau: float | None = HALF) -> ReadOut:
         """With what is left open as plain as it can be."""
-        return ReadOut(HALF, self.heads or (), self.smoothing or "none", self.width)
+        return ReadOut(tau, self.heads or (), self.smoothing or "none", self.width, shares=self.shares or ())
 
 
 PLAIN = ReadOutConfig()
@@ -87,6 +93,8 @@ class ReadOut:
     width: float = 0.0
     taus: tuple[float, ...] = ()
     """[C]: each class's own threshold, which its scores are raised from to τ = ½; none: one threshold for all."""
+    shares: tuple[float, ...] = ()
+    """Of the heads in their mean; none: all the same."""
 
     def scores(self, heads: Mapping[str, Floats]) -> Floats:
         """The scores [T, C] to be measured, cut at τ and written down, of one person.
@@ -99,13 +107,19 @@ class ReadOut:
             raise InputError(Problem("readout", expected, column="heads", value=", ".join(unknown)))
         scores_TC = heads[names[0]]
         if len(names) > 1:
-            scores_TC = np.mean([heads[name] for name in names], axis=0, dtype=np.float32)
+            every = [heads[name] for name in names]
+            scores_TC = np.average(every, axis=0, weights=self.shares or None).astype(np.float32)
         scores_TC = smoothed(scores_TC, self.smoothing, self.width)
         return brought_to_half(scores_TC, self.taus) if self.taus else scores_TC
 
+    def heads_text(self) -> str:
+        """The heads and their shares, none for the model's first."""
+        shares = [f"{share:g} " for share in self.shares] or [""] * len(self.heads)
+        return " + ".join(share + head for share, head in zip(shares, self.heads, strict=True))
+
     def text(self) -> str:
         """In words, for reports."""
-        heads = " + ".join(self.heads) or "the model's first head"
+        heads = self.heads_text() or "the model's first head"
         smoothing = (
             "not smoothed" if self.smoothing == "none" else f"{self.smoothing} of {self.width:g} frames"
         )
@@ -147,7 +161,7 @@ class Choice:
         found: dict[str, float] = {}
         for readout, f1 in self.tried:
             if not readout.taus and readout.heads:
-                name = " + ".join(readout.heads)
+                name = readout.heads_text()
                 found[name] = max(f1, found.get(name, 0.0))
         return found
 
@@ -179,8 +193,8 @@ def choose_readout(
     """The best read-out among those that `config` leaves open; of equals the plainer. Raises InputError if there is
     nothing to choose by.
 
-    Each head, and the mean of all, with each smoothing, at the best τ of the grid; then τ of each class. `grid` is
-    `BEST_CLASS` where a frame has one label.
+    Each head, and the mean of all, by the best shares of two, with each smoothing, at the best τ of the grid; then τ of
+    each class. `grid` is `BEST_CLASS` where a frame has one label.
     """
     if not persons:
         raise no_videos()
@@ -190,6 +204,10 @@ def choose_readout(
         names = tuple(persons[0].heads)
         heads = [*((name,) for name in names), *([names] if len(names) > 1 else [])]
     plain = [replace(start, heads=own) for own in heads]
+    if config.shares is None:
+        pairs = [readout for readout in plain if len(readout.heads) == 2]
+        mixed = [replace(pair, shares=shares) for pair in pairs for shares in SHARES]
+        plain += sorted(mixed, key=lambda readout: -search.at_best(readout).f1_macro_50)[:1]
     tried = [search.at_best(readout) for readout in plain]
     if config.smoothing is None:
         tried += [search.wider(readout, kind) for readout in plain for kind in WIDTHS]

@@ -77,10 +77,14 @@ def label_loss(
 
 
 @in_float32
-def smoothing_loss(logits_BCT: Tensor, mask_BT: Tensor, link: Link) -> Tensor:
-    """clamp((log p_t − stopgrad log p_{t−1})², 0, 16), mean over classes and pairs [B]."""
+def smoothing_loss(logits_BCT: Tensor, mask_BT: Tensor, link: Link, both: bool = False) -> Tensor:
+    """clamp((log p_t − stopgrad log p_{t−1})², 0, 16), mean over classes and pairs [B].
+
+    `both`: without stopgrad, so that both frames of a pair are pulled.
+    """
     log_BCT = log_probabilities(logits_BCT, link)
-    steps_BCP = (log_BCT[:, :, 1:] - log_BCT[:, :, :-1].detach()).square().clamp(max=SMOOTHING_CAP)
+    before_BCP = log_BCT[:, :, :-1] if both else log_BCT[:, :, :-1].detach()
+    steps_BCP = (log_BCT[:, :, 1:] - before_BCP).square().clamp(max=SMOOTHING_CAP)
     return frame_mean(steps_BCP.mean(1), _pairs(mask_BT))
 
 

@@ -23,6 +23,8 @@ from rhas.train.models.actdiff.segmenter import ActDiffSegmenter, ActDiffSegment
 from rhas.train.models.actfusion.segmenter import ActFusionConfig, ActFusionSegmenter
 from rhas.train.models.asformer.segmenter import ASFormerConfig, ASFormerSegmenter
 from rhas.train.models.asquery.segmenter import ASQueryConfig, ASQuerySegmenter
+from rhas.train.models.fact.config import FACTConfig
+from rhas.train.models.fact.segmenter import FACTSegmenter
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.losses import BoundaryConfig
@@ -112,6 +114,7 @@ register("actdiff", ActDiffSegmenterConfig, ActDiffSegmenter)
 register("actfusion", ActFusionConfig, ActFusionSegmenter)
 register("asformer", ASFormerConfig, ASFormerSegmenter)
 register("asquery", ASQueryConfig, ASQuerySegmenter)
+register("fact", FACTConfig, FACTSegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
 register("ltcontext", LTContextConfig, LTContextSegmenter)
 register("mstcn", MSTCNConfig, MSTCNSegmenter)

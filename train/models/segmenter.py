@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from rhas.train.data import Batch
+    from rhas.train.data import Batch, SampleSet
     from rhas.train.data.generators import Generators
     from rhas.train.models.diffusion.labels import Link
 
@@ -23,6 +23,11 @@ class Segmenter(nn.Module, ABC):
     """Batches of both feature streams to scores of every class at every frame."""
 
     link: Link = "sigmoid"  # softmax: one label a frame, the class with the best score
+    one_graph = True  # whether a step's losses can be compiled
+    remarks: tuple[str, ...] = ()  # lines for whoever trains, of what `prepare` found
+
+    def prepare(self, training: SampleSet) -> None:
+        """Sees the training split once, for what losses take from it as a whole. By default nothing."""
 
     @abstractmethod
     def losses(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:

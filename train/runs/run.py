@@ -52,8 +52,8 @@ from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, load_weight
 
 # What a run may be used with other settings of: none of them shapes weights.
 USE = (
-    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.smoothing",
-    "readout.width", "postprocess", "batch", "precision",
+    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.shares",
+    "readout.smoothing", "readout.width", "postprocess", "batch", "precision",
 )  # fmt: skip
 READING = (*USE, "readout")  # and where the read-out is chosen anew
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
@@ -173,8 +173,8 @@ def open_run(root: Path, device: str | None = None, overrides: Sequence[str] = (
 def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str]) -> ReadOut:
     """The read-out with those of its settings that were changed; one that is left open stays as it was chosen."""
     now, names = config.readout, {change.split("=")[0] for change in changed}
-    if "readout.heads" in names and now.heads is not None:
-        readout = replace(readout, heads=now.heads)
+    if names & {"readout.heads", "readout.shares"} and now.heads is not None:
+        readout = replace(readout, heads=now.heads, shares=now.shares or ())
     if names & {"readout.smoothing", "readout.width"} and now.smoothing is not None:
         readout = replace(readout, smoothing=now.smoothing, width=now.width)
     return readout
@@ -345,6 +345,8 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
             expected = f"false: model {config.model} takes no weights of classes"
             raise InputError(Problem("training config", expected, column="balance_classes", value=True))
         model.weight_classes(balancing_weights(training, model.link, config.balance_bound))
+    if training is not None:
+        model.prepare(training)
     return model
 
 

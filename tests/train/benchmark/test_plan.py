@@ -63,7 +63,7 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     # What the paper has anyway isn't run under a second name.
     had = {"fourier-dft", "own-condition", "as-the-paper", "without-smoothing", "one-threshold", "bce-mean",
            "boundary-curve", "blanked-as-actdiff", "without-augmentation", "without-average"}  # fmt: skip
-    assert len(planned) == 17 and not had & set(planned)
+    assert len(planned) == 18 and not had & set(planned)
     ours = trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
     settings = {t.system.name: t.config.settings for t in ours}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
@@ -76,6 +76,7 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     assert planned["actdiff-partial"].config.settings["encoder"] == base["encoder"]
     assert "hp_xlstm" not in planned["actdiff-partial"].config.settings
     assert planned["ltcontext"].config.settings["stream"] == "both"
+    assert planned["fact"].config.readout.shares is None  # its two heads' are chosen
 
 
 def test_what_reads_the_weights_of_another_differs_in_its_reading_alone(tmp_path: Path) -> None:

@@ -28,6 +28,12 @@ SMALL = {
         "settings.network.heads=2",
         "settings.network.branch_dilations=[2, 4]",
     ),
+    "fact-gtea": (
+        "settings.network.width=16",
+        "settings.network.frame_width=8",
+        "settings.network.token_width=8",
+        "settings.network.tokens=9",
+    ),
     "ltcontext": ("settings.link=softmax", "settings.network.layers=2", "data.split=fold"),
 }
 

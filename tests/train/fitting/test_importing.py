@@ -21,11 +21,12 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.vocabulary import Vocabulary, write_vocabulary
 from rhas.pipeline.cli import app
-from rhas.train.config import TrainConfig
+from rhas.train.config import TrainConfig, load_config
 from rhas.train.data.generators import Generators, generator_for
 from rhas.train.evaluation.export import export_run
 from rhas.train.fitting.importing import import_weights
 from rhas.train.fitting.training import train
+from rhas.train.metrics.readout import ReadOutConfig
 from rhas.train.runs.checkpoint import read_tensors
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden"
@@ -120,6 +121,28 @@ def test_ltcontext_predicts_the_authors_numbers(under: str, tmp_path: Path) -> N
     expected = tensors["out/stage_logits"][-1, 0].softmax(0).T.numpy()
     scores = rhas.load_run(tmp_path / "run", "cpu").predict(tensors["in/features"][0].T.numpy())
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+
+
+def test_fact_is_read_as_its_config_says(tmp_path: Path) -> None:
+    """Frames and tokens by the authors' shares, also without data to choose others by."""
+    tensors, meta = golden("fact_o2o")
+    fact, first, later = (meta["config"][part] for part in ("FACT", "Bi", "Bu"))
+    network = {
+        "blocks": fact["block"], "tokens": fact["ntoken"], "width": first["hid_dim"], "frame_branch": first["f"],
+        "frame_width": first["f_dim"], "frame_layers": [first["f_layers"], later["f_layers"]],
+        "token_width": first["a_dim"], "token_layers": first["a_layers"], "heads": first["a_nhead"],
+        "feedforward": first["a_ffdim"],
+    }  # fmt: skip
+    config = load_config("fact-gtea").replace(
+        settings={"link": "softmax", "stream": "holistic", "network": network},
+        readout=ReadOutConfig(heads=("tokens", "frames"), shares=(1 - fact["mwt"], fact["mwt"])),
+    )
+    found = import_weights(
+        release(tensors, tmp_path / "x.net"), tmp_path / "run", config, None, VOCABULARY, 10, "cpu"
+    )
+    assert found.readout.shares == (0.7, 0.3)
+    scores = rhas.load_run(tmp_path / "run", "cpu").predict(tensors["in/video1/features"].numpy())
+    assert (scores.argmax(1) == tensors["out/video1/prediction"].numpy()).all()
 
 
 @pytest.fixture

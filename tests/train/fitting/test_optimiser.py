@@ -62,6 +62,10 @@ def test_the_rate_rises_and_falls() -> None:
         torchs.step()
     assert [learning_rate(falling, step, 13) for step in range(13)] == pytest.approx(expected)
     assert learning_rate(toy_config(), 0, 13) == learning_rate(toy_config(), 12, 13) == 0.05
+    dropping = toy_config("optimiser.drop_after=2")
+    assert [learning_rate(dropping, 9, 13, epoch) for epoch in range(4)] == pytest.approx(
+        [0.05] * 2 + [0.005] * 2
+    )
 
 
 def test_decoupled_weights_decay_by_themselves() -> None:

@@ -71,6 +71,10 @@ def test_heads_are_read_by_name_and_as_a_mean() -> None:
     assert ReadOut().scores({"a": a, "b": b}) is a
     assert ReadOut(heads=("b",)).scores({"a": a, "b": b}) is b
     np.testing.assert_allclose(ReadOut(heads=("a", "b")).scores({"a": a, "b": b}), [[0.2], [0.6]], rtol=1e-6)
+    mixed = ReadOut(heads=("b", "a"), shares=(0.9, 0.1))
+    np.testing.assert_allclose(mixed.scores({"a": a, "b": b}), [[0.28], [0.76]], rtol=1e-6)
+    assert mixed.scores({"a": a, "b": b}).dtype == np.float32
+    assert mixed.text() == "0.9 b + 0.1 a; not smoothed; τ = 0.5"
     with pytest.raises(InputError, match=r"heads: got 'c': expected heads of the model: a, b"):
         ReadOut(heads=("a", "c")).scores({"a": a, "b": b})
 
@@ -98,6 +102,22 @@ def test_the_planted_read_out_is_found() -> None:
     others = [ReadOut(0.5, h) for h in (("decoder",), ("encoder",), ("decoder", "encoder"))]
     others += [ReadOut(0.5, ("encoder",), "median", width) for width in (3, 7)]
     assert max(f1_at(made, replace(other, tau=tau)) for other in others for tau in GRID[::2]) < 100
+
+
+def test_the_planted_shares_are_found() -> None:
+    """Each head misses a segment, and one is louder: in their mean its noise hides what only the other one has."""
+    truth = segments(60, (5, 15), (25, 35), (45, 55))
+    quiet, loud = (np.where(truth, high, 0).astype(np.float32) for high in (0.4, 0.8))
+    quiet[45:55], loud[25:35], loud[17:23] = 0, 0, 0.42
+    made = [person({"quiet": quiet, "loud": loud}, truth)]
+    choice = choose_readout(made, OPEN.replace(shares=None, smoothing="none"))
+    assert choice.readout == ReadOut(choice.readout.tau, ("quiet", "loud"), shares=(0.6, 0.4))
+    assert choice.f1_macro_50 == f1_at(made, choice.readout) == 100
+    assert choice.by_head()["0.6 quiet + 0.4 loud"] == 100
+    without = choose_readout(made, OPEN.replace(smoothing="none"))
+    assert without.f1_macro_50 < 100 and not without.readout.shares
+    fixed = ReadOutConfig(heads=("loud", "quiet"), shares=(0.3, 0.7))
+    assert {one.readout.shares for one in choose_readout(made, fixed).tried} == {(0.3, 0.7)}
 
 
 def test_nothing_that_was_tried_is_better() -> None:
@@ -193,8 +213,16 @@ def test_widths_that_go_with_no_smoothing_are_refused(wrong: dict[str, object]) 
     ReadOutConfig(smoothing="median", width=1)
 
 
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.2, 0.3, 0.5), (0.9, 0.2)])
+def test_shares_are_of_the_heads_that_are_named(shares: tuple[float, ...]) -> None:
+    with pytest.raises(
+        InputError, match=r"shares: .*: expected a number for each of readout\.heads, 1 in all"
+    ):
+        ReadOutConfig(heads=None if shares == (0.5, 0.5) else ("a", "b"), shares=shares)
+
+
 def test_a_read_out_survives_the_record() -> None:
-    chosen = ReadOut(0.5, ("holistic_encoder", "decoder"), "gaussian", 1.5, (0.1, 0.55))
+    chosen = ReadOut(0.5, ("holistic_encoder", "decoder"), "gaussian", 1.5, (0.1, 0.55), (0.3, 0.7))
     heads = {"decoder": 12.5, "holistic_encoder": 30.25}
     for readout in (chosen, ReadOut(None)):
         validation = Validation(120, 3, readout, 41.7, 0.25, None, 12.0, heads)
@@ -208,6 +236,10 @@ def test_a_read_out_survives_the_record() -> None:
         (ReadOutConfig(smoothing="none"), {"smoothing": "none", "width": 0}),
         (ReadOutConfig(smoothing=None, heads=("decoder",)), {"heads": ("decoder",)}),
         (ReadOutConfig(smoothing=None, heads=()), {"heads": ()}),
+        (
+            ReadOutConfig(smoothing=None, heads=("a", "b"), shares=(0.2, 0.8)),
+            {"heads": ("a", "b"), "shares": (0.2, 0.8)},
+        ),
         (ReadOutConfig(smoothing=None, heads=None), {}),
     ],
 )  # fmt: skip

@@ -66,6 +66,14 @@ def drop_frames(x_BDT: Tensor, rate: float, generators: Generators | None) -> Te
     return _kept(x_BDT, rate, torch.rand_like(x_BDT[:, :1]) if generators is None else generators.uniform(1))
 
 
+def drop_numbers(x: Tensor, rate: float, generators: Generators | None) -> Tensor:
+    """Dropout of single numbers of a batch's only video, whatever they are of: tokens, or weights between frames."""
+    if rate == 0:
+        return x
+    drawn = torch.rand_like(x) if generators is None else generators.uniform_rows(x.numel()).view(x.shape)
+    return _kept(x, rate, drawn)
+
+
 def _kept(x_BDT: Tensor, rate: float, drawn: Tensor) -> Tensor:
     """x where a number drawn from [0, 1) says so, scaled so that its expectation stays; `drawn` broadcasts to x."""
     return x_BDT * (drawn >= rate).to(x_BDT.dtype) * (1 / (1 - rate))
