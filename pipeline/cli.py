@@ -8,41 +8,44 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rhas import __version__
 from rhas.pipeline.commands import extract, train
 from rhas.pipeline.commands.config import commands as config_commands
+from rhas.pipeline.commands.demo import commands as demo_commands
 from rhas.pipeline.commands.imports import import_app
-from rhas.pipeline.commands.options import interruptible_work
+from rhas.pipeline.commands.options import EXTRACT, HelpByDefault
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
 
 app = typer.Typer(
-    help="Referring human action segmentation: say what the person a sentence names does, frame by frame.",
-    no_args_is_help=True,
+    cls=HelpByDefault,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-for commands in (extract.commands, train.commands, stages.commands, config_commands):
-    app.add_typer(commands)
-app.add_typer(import_app, name="import")
-app.add_typer(world_app, name="world")
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for movies, features, run and report")] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer movies and less training")] = False,
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rhas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rhas(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Which version this is")
+    ] = False,
 ) -> None:
-    """Make movies, take them through both stages with small models, and leave a page that shows it."""
-    with interruptible_work("the same command goes on from there"):
-        from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
+    """Referring human action segmentation: say what the person a sentence names does, frame by frame."""
 
-        code = run_demo(out, QUICK if quick else FULL)
-    raise typer.Exit(code)
+
+for commands in (extract.commands, train.commands, stages.commands, config_commands, demo_commands):
+    app.add_typer(commands)
+app.add_typer(import_app, name="import", rich_help_panel=EXTRACT)
+app.add_typer(world_app, name="world", rich_help_panel=EXTRACT)
 
 
 def main() -> None:

@@ -85,8 +85,7 @@ def train_run(
                 shards, out, config, gpus or 0, workers, address, shown, init_from=init_from
             )
     console.print(
-        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}; "
-        "`rhas eval` measures the test split",
+        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}",
         highlight=False,
     )
 
