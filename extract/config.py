@@ -144,6 +144,8 @@ class RunOptions(Settings, title="run options"):
     """Redo movies whose sentences or file changed, instead of refusing."""
     retry_failed: bool = False
     """Redo windows that were written with undecodable frames."""
+    verify: bool = False
+    """Read all finished shards from end to end, not only those whose files have changed since they were read last."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.gpus and self.workers:

@@ -31,7 +31,7 @@ from rhas.extract.run.pool import WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check, keeping_handlers
-from rhas.manifests.common.processes import no_working_dir
+from rhas.manifests.common.processes import check_temporary_folder, no_working_dir
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
@@ -217,6 +217,7 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
     if started_here:
         where: dict[str, Any] = {"address": options.address}
         if not options.address:
+            check_temporary_folder()
             store = int(1.5 * options.memory_bytes) + (512 << 20)
             where = {
                 "address": "local",

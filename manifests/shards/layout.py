@@ -7,10 +7,11 @@ features/
   indexes/ID.npz   which frames a movie has, when each is shown and where it lies: made once, read by every decoder
   shards/ID.h5     one finished movie: the features of all its referred persons
   parts/ID/*.h5    finished windows of movies in progress; gone once the movie's shard is there
+  finished.jsonl   what is known of finished shards without opening them (see rhas.manifests.shards.ledger)
   failures.csv     what could not be done, and why
   report.json      speed of the last run
   worker-error.txt traceback of a worker that could not begin, if one couldn't
-  lock             held by the run that writes here
+  lock             held by the run that writes here (see rhas.manifests.common.lock)
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class FeaturesFolder:
     @property
     def failures(self) -> Path:
         return self.root / "failures.csv"
+
+    @property
+    def finished(self) -> Path:
+        return self.root / "finished.jsonl"
 
     @property
     def report(self) -> Path:

@@ -160,6 +160,12 @@ def extract(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Redo windows that lost frames")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read finished shards from end to end, and redo windows that are damaged"
+        ),
+    ] = False,
     settings: SetOption = None,
 ) -> None:
     """Turn the movies of a manifest into verified feature shards."""
@@ -181,7 +187,7 @@ def extract(
         options = RunOptions(
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
             memory_bytes=memory_bytes, deadline_s=deadline, reader=reader, max_failure_rate=max_failure_rate,
-            elastic=elastic, update=update, retry_failed=retry_failed,
+            elastic=elastic, update=update, retry_failed=retry_failed, verify=verify,
         )  # fmt: skip
         console = make_console()
         with live(console) as callback:

@@ -86,6 +86,9 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
         if report["share_of_models_alone"] is not None:
             table.add_row("models alone", f"{report['models_alone_frames_per_s']:.1f} frames/s fed from memory; "
                           f"this run reached {report['share_of_models_alone']:.0%} of that")  # fmt: skip
+    if summary.idle:
+        table.add_row("to do", "nothing: no models were loaded, so weights are known by their names only; shards that "
+                      "haven't changed were not read (--verify)")  # fmt: skip
     console.print(table, highlight=False)
     notes = [(movie_id, note) for movie_id, own in summary.notes.items() for note in own]
     for movie_id, note in notes[:SHOWN_FAILURES]:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ledger import Ledger
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
@@ -40,6 +41,7 @@ def print_verification(root: Path) -> int:
     table.add_row("all", *_cells(total), "")
     console.print(table)
     problems = [problem for check in checks for problem in check.problems]
+    Ledger(FeaturesFolder(root)).strike_out(check.movie_id for check in checks if check.problems)
     for problem in problems:
         console.print(f"[red]problem[/red] {problem}", highlight=False, soft_wrap=True)
     unread = sum(1 for check in checks if check.tally is None and not check.problems)
