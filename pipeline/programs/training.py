@@ -109,9 +109,16 @@ def predict_movie(
     if data["extraction"] is None:
         expected = "a run that knows how its features were extracted; these weights were imported without any"
         raise InputError(Problem(run / "data.json", expected, column="extraction"))
+    config = config_from_dict(data["extraction"], run / "data.json")
+    if config.detector.implementation == "boxes":
+        expected = (
+            f"a run whose persons a detector found; here boxes are from a table ({config.detector.weights}), which "
+            "knows nobody in a new movie: `rhas extract --movies MANIFEST --detector BOXES.csv` with boxes of its own, "
+            f"then `rhas predict --run {run} --shards FEATURES`"
+        )
+        raise InputError(Problem("--movie", expected, value=str(video)))
     movie = Movie("movie", video.absolute(), (Person("movie", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
-    config = config_from_dict(data["extraction"], run / "data.json")
     with live(make_console()) as callback:
         summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), callback)
     if not summary.tally.promised - summary.tally.lost:

@@ -37,7 +37,7 @@ from torch import distributed, nn
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
 from rhas.manifests.common.interruption import check, keeping_handlers, pause
-from rhas.manifests.common.processes import no_working_dir
+from rhas.manifests.common.processes import check_temporary_folder, no_working_dir
 from rhas.train.config import TrainConfig
 from rhas.train.fitting.loop import Callback, Ranks, Step, TrainingError
 from rhas.train.fitting.training import follow, train
@@ -212,6 +212,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if started_here:
         where: dict[str, Any] = {"address": address}
         if not address:
+            check_temporary_folder()
             where = {"address": "local", "include_dashboard": False}
         try:
             _init(**where)
