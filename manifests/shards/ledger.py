@@ -40,6 +40,18 @@ class Finished:
     lost: bool  # some window lost frames
     undone: bool  # of some window nothing could be computed
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no run of ours writes: shards and lines may come from anywhere."""
+        texts = [self.movie_id, self.identity.get("video"), *self.notes]
+        for failure in self.failures:
+            texts += [failure.movie_id, failure.stage, failure.reason]
+            if not isinstance(failure.frames, int):
+                raise ValueError(f"{failure.frames!r} frames")
+        if not all(isinstance(text, str) for text in texts) or not isinstance(
+            self.identity.get("persons"), dict
+        ):
+            raise ValueError("not what is known of a shard")
+
     @classmethod
     def of(cls, path: Path, video: FileKey | None = None) -> Finished:
         """Looks at a shard's statuses and windows. Raises InputError for one that can't be read."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -38,6 +39,11 @@ class Clip:
     status: NDArray[np.uint8]  # [T] FrameStatus
     intervals: Sequence[Interval]
 
+    @property
+    def name(self) -> str:
+        """MOVIE/PERSON, for messages and files; each id as `rhas.manifests.common.names` writes it."""
+        return f"{file_name(self.movie_id)}/{file_name(self.person_id)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -49,7 +55,7 @@ class Window:
 
     @property
     def name(self) -> str:
-        return f"{self.clip.movie_id}/{self.clip.person_id}/{self.start}"
+        return f"{self.clip.name}/{self.start}"
 
     @property
     def place(self) -> tuple[str, str, int]:
