@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, RhasError
+from rhas.manifests.common.interruption import check, children, kill_all
 
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 # Of a Unix socket's path, the kernel's bound is 107; Ray's is TMPDIR/ray/session_DATE_PID/sockets/plasma_store.
@@ -41,6 +42,24 @@ def check_temporary_folder() -> None:
             "RAY_TMPDIR=/tmp is for Ray alone"
         )
         raise InputError(Problem(name, expected, value=folder))
+
+
+def start_patiently(start: Callable[[], object]) -> None:
+    """Starts a Ray, which gives up after 30 s of its own accord; where a machine is busy, that is tried again.
+
+    Raises RhasError after three times, and whatever else goes wrong at once.
+    """
+    for _ in range(3):
+        before = children()
+        try:
+            start()
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):  # Ray has no type of its own for it
+                raise
+        kill_all(children() - before)  # or what was too slow would slow down the next
+        check()
+    raise RhasError("Ray didn't start within 30 seconds, three times: this machine is too busy for it")
 
 
 @contextmanager
