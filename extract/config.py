@@ -159,6 +159,11 @@ def default_memory_bytes(gpus: int) -> int:
     return max(1, gpus) * MEMORY_BYTES_PER_GPU
 
 
+def object_store_bytes(memory_bytes: int) -> int:
+    """What Ray is to have in shared memory for so many bytes of decoded frames in flight."""
+    return int(1.5 * memory_bytes) + (512 << 20)
+
+
 def config_from_dict(values: Any, file: str | Path = "extraction config") -> ExtractConfig:
     """The inverse of `ExtractConfig.to_dict`; errors name `file`."""
     return from_mapping(ExtractConfig(), values, file)

@@ -6,11 +6,15 @@ no shard to tell. `failures.csv` follows while movies finish, as often as that c
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from rhas.extract.run.jobs import SELF_EXPLAINING
+from rhas.extract.run.pool import COLOURS
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import WriteFailed
 from rhas.manifests.common.errors import InputError
@@ -20,6 +24,9 @@ from rhas.manifests.shards.ledger import FileKey, Finished, Ledger
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.tables.manifest import Manifest
 
+log = logging.getLogger(__name__)
+
+MAX_TRACEBACKS = 100
 EXIT_DONE, EXIT_SOME_FAILED, EXIT_TOO_MANY_FAILED = 0, 3, 4
 
 
@@ -50,6 +57,7 @@ class Accounts:
         self.video_keys: dict[str, FileKey] = {}  # of movies as they are read
         self._found: dict[str, Finished] = {}
         self._write_s = self._written_at = 0.0
+        self._tracebacks = 0
 
     def note(self, finished: Finished) -> None:
         """What a movie's shard holds."""
@@ -63,8 +71,20 @@ class Accounts:
             with suppress(InputError):  # damaged as soon as it was written
                 self.note(Finished.of(self.folder.shard(movie_id), self.video_keys.get(movie_id)))
                 self.ledger.add(self._found[movie_id])
+        how = progress.failed_movies.get(movie_id)
+        log.info("movie %s: %s", movie_id, f"failed, {how[0]}: {how[1]}" if how else "done")
         if movie_id in progress.failed_movies or self._failures(movie_id) != before:
             self._write_soon(progress)
+
+    def keep_traceback(self, where: str, error: Exception) -> None:
+        """Of an error whose one line in failures.csv doesn't say it all; the first ones of a run."""
+        if type(error).__name__ in SELF_EXPLAINING or self._tracebacks == MAX_TRACEBACKS:
+            return
+        self._tracebacks += 1
+        # What comes from a worker has its traceback there in a note.
+        told = "\n".join(getattr(error, "__notes__", [])) or "".join(traceback.format_exception(error))
+        with suppress(OSError), self.folder.tracebacks.open("a", encoding="utf-8") as file:
+            file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {where}\n{COLOURS.sub('', told).strip()}\n")
 
     def _failures(self, movie_id: str) -> list[Failure]:
         found = self._found.get(movie_id)

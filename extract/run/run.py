@@ -116,7 +116,7 @@ def _work(
             )
 
         _begin(progress, inputs.manifest, books, todo)
-        scheduler = Scheduler(pool, config, options, progress, open_movie, welcome)
+        scheduler = Scheduler(pool, config, options, progress, open_movie, welcome, books.keep_traceback)
         try:
             scheduler.run(iter(todo))
         except BaseException:

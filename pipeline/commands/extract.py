@@ -16,6 +16,7 @@ from rhas.pipeline.commands.options import (
     next_step,
 )
 from rhas.pipeline.commands.outputs import FEATURES_RULE
+from rhas.pipeline.views.telling import say
 
 commands = typer.Typer()
 
@@ -52,7 +53,7 @@ TimeOrigin = Annotated[
 ]
 
 
-def _overrides(
+def overrides(
     fps: str | None,
     detector: str | None,
     encoder: str | None,
@@ -99,7 +100,7 @@ def plan(
 
     check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
-    config = load_config(preset, _overrides(fps, None, None, settings, time_origin))
+    config = load_config(preset, overrides(fps, None, None, settings, time_origin))
     planned = plan_movies(inputs, config, cpus)
     code = print_plan(planned, config, gpus, like, tflops, cpus)
     next_step("extract", "--movies", movies, *(["--preset", preset] if preset != "blip2" else []))
@@ -172,7 +173,7 @@ def extract(
     from rhas.pipeline.commands.outputs import features_folder, told_features
 
     chosen, out = out is None, out or features_folder(movies)
-    typer.echo(told_features(out, chosen))
+    say(told_features(out, chosen))
     with interruptible_work(f"finished windows are kept in {out}, the same command continues there"):
         from rhas.extract.config import RunOptions, default_memory_bytes, load_config
         from rhas.extract.run.run import extract as run_extraction
@@ -182,7 +183,7 @@ def extract(
         inputs = load_inputs(
             movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
         )
-        config = load_config(preset, _overrides(fps, detector, encoder, settings, time_origin))
+        config = load_config(preset, overrides(fps, detector, encoder, settings, time_origin))
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
         options = RunOptions(
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
@@ -214,7 +215,7 @@ def frames(
         from rhas.extract.config import load_config
         from rhas.pipeline.programs.frames import moments, write_frames
 
-        config = load_config(preset, _overrides(fps, None, None, settings, time_origin))
+        config = load_config(preset, overrides(fps, None, None, settings, time_origin))
         written = write_frames(movie, out, config, moments(at, start, end), start, end)
     for note in written.notes:
         typer.echo(f"note: {note}", err=True)
@@ -254,9 +255,12 @@ def verify(features: Features) -> None:
 @commands.command(rich_help_panel=LOOK)
 def shards(features: Features) -> None:
     """List what is there: movies, persons, frames, models, statuses."""
+    from rhas.manifests.shards.reader import FeaturesReader
     from rhas.pipeline.views.shards_table import print_shards
 
     print_shards(features)
+    for movie in FeaturesReader(features).movie_ids[:1]:
+        next_step("look", features, "--movie", movie, "--out", "movie.png")
 
 
 @commands.command(rich_help_panel=EXTRACT)

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import EXIT_INTERRUPTED, interruptible
+from rhas.pipeline.views.telling import quiet
 
 EXTRACT, TRAIN, LOOK, CLUSTER = "Extract", "Train and use", "Look", "Both stages, here or on a cluster"
 WITHIN_A_PIPELINE = "RHAS_STAGE"  # in the environment of a stage's command, which isn't the user's own
@@ -50,7 +51,7 @@ def interruptible_work(kept: str) -> Iterator[None]:
 
 def next_step(*arguments: object) -> None:
     """Names the command that most would give next, ready to be pasted; within a pipeline that is known already."""
-    if WITHIN_A_PIPELINE not in os.environ:
+    if WITHIN_A_PIPELINE not in os.environ and not quiet():
         typer.echo(f"next: rhas {shlex.join(map(str, arguments))}", err=True)
 
 

@@ -18,6 +18,7 @@ from rhas.pipeline.commands.options import (
     of_fold,
 )
 from rhas.pipeline.commands.outputs import RUN_RULE
+from rhas.pipeline.views.telling import say
 
 commands = typer.Typer()
 UseOption = Annotated[
@@ -89,7 +90,7 @@ def train(
         unnamed = None if out else load_whole_config(preset, overrides).model
     with nullcontext(out) if out else new_run(str(unnamed)) as run:
         for line in told_run(run, unnamed):
-            typer.echo(line)
+            say(line)
         again = "the same command" + f" with --out {run}" * (out is None)
         with interruptible_work(f"{again} goes on from the last checkpoint in {run}"):
             train_run(

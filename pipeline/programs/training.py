@@ -15,6 +15,7 @@ from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.pipeline.views.display import live, make_console
+from rhas.pipeline.views.telling import quiet, tell
 from rhas.train.evaluation.results import tau_text
 from rhas.train.fitting.initialising import told
 from rhas.train.fitting.loop import Callback, Step
@@ -32,11 +33,11 @@ class LiveTraining(Callback):
 
     def loaded(self, lines: Sequence[str]) -> None:
         for line in lines:
-            self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            tell(self.progress.console, line)
 
     def started(self, step: int, steps: int) -> None:
         if step == 0 and (init := read_json(RunFolder(self.run).data).get("init")):
-            self.progress.console.print(told(init), highlight=False)
+            tell(self.progress.console, told(init))
         self.task = self.progress.add_task("training", total=steps, completed=step)
 
     def stepped(self, step: Step) -> None:
@@ -51,10 +52,8 @@ class LiveTraining(Callback):
         }  # fmt: skip
         measured = [f"{name} {value:{form}}" for name, (value, form) in others.items() if value is not None]
         said = ", ".join([f"macro F1@50 {validation.f1_macro_50:.1f}", *measured])
-        self.progress.console.print(
-            f"epoch {validation.epoch}: validation {said} at τ {tau_text(validation.tau)}{mark}",
-            highlight=False,
-        )
+        line = f"epoch {validation.epoch}: validation {said} at τ {tau_text(validation.tau)}{mark}"
+        tell(self.progress.console, line)
 
 
 def train_run(
@@ -74,7 +73,7 @@ def train_run(
     console = make_console()
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=quiet()) as progress:
         shown = [LiveTraining(progress, out), *callbacks]
         if gpus is None and workers is None:
             best = train(shards, out, config, device, shown, init_from=init_from)
@@ -84,10 +83,8 @@ def train_run(
             best = train_distributed(
                 shards, out, config, gpus or 0, workers, address, shown, init_from=init_from
             )
-    console.print(
-        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}",
-        highlight=False,
-    )
+    line = f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}"
+    tell(console, line)
 
 
 def predict_shards(

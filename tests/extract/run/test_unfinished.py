@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,25 @@ import pytest
 from feature_folders import make_movie, write_folder
 
 from rhas.extract.config import RunOptions
-from rhas.extract.run import accounts, unfinished
+from rhas.extract.run import unfinished
 from rhas.extract.run.accounts import Accounts
-from rhas.extract.run.progress import Progress
 from rhas.manifests.common.digest import file_digest
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.shards.failures import read_failures
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.verify import read_config
-from rhas.manifests.tables.manifest import Manifest, Movie, load_manifest
+from rhas.manifests.tables.manifest import load_manifest
 from rhas.pipeline.views.shards_table import print_verification
+
+ODD = {
+    "shard": [1, 2],
+    "video": None,
+    "identity": {},
+    "tally": {},
+    "failures": [],
+    "notes": [],
+    "lost": 0,
+    "undone": 0,
+}
 
 
 @pytest.fixture
@@ -73,9 +83,10 @@ def test_a_shard_is_read_once_and_again_when_its_file_has_changed(
     os.utime(folder.shard("m2"))
     assert left(folder) == [] and read == ["m1", "m2", "m2"]
     assert left(folder, verify=True) == [] and read == ["m1", "m2", "m2", "m1", "m2"]
-    lines = folder.finished.read_bytes()
-    folder.finished.write_bytes(lines[:-9] + b"\n[1]\nnull\n{}\n")  # cut by a kill, and what is none of ours
-    assert left(folder) == [] and read[5:] == ["m2"]
+    lines = folder.finished.read_bytes()[:-9]  # cut by a kill; and what no run of ours writes
+    odd = ["[1]", "null", "{}", json.dumps({"movie_id": "m1", **ODD})]
+    folder.finished.write_bytes(lines + "\n".join(["", *odd]).encode())
+    assert left(folder) == [] and read[5:] == ["m1", "m2"]
     folder.shard("m1").write_bytes(folder.shard("m1").read_bytes()[:-1])
     assert left(folder) == ["m1"]
 
@@ -108,29 +119,3 @@ def test_damage_that_no_time_tells_of_is_redone_once_it_is_found(
     else:
         assert print_verification(folder.root) == 1
     assert left(folder) == ["m1"], "forgotten"
-
-
-def test_many_failures_are_written_a_few_times_and_all_of_them_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once for each would take their square. On this clock a row takes as long as a movie."""
-    clock, writing, count = 0.0, 0.0, 2000
-    really = accounts.write_failures
-
-    def write(path, failures):
-        nonlocal clock, writing
-        clock, writing = clock + len(failures), writing + len(failures)
-        if len(failures) == count:
-            really(path, failures)
-
-    monkeypatch.setattr(accounts, "write_failures", write)
-    monkeypatch.setattr(accounts.time, "monotonic", lambda: clock)
-    movies = tuple(Movie(f"m{i}", Path("gone.mp4"), ()) for i in range(count))
-    books, progress = Accounts(FeaturesFolder(tmp_path), Manifest(Path("m.csv"), movies)), Progress()
-    for movie in movies:
-        clock += 1
-        progress.failed_movies[movie.movie_id] = ("probe", "no such file")
-        books.update(movie.movie_id, progress)
-    assert 0 < writing < 2 * count
-    books.close(progress)
-    assert len(read_failures(tmp_path / "failures.csv")) == count
