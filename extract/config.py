@@ -189,6 +189,8 @@ class RunOptions(Settings, title="run options"):
     """Redo movies whose sentences or file changed, instead of refusing."""
     retry_failed: bool = False
     """Redo windows that were written with undecodable frames."""
+    verify: bool = False
+    """Read all finished shards from end to end, not only those whose files have changed since they were read last."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.gpus and self.workers:
@@ -200,6 +202,11 @@ class RunOptions(Settings, title="run options"):
 def default_memory_bytes(gpus: int) -> int:
     """As much as so many model workers need, not to wait."""
     return max(1, gpus) * MEMORY_BYTES_PER_GPU
+
+
+def object_store_bytes(memory_bytes: int) -> int:
+    """What Ray is to have in shared memory for so many bytes of decoded frames in flight."""
+    return int(1.5 * memory_bytes) + (512 << 20)
 
 
 def config_from_dict(values: Any, file: str | Path = "extraction config") -> ExtractConfig:

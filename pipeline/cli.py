@@ -7,42 +7,68 @@ Exit codes: 0 all done, 1 failed or (verify) inconsistent, 2 unusable input, 3 s
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rhas import __version__
 from rhas.pipeline.commands import extract, train
 from rhas.pipeline.commands.config import commands as config_commands
+from rhas.pipeline.commands.demo import commands as demo_commands
+from rhas.pipeline.commands.doctor import commands as doctor_commands
 from rhas.pipeline.commands.imports import import_app
-from rhas.pipeline.commands.options import interruptible_work
+from rhas.pipeline.commands.options import EXTRACT, HelpByDefault
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
+from rhas.pipeline.views.telling import said, set_up
 
 app = typer.Typer(
-    help="Referring human action segmentation: say what the person a sentence names does, frame by frame.",
-    no_args_is_help=True,
+    cls=HelpByDefault,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-for commands in (extract.commands, train.commands, stages.commands, config_commands):
-    app.add_typer(commands)
-app.add_typer(import_app, name="import")
-app.add_typer(world_app, name="world")
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for movies, features, run and report")] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer movies and less training")] = False,
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rhas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rhas(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Which version this is")
+    ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Also what is noted of the work; -vv: more")
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Neither progress nor hints; errors and results only")
+    ] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log-file", help="Keep progress, warnings and errors, with times; appended to"),
+    ] = None,
 ) -> None:
-    """Make movies, take them through both stages with small models, and leave a page that shows it."""
-    with interruptible_work("the same command goes on from there"):
-        from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
+    """Referring human action segmentation: say what the person a sentence names does, frame by frame."""
+    set_up(-1 if quiet else verbose, log_file)
+    said.info("rhas %s: %s", __version__, shlex.join(sys.argv[1:]))
 
-        code = run_demo(out, QUICK if quick else FULL)
-    raise typer.Exit(code)
+
+for commands in (
+    extract.commands,
+    train.commands,
+    stages.commands,
+    config_commands,
+    demo_commands,
+    doctor_commands,
+):
+    app.add_typer(commands)
+app.add_typer(import_app, name="import", rich_help_panel=EXTRACT)
+app.add_typer(world_app, name="world", rich_help_panel=EXTRACT)
 
 
 def main() -> None:
@@ -59,13 +85,19 @@ def main() -> None:
     except RhasError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
+        said.error("%s", error)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.filename is None:
+            said.exception("unforeseen")
             raise
         # Such as a full disk, or one that is gone: what is finished is whole, and stays.
         typer.echo(f"error: {error.filename}: {error.strerror}; a rerun goes on from what is there", err=True)
+        said.error("%s", error)
         sys.exit(1)
+    except Exception:
+        said.exception("unforeseen")
+        raise
     finally:
         ignore_from_now_on()
 

@@ -94,7 +94,7 @@ class DecoderProcess:
 
     def index(self, video: Path) -> MovieIndex:
         """Reads `video` once and lists its frames. Raises DecodeError."""
-        _check_file(video)
+        check_file(video)
         reason = ""
         for _ in range(self.attempts):
             try:
@@ -126,7 +126,7 @@ class DecoderProcess:
         for _ in range(self.attempts):
             todo = np.flatnonzero(~tried)
             try:
-                _check_file(video)
+                check_file(video)
                 os.ftruncate(self._buffer_fd, int(np.prod(shape)))
                 request: dict[str, Any] = {"op": "read", "path": str(video), "key": index.key(), "size": size}
                 request |= {"deinterlace": self.deinterlace, "decord": self.decord}
@@ -250,7 +250,7 @@ class DecoderProcess:
         return lines
 
 
-def _check_file(video: Path) -> None:
+def check_file(video: Path) -> None:
     """Refuses what would block or mislead the decoder. Raises DecodeError."""
     try:
         status = video.stat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from rhas.manifests.common.interruption import check
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
+COLOURS = re.compile("\x1b\\[[0-9;]*m")  # in tracebacks that come from workers
 
 
 class WorkerLost(RhasError):

@@ -26,15 +26,14 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
-from rhas.extract.run.pool import WorkerLost, WorkerUnfit
+from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions, object_store_bytes
+from rhas.extract.run.pool import COLOURS, WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check, keeping_handlers
-from rhas.manifests.common.processes import no_working_dir
+from rhas.manifests.common.processes import check_temporary_folder, no_working_dir, start_patiently
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
-_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +205,9 @@ def _what_failed(error: RayActorError) -> str:
 
 def _init(**arguments: Any) -> None:
     """ray.init, with what both a Ray of our own and one that is joined get."""
+    fixed = {"log_to_driver": False, "logging_level": logging.ERROR}
     with no_working_dir() as environment, keeping_handlers():
-        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+        start_patiently(lambda: ray.init(runtime_env=environment, **fixed, **arguments))
 
 
 @contextmanager
@@ -217,12 +217,12 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
     if started_here:
         where: dict[str, Any] = {"address": options.address}
         if not options.address:
-            store = int(1.5 * options.memory_bytes) + (512 << 20)
+            check_temporary_folder()
             where = {
                 "address": "local",
                 "num_cpus": options.cpus,
                 "include_dashboard": False,
-                "object_store_memory": store,
+                "object_store_memory": object_store_bytes(options.memory_bytes),
             }
         try:
             _init(**where)
@@ -237,7 +237,7 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
             yield pool
         except WorkerUnfit as error:
             told = root / "worker-error.txt"
-            told.write_text(_COLOURS.sub("", error.traceback), encoding="utf-8")
+            told.write_text(COLOURS.sub("", error.traceback), encoding="utf-8")
             raise WorkerUnfit(f"{error.reason} (its traceback is in {told})") from error
         finally:
             pool.close()

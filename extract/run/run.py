@@ -1,4 +1,4 @@
-"""An extraction from start to end: checks, resume, the scheduled work, the accounts.
+"""An extraction from start to end: checks, what is left to do (`unfinished`), the scheduled work, the accounts.
 
 In: checked inputs, an output folder, configuration and options. Out: shards, `failures.csv`, `report.json` and
 a `Summary`. Nothing is overwritten that was computed with other settings: such a run is refused.
@@ -19,22 +19,22 @@ from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import fit_short_side
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.run.accounts import Accounts, Summary
+from rhas.extract.run.places import check_places
 from rhas.extract.run.pool import Pool, ask_all, first_to_answer
 from rhas.extract.run.progress import Progress, Snapshot
 from rhas.extract.run.report import speed_report
-from rhas.extract.run.schedule import Scheduler
+from rhas.extract.run.schedule import Scheduler, WriteFailed
+from rhas.extract.run.unfinished import differences, unfinished
 from rhas.manifests.common.atomic import write_bytes_atomically, write_text_atomically
-from rhas.manifests.common.digest import file_digest, file_key
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
 from rhas.manifests.common.lock import locked
 from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
-from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.resume import FinishedWindows
 from rhas.manifests.shards.snapshot import write_snapshot
-from rhas.manifests.shards.verify import read_config, shard_problems
+from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, load_manifest
 
@@ -46,9 +46,10 @@ def extract(
     options: RunOptions,
     callback: Callable[[Snapshot], None] | None = None,
 ) -> Summary:
-    """Extracts what is not yet there. Raises InputError when it must not begin, WriteFailed when it can't go on."""
-    from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
+    """Extracts what is not yet there. Raises InputError when it must not begin, WriteFailed when it can't go on.
 
+    Where nothing is left to do, neither Ray nor models are started, so that weights are known by their names only.
+    """
     folder = FeaturesFolder(out)
     config = config.resolved(on_gpu=options.gpus > 0)
     with locked(folder.lock):
@@ -56,58 +57,89 @@ def extract(
         _refuse_dropped_movies(folder, inputs.manifest)
         _remove_leftovers(folder)
         check()
-        with ray_pool(config, options, out.absolute()) as pool:
-            first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
-            extraction = _record_config(folder, config, described)
-            embeddings = _prepare_sentences(pool, first, inputs.manifest)
-            books = Accounts(folder, inputs.manifest)
-            todo = _unfinished(folder, inputs.manifest, extraction, options, books)
+        books = Accounts(folder, inputs.manifest)
+        begun = read_config(folder) if folder.config.exists() else None
+        todo = unfinished(folder, inputs.manifest, begun, options, books) if begun else None
+        progress = Progress(callback=callback, on_movie=lambda movie_id: books.update(movie_id, progress))
+        if todo == []:
             write_snapshot(folder, inputs)
-
-            def open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> tuple[MovieHeader, set[int]]:
-                if stored_index(folder.index(movie.movie_id), movie.video) is None:
-                    folder.index(movie.movie_id).parent.mkdir(exist_ok=True)
-                    write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
-                header = _movie(movie, index, grid, config, extraction, embeddings)
-                finished = FinishedWindows(folder, header, options.retry_failed)
-                return header, set(header.planned()) - finished.indices()
-
-            progress = Progress(callback=callback, on_movie=lambda movie_id: books.update(movie_id, progress))
-            progress.now.movies = len(inputs.manifest.movies)
-            progress.failed_movies.update(books.unreadable)
-            progress.now.movies_failed = len(books.unreadable)
-            progress.now.movies_skipped = len(inputs.manifest.movies) - len(todo) - len(books.unreadable)
-            progress.now.movies_done = progress.now.movies_skipped
-            progress.start()
-
-            def welcome(other: dict[str, Any]) -> None:
-                _refuse(
-                    folder,
-                    _differences(described["models"], other["models"]),
-                    "the same weights in all workers",
-                )
-
-            scheduler = Scheduler(pool, config, options, progress, open_movie, welcome)
-            scheduler.run(iter(todo))
-            progress.tick(force=True)
-            check()
-            ratios = ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
+            _begin(progress, inputs.manifest, books, todo)
+            books.close(progress)
+            return books.summary(progress, None, options.max_failure_rate)
+        report = _work(folder, inputs, config, options, books, progress, todo)
         _remove_leftovers(folder)
-        report = speed_report(progress, pool.layout, ratios)
-        if report["frames"] or not folder.report.exists():  # a rerun with nothing to do has no speed to tell
+        if report["frames"] or not folder.report.exists():  # what only sealed shards has no speed to tell
             write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
-        books.write(progress)
+        books.close(progress)
     return books.summary(progress, report, options.max_failure_rate)
 
 
+def _work(
+    folder: FeaturesFolder,
+    inputs: Inputs,
+    config: ExtractConfig,
+    options: RunOptions,
+    books: Accounts,
+    progress: Progress,
+    todo: list[Movie] | None,
+) -> dict[str, Any]:
+    """Starts workers and gives them the movies in `todo`, or (None) all that turn out to be unfinished.
+
+    Returns the contents of report.json.
+    """
+    if options.address is None:  # a cluster's nodes may have what isn't here
+        check_places(config)
+    from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
+
+    with ray_pool(config, options, folder.root.absolute()) as pool:
+        first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
+        extraction = _record_config(folder, config, described)
+        embeddings = _prepare_sentences(pool, first, inputs.manifest)
+        if todo is None:
+            todo = unfinished(folder, inputs.manifest, extraction, options, books)
+        write_snapshot(folder, inputs)
+
+        def open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> tuple[MovieHeader, set[int]]:
+            if stored_index(folder.index(movie.movie_id), movie.video) is None:
+                folder.index(movie.movie_id).parent.mkdir(exist_ok=True)
+                write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
+            books.video_keys[movie.movie_id] = index.key()
+            header = _movie(movie, index, grid, config, extraction, embeddings)
+            finished = FinishedWindows(folder, header, options.retry_failed)
+            return header, set(header.planned()) - finished.indices()
+
+        def welcome(other: dict[str, Any]) -> None:
+            _refuse(
+                folder,
+                differences(described["models"], other["models"]),
+                "the same weights in all workers",
+            )
+
+        _begin(progress, inputs.manifest, books, todo)
+        scheduler = Scheduler(pool, config, options, progress, open_movie, welcome, books.keep_traceback)
+        try:
+            scheduler.run(iter(todo))
+        except BaseException:
+            with suppress(WriteFailed):  # what it ends with says more
+                books.write(progress)
+            raise
+        progress.tick(force=True)
+        check()
+        return speed_report(
+            progress, pool.layout, ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
+        )
+
+
+def _begin(progress: Progress, manifest: Manifest, books: Accounts, todo: list[Movie]) -> None:
+    """Counts what is there already, and starts the clock."""
+    now = progress.now
+    now.movies, now.movies_failed = len(manifest.movies), len(books.unreadable)
+    progress.failed_movies.update(books.unreadable)
+    now.movies_done = now.movies_skipped = now.movies - len(todo) - now.movies_failed
+    progress.start()
+
+
 # --- before the work
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{name}.{k}".strip("."))]
-    return [] if old == new else [f"{name} was {old!r}, now {new!r}"]
 
 
 def _refuse(folder: FeaturesFolder, differences: list[str], remedy: str) -> None:
@@ -117,8 +149,8 @@ def _refuse(folder: FeaturesFolder, differences: list[str], remedy: str) -> None
 
 def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None:
     if folder.config.exists():
-        differences = _differences(read_config(folder)["config"], json.loads(json.dumps(config)))
-        _refuse(folder, differences, "the settings that the folder was begun with (or another --out)")
+        changed = differences(read_config(folder)["config"], json.loads(json.dumps(config)))
+        _refuse(folder, changed, "the settings that the folder was begun with (or another --out)")
 
 
 def _refuse_dropped_movies(folder: FeaturesFolder, manifest: Manifest) -> None:
@@ -153,12 +185,12 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
         old = read_config(folder)
         _refuse(
             folder,
-            _differences(old["models"], record["models"]),
+            differences(old["models"], record["models"]),
             "the weights that the folder was begun with",
         )
         _refuse(
             folder,
-            _differences(old["format_version"], FORMAT_VERSION, "format_version"),
+            differences(old["format_version"], FORMAT_VERSION, "format_version"),
             "this version's format",
         )
         return {**record, "extraction": old["extraction"]}
@@ -180,71 +212,6 @@ def _prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str,
                 replace(problem, file=manifest.path, column="reference", expected=problem.expected + where)
             )
         raise InputError(problems) from error
-
-
-def _unfinished(
-    folder: FeaturesFolder,
-    manifest: Manifest,
-    extraction: dict[str, Any],
-    options: RunOptions,
-    books: Accounts,
-) -> list[Movie]:
-    """The movies that need work. Raises InputError when some were extracted from other sentences or bytes.
-
-    Reads every shard from end to end: what is damaged somewhere is mended here, or never.
-    """
-    todo, changed = [], []
-    for movie in manifest.movies:
-        check()
-        path = folder.shard(movie.movie_id)
-        if not path.exists():
-            todo.append(movie)
-            continue
-        try:
-            digest = _digest(folder.index(movie.movie_id), movie.video)
-        except OSError as error:
-            books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
-            continue
-        new = movie_identity(extraction["extraction"], digest, movie.persons)
-        try:
-            with Shard(path) as shard, reading(path, "a feature shard"):
-                old = shard.json("identity")
-                same = old == new or (not digest and old["persons"] == new["persons"])
-                damaged = same and any(True for _ in shard_problems(shard, movie, extraction))
-                lost = any(
-                    row["reason"] and (options.retry_failed or not row["done"]) for row in shard.windows()
-                )
-        except InputError:  # none yet, or damaged: extracted (again)
-            todo.append(movie)
-            continue
-        if same:
-            if damaged or (lost and digest):
-                todo.append(movie)
-            continue
-        todo.append(movie)
-        changed += [f"movie {movie.movie_id}: {d}" for d in _differences(old, new)]
-    if not options.update:
-        _refuse(
-            folder,
-            changed,
-            "the sentences, intervals and movies extracted before (--update redoes these movies)",
-        )
-    return todo
-
-
-def _digest(index: Path, video: Path) -> str:
-    """Of the movie's bytes, "" where there is no file; read again only if its size or time has changed."""
-    if not video.is_file():
-        return ""
-    known = stored_index(index, video)
-    if known is not None:
-        return known.facts.digest
-    digest = file_digest(video)
-    with suppress(FileNotFoundError, ValueError):
-        old = MovieIndex.from_bytes(index.read_bytes())
-        if old.facts.digest == digest:  # copied or touched: the index stays right
-            write_bytes_atomically(index, replace(old, mtime_ns=file_key(video)[1]).to_bytes())
-    return digest
 
 
 def _movie(

@@ -56,7 +56,8 @@ class Pending:
 class Scheduler:
     """Runs movies through a pool. `open_movie` turns a probed movie into a header and its unfinished windows.
 
-    `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising.
+    `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising; `keep`
+    with what raised and where, for each movie and window that fails by an error.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Scheduler:
         progress: Progress,
         open_movie: Callable[[Movie, Any, Any], tuple[MovieHeader, set[int]]],
         welcome: Callable[[Any], None] = lambda described: None,
+        keep: Callable[[str, Exception], None] = lambda where, error: None,
     ):
         self.pool = pool
         self.config = config
@@ -74,6 +76,7 @@ class Scheduler:
         self.progress = progress
         self.open_movie = open_movie
         self.welcome = welcome
+        self.keep = keep
         self.movies: deque[tuple[Movie, int]] = deque()  # with the number of attempts
         self.spans: deque[Span] = deque()
         self.again: deque[Job] = deque()  # windows to read once more
@@ -229,7 +232,7 @@ class Scheduler:
                 opened = MovieJob(header, set(todo))
                 spans = spans_of(opened, self.config, self.options.span_windows)
             except Exception as error:  # noqa: BLE001  as with workers: it concerns this movie only
-                self._fail_movie(movie, one_line(error))
+                failed_by(error)
                 return
             self.progress.movie_opened(header, opened.todo)
             self.spans.extend(spans)
@@ -246,6 +249,10 @@ class Scheduler:
 
         def failed(error: Exception) -> None:
             self.idle.append(decoder)
+            failed_by(error)
+
+        def failed_by(error: Exception) -> None:
+            self.keep(f"movie {movie.movie_id}", error)
             self._fail_movie(movie, one_line(error))
 
         self.pending[self.pool.call(decoder, "probe", movie.movie_id, movie.video)] = Pending(
@@ -270,7 +277,7 @@ class Scheduler:
 
         def failed(error: Exception) -> None:
             self.idle.append(decoder)
-            self._fail(job, "decode", one_line(error))
+            self._fail_by(job, "decode", error)
 
         self.pending[report] = Pending(done, lost, failed)
 
@@ -301,7 +308,7 @@ class Scheduler:
 
         def failed(error: Exception) -> None:
             self.load[worker] -= 1
-            self._fail(job, "model", one_line(error))
+            self._fail_by(job, "model", error)
 
         self.pending[report] = Pending(done, lost, failed)
 
@@ -360,6 +367,10 @@ class Scheduler:
         job.movie.failed[job.task.index] = (stage, reason)
         self.progress.window_failed(job.movie.header, job.task.index)
         self._finish(job)
+
+    def _fail_by(self, job: Job, stage: str, error: Exception) -> None:
+        self.keep(f"movie {job.task.movie_id}, window {job.task.index}, {stage}", error)
+        self._fail(job, stage, one_line(error))
 
     def _fail_movie(self, movie: Movie, reason: str) -> None:
         self.open_movies -= 1

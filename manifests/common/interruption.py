@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -119,17 +119,24 @@ def _noted(number: int, _: FrameType | None) -> None:
         for child in _children:
             child.send_signal(signal.SIGTERM)  # where a scheduler started this, SIGINT may be blocked
     elif time.monotonic() - _asked_at > _REPEATED_S:
-        _kill_children()
+        kill_all(children())
         os._exit(128 + number)
 
 
-def _kill_children() -> None:
-    """Most would end with their parent by themselves, but not all, nor while they start."""
-    for children in Path("/proc/self/task").glob("*/children"):
+def children() -> set[int]:
+    """The processes that this one has started. Most end with their parent, but not all, nor while they start."""
+    found: set[int] = set()
+    for own in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):  # the thread has just ended
-            for child in children.read_text().split():
-                with suppress(OSError):  # or the child
-                    os.kill(int(child), signal.SIGKILL)
+            found.update(map(int, own.read_text().split()))
+    return found
+
+
+def kill_all(processes: Iterable[int]) -> None:
+    """Ends them at once; those that have ended by themselves are no matter."""
+    for process in processes:
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _forked() -> None:

@@ -132,8 +132,8 @@ def _refuse_other(folder: FeaturesFolder, record: dict[str, Any], imported: Impo
                 f"the settings that the folder was begun with, {json.dumps(old['config'])} (or another --out)"
             )
             raise InputError(Problem(folder.config, expected, value=json.dumps(record["config"])))
-    known = {movie.movie.movie_id for movie in imported.movies}
-    others = sorted(path.stem for path in folder.shards.glob("[!.]*.h5") if path.stem not in known)
+    known = {folder.shard(movie.movie.movie_id) for movie in imported.movies}
+    others = sorted(path.stem for path in folder.shards.glob("[!.]*.h5") if path not in known)
     if others:
         expected = f"only shards of movies in {imported.source} (or another --out)"
         raise InputError(Problem(folder.shards, expected, value=", ".join(others[:20])))

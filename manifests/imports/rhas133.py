@@ -22,13 +22,13 @@ from pydantic import Field, field_validator
 
 from rhas.manifests.common.configs import Settings
 from rhas.manifests.common.errors import InputError, Problem, raise_problems, shorten
+from rhas.manifests.common.names import file_name
 from rhas.manifests.imports.arrays import FeatureFile, Tokens, open_features
 from rhas.manifests.imports.dataset import ImportedSet, check_shapes
 from rhas.manifests.imports.files import files_in
 from rhas.manifests.imports.frames import MAX_FPS, common_length, intervals_of
 from rhas.manifests.imports.movie import ImportedMovie
 from rhas.manifests.imports.rhas133_pickles import MOVIE_PATTERN, SplitPickles
-from rhas.manifests.tables import cells
 from rhas.manifests.tables.manifest import SPLITS, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 
@@ -121,8 +121,9 @@ def _splits(
     found: list[_Split] = []
     first = 0
     for name, side in names.items():
-        if not cells.is_identifier(name):
-            problems.append(Problem(directory, cells.ID, 1, "split-name", shorten(name)))
+        if file_name(name) != name:
+            expected = "a name without / and other signs than '.', '_' and '-'"
+            problems.append(Problem(directory, expected, 1, "split-name", shorten(name)))
         folders = [
             directory / folder.replace("{split}", name) for folder in (options.holistic, options.partial)
         ]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rhas.manifests.shards.format import one_line
-from rhas.manifests.shards.reader import Shard
+from rhas.manifests.shards.reader import Shard, place_of
 from rhas.manifests.shards.status import LOST, FrameStatus
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.csvfile import read_table, write_rows
@@ -69,7 +69,7 @@ def shard_failures(shard: Shard) -> list[Failure]:
             )
     for person in persons:
         if (person.status == FrameStatus.OUTSIDE).all():
-            interval = shard.file[f"persons/{person.person_id}"].attrs
+            interval = shard.file[place_of(person.person_id)].attrs
             there = f" from {time_s[0]:g} to {time_s[-1]:g} s" if len(time_s) else ""
             reason = (
                 f"the interval of person {person.person_id}, from {interval['start_s']:g} to "

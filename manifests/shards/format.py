@@ -8,7 +8,8 @@
     source_frame    [T] int64     frame of the movie that the sample shows
     windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
                     of it could be computed), digest, stage, reason (of lost frames), decoder_messages
-    persons/ID/     attributes reference, start_s, end_s (absent: to the end), split;
+    persons/ID/     attributes reference, start_s, end_s (absent: to the end), split; ID is as
+                    rhas.manifests.common.names writes it;
                     text_embedding [F] float32 where the encoder has one
       holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
       partial       the same for the person's crop
@@ -43,6 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.atomic import naming, sync
+from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.identity import window_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.status import FrameStatus
@@ -264,7 +266,7 @@ def write_part(folder: FeaturesFolder, window: Window) -> None:
         _describe(file, movie_id=window.movie_id, **window.row())
         persons = file.create_group("persons")
         for person_id, rows in window.persons.items():
-            group = persons.create_group(person_id)
+            group = persons.create_group(file_name(person_id))
             for name in SERIES:
                 group.create_dataset(name, data=getattr(rows, name), fletcher32=True)
 
@@ -282,13 +284,13 @@ def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int
         file.create_dataset("source_frame", data=header.source_frame, fletcher32=True)
         persons = file.create_group("persons")
         for person in header.persons:
-            _create_person(persons.create_group(person.person_id), header, person)
+            _create_person(persons.create_group(file_name(person.person_id)), header, person)
         table = []
         for window in map(load, header.planned()):
             check_window(header, window)
             for person_id, rows in window.persons.items():
                 for name in SERIES:
-                    series, values = persons[person_id][name], getattr(rows, name)
+                    series, values = persons[file_name(person_id)][name], getattr(rows, name)
                     # What is never written takes no room, and reads as the fill value: NaN.
                     if values.tobytes() != np.full_like(values, series.fillvalue).tobytes():
                         series[window.start : window.stop] = values

@@ -7,10 +7,12 @@ features/
   indexes/ID.npz   which frames a movie has, when each is shown and where it lies: made once, read by every decoder
   shards/ID.h5     one finished movie: the features of all its referred persons
   parts/ID/*.h5    finished windows of movies in progress; gone once the movie's shard is there
+  finished.jsonl   what is known of finished shards without opening them (see rhas.manifests.shards.ledger)
   failures.csv     what could not be done, and why
   report.json      speed of the last run
   worker-error.txt traceback of a worker that could not begin, if one couldn't
-  lock             held by the run that writes here
+  tracebacks.txt   those of windows and movies that failed in a way that its reason doesn't explain
+  lock             held by the run that writes here (see rhas.manifests.common.lock)
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rhas.manifests.common.names import file_name
+
 
 @dataclass(frozen=True)
 class FeaturesFolder:
-    """Paths below a features folder. Movie ids are file names: the manifest admits only safe ones."""
+    """Paths below a features folder. ID stands for a movie's id as `rhas.manifests.common.names` writes it."""
 
     root: Path
 
@@ -50,25 +54,33 @@ class FeaturesFolder:
         return self.root / "failures.csv"
 
     @property
+    def finished(self) -> Path:
+        return self.root / "finished.jsonl"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.json"
+
+    @property
+    def tracebacks(self) -> Path:
+        return self.root / "tracebacks.txt"
 
     @property
     def lock(self) -> Path:
         return self.root / "lock"
 
     def index(self, movie_id: str) -> Path:
-        return self.root / "indexes" / f"{movie_id}.npz"
+        return self.root / "indexes" / f"{file_name(movie_id)}.npz"
 
     @property
     def shards(self) -> Path:
         return self.root / "shards"
 
     def shard(self, movie_id: str) -> Path:
-        return self.shards / f"{movie_id}.h5"
+        return self.shards / f"{file_name(movie_id)}.h5"
 
     def parts(self, movie_id: str) -> Path:
-        return self.root / "parts" / movie_id
+        return self.root / "parts" / file_name(movie_id)
 
     def part(self, movie_id: str, index: int, window_id: str) -> Path:
         return self.parts(movie_id) / f"{index:06d}-{window_id}.h5"

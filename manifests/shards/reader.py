@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.names import file_name, text_of
 from rhas.manifests.shards.format import (
     FORMAT,
     FORMAT_VERSION,
@@ -60,8 +61,8 @@ def read_part(path: Path) -> Window:
     with reading(path, "the part of a window"), h5py.File(path, "r", locking=False) as file:
         Storage(file, path).check_part()
         persons = {
-            person_id: PersonRows(**{name: group[name][...] for name in SERIES})
-            for person_id, group in file["persons"].items()
+            text_of(own): PersonRows(**{name: group[name][...] for name in SERIES})
+            for own, group in file["persons"].items()
         }
         row = {name: attribute(file, name, kind) for name, kind in WINDOW_COLUMNS.items()}
         return _window(attribute(file, "movie_id", str), row, persons)
@@ -92,7 +93,7 @@ class PersonSeries:
     """
 
     def __init__(self, movie_id: str, person_id: str, file: h5py.File):
-        group = file[f"persons/{person_id}"]
+        group = file[place_of(person_id)]
         self.movie_id = movie_id
         self.person_id = person_id
         self.reference = attribute(group, "reference", str)
@@ -165,7 +166,7 @@ class Shard:
 
     def _check_form(self, person_id: str) -> None:
         """Series of a movie are of one length, and of the shapes that `rhas.manifests.shards.format` names."""
-        group = self.file[f"persons/{person_id}"]
+        group = self.file[place_of(person_id)]
         samples = len(self.file["time_s"])
         template = empty_rows(np.zeros(0, bool), group["holistic"].shape[1:], FrameStatus.OUTSIDE)
         for name in SERIES:
@@ -206,10 +207,10 @@ class Shard:
 
     @property
     def person_ids(self) -> list[str]:
-        return list(self.file["persons"])
+        return [text_of(name) for name in self.file["persons"]]
 
     def person(self, person_id: str) -> PersonSeries:
-        if person_id not in self.file["persons"]:
+        if person_id not in self.person_ids:
             known = f"one of {', '.join(self.person_ids)}"
             raise InputError(Problem(self.path, known, column="person_id", value=person_id))
         with reading(self.path, f"series of person {person_id}"):
@@ -233,7 +234,7 @@ class Shard:
             if not 0 <= start < stop <= len(self.file["time_s"]):
                 raise ValueError("the movie has no such samples")
             for person_id in self.person_ids:
-                group = self.file[f"persons/{person_id}"]
+                group = self.file[place_of(person_id)]
                 if group["status"][start:stop].any():
                     row_bytes = sum(group[name].nbytes // len(group[name]) for name in SERIES)
                     # Rows without features take no room in the file, but they do when they are read.
@@ -254,7 +255,7 @@ class FeaturesReader:
 
     @property
     def movie_ids(self) -> list[str]:
-        return sorted(p.stem for p in self.folder.shards.glob("*.h5") if not p.name.startswith("."))
+        return sorted(movie_of(path) for path in self.folder.shards.glob("[!.]*.h5"))
 
     def shard(self, movie_id: str) -> Shard:
         return Shard(self.folder.shard(movie_id))
@@ -294,6 +295,19 @@ class FeaturesReader:
             shard = self.shard(movie_id)
             for person_id in shard.person_ids:
                 yield shard.person(person_id)
+
+
+def movie_of(shard: Path) -> str:
+    """The movie whose shard has this name. Raises InputError for a file that no movie's can have."""
+    try:
+        return text_of(shard.stem)
+    except ValueError as error:
+        raise InputError(Problem(shard, f"the shard of a movie, named by its id ({error})")) from error
+
+
+def place_of(person_id: str) -> str:
+    """Where in a shard a person's series are."""
+    return f"persons/{file_name(person_id)}"
 
 
 def end_s(time_s: NDArray[np.float64]) -> float:

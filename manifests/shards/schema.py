@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.names import text_of
 from rhas.manifests.shards.format import CHUNK_BYTES, SERIES, WINDOW_COLUMNS, empty_rows
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.cells import is_identifier
@@ -25,6 +26,14 @@ TIMES = {"time_s": np.dtype(np.float64), "source_frame": np.dtype(np.int64)}
 _ROWS = empty_rows(np.zeros(0, bool), (), FrameStatus.OUTSIDE)
 _PERSON = {name: getattr(_ROWS, name).dtype for name in SERIES} | {"text_embedding": np.dtype(np.float32)}
 _TABLE = {name: None if kind is str else np.dtype(kind) for name, kind in WINDOW_COLUMNS.items()}
+
+
+def _is_id(name: str) -> bool:
+    """Whether a group's name stands for an id that a manifest can have."""
+    try:
+        return is_identifier(text_of(name))
+    except ValueError:
+        return False
 
 
 class Storage:
@@ -65,12 +74,10 @@ class Storage:
             return []
         persons = self._group("persons")
         self._check_names(persons)
-        for person_id in persons:
-            if not is_identifier(person_id):
-                raise InputError(
-                    Problem(self.path, "ids as a manifest allows them", value=f"person {person_id}")
-                )
-            self._check_names(self._group(f"persons/{person_id}"), _PERSON)
+        for name in persons:
+            if not _is_id(name):
+                raise InputError(Problem(self.path, "ids as a manifest allows them", value=f"person {name}"))
+            self._check_names(self._group(f"persons/{name}"), _PERSON)
         return list(persons)
 
     def _group(self, name: str) -> h5py.Group:

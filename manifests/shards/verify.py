@@ -71,9 +71,9 @@ def verify(root: Path) -> Iterator[MovieCheck]:
         recorded.setdefault(failure.movie_id, []).append(failure)
     for movie in manifest.movies:
         yield _check_movie(folder, movie, config, recorded.pop(movie.movie_id, []))
-    known = {movie.movie_id for movie in manifest.movies}
-    for path in sorted(folder.shards.glob("*.h5")):
-        if path.stem not in known and not path.name.startswith("."):
+    known = {folder.shard(movie.movie_id) for movie in manifest.movies}
+    for path in sorted(folder.shards.glob("[!.]*.h5")):
+        if path not in known:
             yield MovieCheck(path.stem, None, [f"{path}: the manifest names no such movie"], [])
     for movie_id, failures in recorded.items():
         problem = f"{folder.failures}: movie {movie_id}: the manifest names no such movie"

@@ -15,18 +15,24 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from rhas.manifests.common.names import MAX_BYTES, file_name
 from rhas.manifests.tables.table import Bools, Table, first_rows
 
-_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")  # category Cc, all of it
 
-ID = "an id of 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter or digit and not ending with a dot"
+ID = (
+    f"an id: a text without line breaks or spaces around it, of at most {MAX_BYTES} bytes as the name of a file, where "
+    "others than ASCII letters, digits, '.', '_' and '-' are escaped, as in URLs"
+)
 
 
 def is_identifier(value: str) -> bool:
-    """Whether it is safe as a file name and as a dataset name."""
-    return _ID.fullmatch(value) is not None
+    """Whether it can be written into tables, and stand in the names of files and datasets."""
+    try:
+        return not name_faults(value) and len(file_name(value)) <= MAX_BYTES
+    except UnicodeEncodeError:  # no text, as file names may be
+        return False
 
 
 def text_faults(value: str, max_chars: int) -> list[str]:

@@ -1,5 +1,8 @@
 """Strict CSV reading and writing, shared by all files that users hand in.
 
+Fields are divided by commas, or by semicolons or tabs if the header has no comma; JSON Lines and Parquet become the
+same (`rhas.manifests.tables.records`).
+
 In: a path and the names of its columns. Out: a `Table`, whose problems are so far those of rows that can't be read at
 all. What the cells mean is left to `rhas.manifests.tables.cells` and to the loaders.
 
@@ -16,10 +19,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from rhas.manifests.common.atomic import written_atomically
 from rhas.manifests.common.errors import SHOWN_CHARS, Problem, Problems, did_you_mean, shorten
+from rhas.manifests.tables.records import SUFFIXES, read_records
 from rhas.manifests.tables.table import Table
 
 _ROWS_AT_ONCE = 256  # so few at a time never make the garbage collector look through all that is there
@@ -34,21 +38,28 @@ def read_table(
     required: Sequence[str],
     optional: Sequence[str] = (),
     numbers: Collection[str] = (),
-    others_allowed: bool = False,
+    others: Literal["refused", "ignored", "kept"] = "refused",
 ) -> Table:
-    """The rows below a header line; `numbers` says which of the columns hold numbers."""
+    """The rows below a header line; `numbers` says which of the columns hold numbers.
+
+    `others`: what becomes of columns of other names. Those that are kept are text; but a name that is nearly that of an
+    optional column which is not there is refused.
+    """
     table = Table(path, (*required, *optional), numbers)
     problems = table.problems
-    records = _records(path, problems)
+    records = read_records(path, problems) if path.suffix.lower() in SUFFIXES else _records(path, problems)
     number, header = next(records, (1, []))
     if not header:
         if not problems.count:
             expected = f"a header with the columns {', '.join(required)}; the file is empty"
             problems.add(None, Problem(path, expected))
         return table
-    _check_header(path, problems, number, header, required, optional, others_allowed)
-    if not problems.count:
+    before = problems.count  # of rows that JSON Lines can't be read in
+    _check_header(path, problems, number, header, required, optional, others)
+    if problems.count == before:
         table.header = header
+        if others == "kept":
+            table.add_texts(name for name in header if name not in (*required, *optional))
         table.fill(_by_column(path, problems, header, records))
         if not len(table) and not problems.count:
             problems.add(number, Problem(path, "at least one row below the header", row=number + 1))
@@ -80,7 +91,8 @@ def _records(path: Path, problems: Problems) -> Iterator[_Record]:
     number, lines_done = 0, 0
     try:
         with _opened(path) as file:
-            reader = csv.reader(file, strict=True)
+            first = _with_first_text(file)
+            reader = csv.reader(chain(first, file), strict=True, delimiter=_delimiter(first))
             for number, cells in enumerate(reader, start=1):
                 lines_done = reader.line_num
                 if cells:
@@ -91,6 +103,21 @@ def _records(path: Path, problems: Problems) -> Iterator[_Record]:
     except (OSError, ValueError) as error:  # ValueError: the path itself holds a NUL
         expected = f"a readable file ({getattr(error, 'strerror', None) or error})"
         problems.add(None, Problem(path, expected))
+
+
+def _with_first_text(file: TextIO) -> list[str]:
+    """The first line that isn't empty, and the lines before it."""
+    lines = []
+    for line in file:
+        lines.append(line)
+        if line.strip():
+            break
+    return lines
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """A header's names hold none of these; what divides numbers holds commas."""
+    return next((mark for mark in ",;\t" if lines and mark in lines[-1]), ",")
 
 
 def _opened(path: Path) -> TextIO:
@@ -112,7 +139,7 @@ def _check_header(
     header: list[str],
     required: Sequence[str],
     optional: Sequence[str],
-    others_allowed: bool,
+    others: str,
 ) -> None:
     foreign = next(_not_text(path, number, (), header), None)
     if foreign is not None:
@@ -124,15 +151,21 @@ def _check_header(
         expected = f"only the columns {', '.join(known)}{did_you_mean(name, known)}"
         return Problem(path, expected, number, shorten(name), shorten(name))
 
+    def meant(name: str) -> bool:
+        """Whether it stands for a column that is not there, or for none at all."""
+        return not name.strip() or bool(
+            did_you_mean(name, [column for column in known if column not in header])
+        )
+
     for name in required:
         if name not in header:
-            expected = "a column of this name in a comma-separated header"
+            expected = "a column of this name in the header, divided by commas, semicolons or tabs"
             problems.add(number, Problem(path, expected, number, name))
     seen: set[str] = set()
     for name in header:
         if name in seen:
             problems.add(number, Problem(path, "each column once", number, shorten(name), shorten(name)))
-        elif name not in known and not others_allowed:
+        elif name not in known and (others == "refused" or (others == "kept" and meant(name))):
             problems.add(number, partial(no_column, name))
         seen.add(name)
 

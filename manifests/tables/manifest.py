@@ -1,9 +1,9 @@
 """The manifest: which persons in which movies, and the sentence that refers to each of them.
 
-In: a CSV with one row per referred person, columns `movie_id,video,person_id,reference` and optionally
-`start_s,end_s,split`. Out: a `Manifest`, movies and persons in the order of the file. Paths of movies are
-relative to the manifest's folder. Whether a movie exists and can be decoded is left to the extraction, which
-records a failure per movie instead of refusing the whole manifest.
+In: a CSV (or JSON Lines, or Parquet) with one row per referred person, columns `movie_id,video,person_id,reference`
+and optionally `start_s,end_s,split`; others are kept as they are. Out: a `Manifest`, movies and persons in the order of
+the file. Paths of movies are relative to the manifest's folder. Whether a movie exists and can be decoded is left to
+the extraction, which records a failure per movie instead of refusing the whole manifest.
 
 Times are seconds of movie time; an empty `start_s` is the beginning, an empty `end_s` the end of the movie.
 Persons of one movie may belong to different splits, and two movies may share one video file.
@@ -38,6 +38,8 @@ class Person:
     start_s: float = 0.0
     end_s: float = math.inf
     split: str | None = None
+    others: tuple[str, ...] = ()
+    """What the manifest's other columns say, in the order of `Manifest.others`."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -60,6 +62,8 @@ class Manifest:
 
     path: Path
     movies: tuple[Movie, ...]
+    others: tuple[str, ...] = ()
+    """Columns that mean nothing here."""
 
     @property
     def persons(self) -> tuple[Person, ...]:
@@ -69,7 +73,7 @@ class Manifest:
 
 def load_manifest(path: Path) -> Manifest:
     """Read and check a manifest; raises `InputError` with all its problems."""
-    table = read_table(path, REQUIRED_COLUMNS, OPTIONAL_COLUMNS, numbers=("start_s", "end_s"))
+    table = read_table(path, REQUIRED_COLUMNS, OPTIONAL_COLUMNS, ("start_s", "end_s"), others="kept")
     cells.identifier(table, "movie_id")
     cells.identifier(table, "person_id")
     start_s, end_s = cells.span(table, required=False)
@@ -82,13 +86,18 @@ def load_manifest(path: Path) -> Manifest:
     _check_videos(table, videos)
     table.raise_problems()
 
-    columns = [table.texts[name] for name in ("movie_id", "person_id", "reference", "split")]
+    others = tuple(name for name in table.header if name not in REQUIRED_COLUMNS + OPTIONAL_COLUMNS)
+    columns = [table.texts[name] for name in ("movie_id", "person_id", "reference", "split", *others)]
     spans = zip(start_s.tolist(), end_s.tolist(), strict=True)
     persons: dict[str, list[Person]] = {}
-    for (movie_id, person_id, reference, split), span in zip(zip(*columns, strict=True), spans, strict=True):
-        persons.setdefault(movie_id, []).append(Person(movie_id, person_id, reference, *span, split or None))
+    for (movie_id, person_id, reference, split, *own), span in zip(
+        zip(*columns, strict=True), spans, strict=True
+    ):
+        person = Person(movie_id, person_id, reference, *span, split or None, tuple(own))
+        persons.setdefault(movie_id, []).append(person)
     video = {name: videos[code] for name, code in zip(columns[0], table.texts["video"].codes, strict=True)}
-    return Manifest(path, tuple(Movie(name, video[name], tuple(own)) for name, own in persons.items()))
+    movies = tuple(Movie(name, video[name], tuple(their)) for name, their in persons.items())
+    return Manifest(path, movies, others)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -102,11 +111,12 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
             person.start_s,
             "" if math.isinf(person.end_s) else person.end_s,
             person.split or "",
+            *person.others,
         )
         for movie in manifest.movies
         for person in movie.persons
     )
-    write_rows(path, REQUIRED_COLUMNS + OPTIONAL_COLUMNS, rows)
+    write_rows(path, REQUIRED_COLUMNS + OPTIONAL_COLUMNS + manifest.others, rows)
 
 
 def check_reference(table: Table) -> None:

@@ -101,6 +101,10 @@ class Table:
         self._row_numbers = array("q")
         self._rejected: dict[str, Bools] = {}
 
+    def add_texts(self, columns: Iterable[str]) -> None:
+        """More columns of text, before there are rows."""
+        self.texts |= {name: Texts() for name in columns}
+
     def fill(self, rows: Iterable[tuple[Sequence[int], Mapping[str, Sequence[str]]]]) -> None:
         """Takes in all rows, some at a time: what a spreadsheet calls them, and their cells by column.
 

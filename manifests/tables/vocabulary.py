@@ -54,7 +54,7 @@ class Vocabulary:
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
     """Read a vocabulary, by default that of RHAS133; raises `InputError` with all problems of the file."""
     file = RHAS133_ACTIONS if path is None else path
-    table = read_table(file, required=("action",), optional=("index", "background"), others_allowed=True)
+    table = read_table(file, required=("action",), optional=("index", "background"), others="ignored")
     cells.name(table, "action", MAX_ACTION_CHARS)
     reserved = f"an action; {ABSENT} is reserved for labels where the person is absent"
     table.check("action", lambda action: (reserved,) if action.upper() == ABSENT else ())

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import SetOption
+from rhas.pipeline.commands.options import LOOK, SetOption
 
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK)
 def config(
     preset: Annotated[
         str | None, typer.Argument(help="A preset of either stage (blip2, paper, …) or a YAML file")

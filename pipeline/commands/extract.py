@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from rhas.pipeline.commands.options import ActionsOption, SetOption, interruptible_work
+from rhas.pipeline.commands.options import (
+    EXTRACT,
+    LOOK,
+    ActionsOption,
+    SetOption,
+    interruptible_work,
+    next_step,
+)
+from rhas.pipeline.commands.outputs import FEATURES_RULE
+from rhas.pipeline.views.telling import say
 
 commands = typer.Typer()
 
@@ -44,7 +53,7 @@ TimeOrigin = Annotated[
 ]
 
 
-def _overrides(
+def overrides(
     fps: str | None,
     detector: str | None,
     encoder: str | None,
@@ -64,7 +73,7 @@ def _overrides(
     return found + (settings or [])
 
 
-@commands.command()
+@commands.command(rich_help_panel=EXTRACT)
 def plan(
     movies: Movies,
     preset: Preset = "blip2",
@@ -91,15 +100,22 @@ def plan(
 
     check(gpus, cpus, tflops)
     inputs = load_inputs(movies, labels, actions)
-    config = load_config(preset, _overrides(fps, None, None, settings, time_origin))
+    config = load_config(preset, overrides(fps, None, None, settings, time_origin))
     planned = plan_movies(inputs, config, cpus)
-    raise typer.Exit(print_plan(planned, config, gpus, like, tflops, cpus))
+    code = print_plan(planned, config, gpus, like, tflops, cpus)
+    next_step("extract", "--movies", movies, *(["--preset", preset] if preset != "blip2" else []))
+    raise typer.Exit(code)
 
 
-@commands.command()
+@commands.command(rich_help_panel=EXTRACT)
 def extract(
     movies: Movies,
-    out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help=f"Features folder; a rerun continues what is there [default: {FEATURES_RULE}]"
+        ),
+    ] = None,
     gpus: Annotated[int, typer.Option(help="Model workers with one GPU each; 0 runs the models on CPUs")] = 0,
     preset: Preset = "blip2",
     fps: Fps = None,
@@ -145,9 +161,19 @@ def extract(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Redo windows that lost frames")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read finished shards from end to end, and redo windows that are damaged"
+        ),
+    ] = False,
     settings: SetOption = None,
 ) -> None:
     """Turn the movies of a manifest into verified feature shards."""
+    from rhas.pipeline.commands.outputs import features_folder, told_features
+
+    chosen, out = out is None, out or features_folder(movies)
+    say(told_features(out, chosen))
     with interruptible_work(f"finished windows are kept in {out}, the same command continues there"):
         from rhas.extract.config import RunOptions, default_memory_bytes, load_config
         from rhas.extract.run.run import extract as run_extraction
@@ -157,21 +183,22 @@ def extract(
         inputs = load_inputs(
             movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
         )
-        config = load_config(preset, _overrides(fps, detector, encoder, settings, time_origin))
+        config = load_config(preset, overrides(fps, detector, encoder, settings, time_origin))
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
         options = RunOptions(
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
             memory_bytes=memory_bytes, deadline_s=deadline, reader=reader, max_failure_rate=max_failure_rate,
-            elastic=elastic, update=update, retry_failed=retry_failed,
+            elastic=elastic, update=update, retry_failed=retry_failed, verify=verify,
         )  # fmt: skip
         console = make_console()
         with live(console) as callback:
             summary = run_extraction(inputs, out, config, options, callback)
     print_summary(console, summary, out)
+    next_with_features(out)
     raise typer.Exit(summary.exit_code)
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK)
 def frames(
     movie: Annotated[Path, typer.Argument(help="A movie")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and frames.csv")],
@@ -188,7 +215,7 @@ def frames(
         from rhas.extract.config import load_config
         from rhas.pipeline.programs.frames import moments, write_frames
 
-        config = load_config(preset, _overrides(fps, None, None, settings, time_origin))
+        config = load_config(preset, overrides(fps, None, None, settings, time_origin))
         written = write_frames(movie, out, config, moments(at, start, end), start, end)
     for note in written.notes:
         typer.echo(f"note: {note}", err=True)
@@ -198,29 +225,45 @@ def frames(
     raise typer.Exit(3 if written.lost else 0)
 
 
+def next_with_features(out: Path) -> None:
+    """What is done with a features folder: it is learned from, if there are labels."""
+    from rhas.manifests.shards.layout import FeaturesFolder
+
+    if FeaturesFolder(out).labels.exists():
+        next_step("train", "--shards", out)
+    else:
+        next_step("labels", out, "--labels", "labels.csv")
+
+
 def _beside(movies: Path, name: str) -> Path | None:
     """`labels.csv` and `actions.csv` in the manifest's folder belong to it."""
     beside = movies.parent / name
     return beside if beside.is_file() else None
 
 
-@commands.command()
+@commands.command(rich_help_panel=EXTRACT)
 def verify(features: Features) -> None:
     """Check every checksum, and that every promised frame is accounted for."""
     from rhas.pipeline.views.shards_table import print_verification
 
-    raise typer.Exit(print_verification(features))
+    code = print_verification(features)
+    if code == 0:
+        next_with_features(features)
+    raise typer.Exit(code)
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK)
 def shards(features: Features) -> None:
     """List what is there: movies, persons, frames, models, statuses."""
+    from rhas.manifests.shards.reader import FeaturesReader
     from rhas.pipeline.views.shards_table import print_shards
 
     print_shards(features)
+    for movie in FeaturesReader(features).movie_ids[:1]:
+        next_step("look", features, "--movie", movie, "--out", "movie.png")
 
 
-@commands.command()
+@commands.command(rich_help_panel=EXTRACT)
 def labels(
     features: Features,
     labels: Annotated[Path, typer.Option("--labels", help="The new labels CSV")],
@@ -236,9 +279,10 @@ def labels(
     typer.echo(f"{features}: {count} labelled intervals")
     for warning in behind_the_end(labels, FeaturesReader(features).ends_s()):
         typer.echo(f"warning: {warning}", err=True)
+    next_with_features(features)
 
 
-@commands.command()
+@commands.command(rich_help_panel=EXTRACT)
 def calibrate(
     features: Features,
     boxes: Annotated[
@@ -258,7 +302,7 @@ def calibrate(
     typer.echo(f"{out}: rhas extract … --preset {out}")
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK)
 def look(
     features: Features,
     movie: Annotated[str, typer.Option("--movie", help="Movie to draw, by its movie_id")],

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from rhas.pipeline.commands.options import ActionsOption, DeviceOption, SetOption
+from rhas.pipeline.commands.options import ActionsOption, DeviceOption, HelpByDefault, SetOption, next_step
 
 import_app = typer.Typer(
     help="Turn the data of others into manifests or features folders, and weights into runs.",
-    no_args_is_help=True,
+    cls=HelpByDefault,
 )
 
 
@@ -36,6 +36,7 @@ def import_ava(
     typer.echo(said)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
+    next_step("extract", "--movies", out / "manifest.csv")
 
 
 @import_app.command("mstcn")
@@ -55,6 +56,7 @@ def import_mstcn(
     from rhas.pipeline.programs.importing import import_mstcn_folder
 
     typer.echo(import_mstcn_folder(directory, out, fps, tolerance, layout))
+    next_step("train", "--shards", out)
 
 
 @import_app.command("rhas133")
@@ -98,6 +100,7 @@ def import_rhas133(
         tokens=tokens, fps=fps, tolerance=tolerance, **named,
     )  # fmt: skip
     typer.echo(line)
+    next_step("train", "--shards", out)
 
 
 @import_app.command("weights")
@@ -136,4 +139,7 @@ def import_weights(
     chosen = overrides + (settings or [])
     typer.echo(
         import_released_weights(checkpoint, out, config, chosen, shards, actions, feature_size, device)
+    )
+    next_step(
+        *(("predict", "--run", out, "--shards", "features") if shards is None else ("eval", "--run", out))
     )

@@ -1,16 +1,23 @@
-"""What several commands have: options, and how they are interrupted."""
+"""What several commands have: options, groups in the help, how they are interrupted, and which comes next."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import EXIT_INTERRUPTED, interruptible
+from rhas.pipeline.views.telling import quiet
+
+EXTRACT, TRAIN, LOOK, CLUSTER = "Extract", "Train and use", "Look", "Both stages, here or on a cluster"
+WITHIN_A_PIPELINE = "RHAS_STAGE"  # in the environment of a stage's command, which isn't the user's own
 
 ActionsOption = Annotated[
     Path | None,
@@ -24,6 +31,13 @@ DeviceOption = Annotated[
 ]
 
 
+class HelpByDefault(TyperGroup):
+    """Commands of which none was named: asking what there is, which is no mistake (exit code 0)."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
+
+
 @contextmanager
 def interruptible_work(kept: str) -> Iterator[None]:
     """What a command does for long. When it is asked to end, it says what is kept, and the exit code is 130."""
@@ -33,6 +47,12 @@ def interruptible_work(kept: str) -> Iterator[None]:
         except KeyboardInterrupt:
             typer.echo(f"interrupted; {kept}", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def next_step(*arguments: object) -> None:
+    """Names the command that most would give next, ready to be pasted; within a pipeline that is known already."""
+    if WITHIN_A_PIPELINE not in os.environ and not quiet():
+        typer.echo(f"next: rhas {shlex.join(map(str, arguments))}", err=True)
 
 
 def of_fold(option: str, given: object, split: str | None, settings: list[str]) -> list[str]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import DeviceOption, SetOption, interruptible_work, of_fold
+from rhas.pipeline.commands.options import (
+    LOOK,
+    TRAIN,
+    DeviceOption,
+    SetOption,
+    interruptible_work,
+    next_step,
+    of_fold,
+)
+from rhas.pipeline.commands.outputs import RUN_RULE
+from rhas.pipeline.views.telling import say
 
 commands = typer.Typer()
 UseOption = Annotated[
@@ -18,10 +29,13 @@ UseOption = Annotated[
 ]
 
 
-@commands.command()
+@commands.command(rich_help_panel=TRAIN)
 def train(
     shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
-    out: Annotated[Path, typer.Option("--out", help="Run folder; a rerun continues what is there")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help=f"Run folder; a rerun continues what is there [default: {RUN_RULE}]"),
+    ] = None,
     config: Annotated[
         str | None, typer.Option("--config", help="A preset or a YAML file [default: the model's]")
     ] = None,
@@ -69,17 +83,27 @@ def train(
     }
     overrides = [f"{key}={value}" for key, value in named.items() if value is not None]
     overrides += of_fold("--fold", fold, split, settings or [])
-    with interruptible_work(f"the same command goes on from the last checkpoint in {out}"):
+    overrides += settings or []
+    with interruptible_work("nothing was begun"):
+        from rhas.pipeline.commands.outputs import new_run, told_run
         from rhas.pipeline.programs.training import train_run
         from rhas.train.config import DEFAULT_PRESET
+        from rhas.train.runs.run import load_whole_config
 
-        train_run(
-            shards, out, config or model or DEFAULT_PRESET, overrides + (settings or []), gpus, workers, address,
-            device=device, init_from=init_from,
-        )  # fmt: skip
+        preset = config or model or DEFAULT_PRESET
+        unnamed = None if out else load_whole_config(preset, overrides).model
+    with nullcontext(out) if out else new_run(str(unnamed)) as run:
+        for line in told_run(run, unnamed):
+            say(line)
+        again = "the same command" + f" with --out {run}" * (out is None)
+        with interruptible_work(f"{again} goes on from the last checkpoint in {run}"):
+            train_run(
+                shards, run, preset, overrides, gpus, workers, address, device=device, init_from=init_from
+            )
+    next_step("eval", "--run", run)
 
 
-@commands.command("eval")
+@commands.command("eval", rich_help_panel=TRAIN)
 def evaluate(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
@@ -96,14 +120,16 @@ def evaluate(
     if task == "anticipation":
         evaluate_anticipation(run, split, device=device)
         typer.echo((run / "anticipation.md").read_text())
+        next_step("predict", "--run", run, "--shards", "features", "--anticipate", "60s")
     elif task == "segmentation":
         evaluate_run(run, split, device=device, overrides=settings or ())
         typer.echo((run / "results.md").read_text())
+        next_step("report", "--run", run, "--out", run / "report")
     else:
         raise typer.BadParameter("segmentation or anticipation", param_hint="--task")
 
 
-@commands.command()
+@commands.command(rich_help_panel=TRAIN)
 def predict(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     shards: Annotated[
@@ -145,9 +171,10 @@ def predict(
         features = shards or target / "features"
         count = len(anticipate_run(run, features, target, ahead_s, device, settings or ()))
         typer.echo(f"{target}: {count} segments of the next {ahead_s:g} s in anticipated.csv")
+    next_step("export", "--run", run, "--out", "model")
 
 
-@commands.command()
+@commands.command(rich_help_panel=TRAIN)
 def export(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     out: Annotated[Path, typer.Option("--out", help="Folder to hand on, e.g. to a hub of models")],
@@ -161,7 +188,7 @@ def export(
     )
 
 
-@commands.command()
+@commands.command(rich_help_panel=TRAIN)
 def benchmark(
     shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
     out: Annotated[Path, typer.Option("--out", help="Folder for runs and tables; a rerun continues")],
@@ -202,7 +229,7 @@ def benchmark(
     raise typer.Exit(code)
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK)
 def report(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, the movie and the timelines")],

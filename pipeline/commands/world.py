@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from rhas.pipeline.commands.options import interruptible_work
+from rhas.pipeline.commands.options import HelpByDefault, interruptible_work, next_step
 
 
-class _MoviesByDefault(TyperGroup):
-    """`rhas world OUT` means `rhas world movies OUT`."""
+class _MoviesByDefault(HelpByDefault):
+    """`rhas world OUT` means `rhas world movies OUT`; an OUT with the name of a command is `./OUT`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
@@ -21,13 +20,16 @@ class _MoviesByDefault(TyperGroup):
 
 
 world_app = typer.Typer(
-    help="Make movies whose truth is known: `rhas world OUT`.", no_args_is_help=True, cls=_MoviesByDefault
+    help="Make movies whose truth is known: `rhas world OUT` (./OUT, if it has the name of a command).",
+    cls=_MoviesByDefault,
 )
 
 
 @world_app.command("movies")
 def make_movies(
-    out: Annotated[Path, typer.Argument(help="Folder for manifest, labels, movies and truth")],
+    out: Annotated[Path, typer.Argument(help="Folder for manifest, labels, movies and truth")] = Path(
+        "movies"
+    ),
     movies: Annotated[int, typer.Option(help="How many movies; a rerun may ask for more")] = 24,
     seed: Annotated[int, typer.Option(help="Everything follows from it")] = 0,
     seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest movie")] = (30.0, 90.0),
@@ -45,7 +47,8 @@ def make_movies(
         from rhas.pipeline.world.making import make_world
         from rhas.pipeline.world.writing import World
 
-        make_world(out, World(movies, seed, *seconds, scale, kind), workers)
+        manifest = make_world(out, World(movies, seed, *seconds, scale, kind), workers)
+    next_step("extract", "--movies", manifest, "--preset", "mini")
 
 
 @world_app.command("train-models")
@@ -63,6 +66,7 @@ def train_models(
         from rhas.pipeline.world.making import fit_models
 
         fit_models(out, seed, only, detector_steps, (tower_steps, encoder_steps, joint_steps))
+    next_step("world", "measure-models", out)
 
 
 @world_app.command("measure-models")

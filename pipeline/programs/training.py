@@ -15,6 +15,7 @@ from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.pipeline.views.display import live, make_console
+from rhas.pipeline.views.telling import quiet, tell
 from rhas.train.evaluation.results import tau_text
 from rhas.train.fitting.initialising import told
 from rhas.train.fitting.loop import Callback, Step
@@ -32,11 +33,11 @@ class LiveTraining(Callback):
 
     def loaded(self, lines: Sequence[str]) -> None:
         for line in lines:
-            self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            tell(self.progress.console, line)
 
     def started(self, step: int, steps: int) -> None:
         if step == 0 and (init := read_json(RunFolder(self.run).data).get("init")):
-            self.progress.console.print(told(init), highlight=False)
+            tell(self.progress.console, told(init))
         self.task = self.progress.add_task("training", total=steps, completed=step)
 
     def stepped(self, step: Step) -> None:
@@ -51,10 +52,8 @@ class LiveTraining(Callback):
         }  # fmt: skip
         measured = [f"{name} {value:{form}}" for name, (value, form) in others.items() if value is not None]
         said = ", ".join([f"macro F1@50 {validation.f1_macro_50:.1f}", *measured])
-        self.progress.console.print(
-            f"epoch {validation.epoch}: validation {said} at τ {tau_text(validation.tau)}{mark}",
-            highlight=False,
-        )
+        line = f"epoch {validation.epoch}: validation {said} at τ {tau_text(validation.tau)}{mark}"
+        tell(self.progress.console, line)
 
 
 def train_run(
@@ -74,7 +73,7 @@ def train_run(
     console = make_console()
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=quiet()) as progress:
         shown = [LiveTraining(progress, out), *callbacks]
         if gpus is None and workers is None:
             best = train(shards, out, config, device, shown, init_from=init_from)
@@ -84,11 +83,8 @@ def train_run(
             best = train_distributed(
                 shards, out, config, gpus or 0, workers, address, shown, init_from=init_from
             )
-    console.print(
-        f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}; "
-        "`rhas eval` measures the test split",
-        highlight=False,
-    )
+    line = f"{out}: best validation macro F1@50 {best.f1_macro_50:.1f} at τ {tau_text(best.tau)}, epoch {best.epoch}"
+    tell(console, line)
 
 
 def predict_shards(
@@ -110,9 +106,16 @@ def predict_movie(
     if data["extraction"] is None:
         expected = "a run that knows how its features were extracted; these weights were imported without any"
         raise InputError(Problem(run / "data.json", expected, column="extraction"))
+    config = config_from_dict(data["extraction"], run / "data.json")
+    if config.detector.implementation == "boxes":
+        expected = (
+            f"a run whose persons a detector found; here boxes are from a table ({config.detector.weights}), which "
+            "knows nobody in a new movie: `rhas extract --movies MANIFEST --detector BOXES.csv` with boxes of its own, "
+            f"then `rhas predict --run {run} --shards FEATURES`"
+        )
+        raise InputError(Problem("--movie", expected, value=str(video)))
     movie = Movie("movie", video.absolute(), (Person("movie", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
-    config = config_from_dict(data["extraction"], run / "data.json")
     with live(make_console()) as callback:
         summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), callback)
     if not summary.tally.promised - summary.tally.lost:

@@ -68,7 +68,7 @@ def _timelines(run: Run, persons: Sequence[Series], out: Path) -> list[tuple[str
     chosen = np.unique(np.linspace(0, len(persons) - 1, min(TIMELINES, len(persons))).round().astype(int))
     for series in (persons[i] for i in chosen):
         clip = series.clip
-        png = out / "timelines" / clip.movie_id / f"{clip.person_id}.png"
+        png = out / "timelines" / f"{series.name}.png"
         draw_timeline(png, series, run.validation.tau, run.vocabulary.actions, series.truth(run.vocabulary))
         drawn.append((f"“{clip.reference}” in {clip.movie_id}", png))
     return drawn

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import interruptible_work
+from rhas.pipeline.commands.options import CLUSTER, interruptible_work
 
 commands = typer.Typer()
 
@@ -18,7 +18,7 @@ DashboardAddress = Annotated[
 Job = Annotated[str, typer.Argument(help="The job's id, as rhas submit printed it")]
 
 
-@commands.command()
+@commands.command(rich_help_panel=CLUSTER)
 def run(
     pipeline: PipelineFile,
     address: Annotated[
@@ -40,7 +40,7 @@ def run(
         raise typer.Exit(code)
 
 
-@commands.command()
+@commands.command(rich_help_panel=CLUSTER)
 def submit(
     pipeline: PipelineFile,
     address: DashboardAddress,
@@ -59,7 +59,7 @@ def submit(
         raise typer.Exit(code)
 
 
-@commands.command()
+@commands.command(rich_help_panel=CLUSTER)
 def status(
     address: DashboardAddress,
     job: Annotated[str | None, typer.Argument(help="The job's id [default: all of them]")] = None,
@@ -75,7 +75,7 @@ def status(
         typer.echo(job_logs(address, job))
 
 
-@commands.command()
+@commands.command(rich_help_panel=CLUSTER)
 def cancel(address: DashboardAddress, job: Job) -> None:
     """Stop a job; what it has finished stays, and the same pipeline goes on from there."""
     from rhas.pipeline.stages.jobs import cancel_job

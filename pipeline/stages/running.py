@@ -26,6 +26,7 @@ from rhas.manifests.common.interruption import Interrupted, asked, check, passed
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import ENDS_WITH_PARENT, python_command
 from rhas.manifests.shards.identity import content_id
+from rhas.pipeline.commands.options import WITHIN_A_PIPELINE
 from rhas.pipeline.stages.kinds import digest, movies_digest
 from rhas.pipeline.stages.pipeline_file import RESOURCES, Pipeline, Stage
 from rhas.pipeline.views.display import duration
@@ -128,7 +129,7 @@ def _run(stage: Stage, log: Path, say: Say) -> int:
         # A session of its own: what stops it comes from here, once.
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            start_new_session=True, env={**os.environ, ENDS_WITH_PARENT: "1"},
+            start_new_session=True, env={**os.environ, ENDS_WITH_PARENT: "1", WITHIN_A_PIPELINE: "1"},
         )  # fmt: skip
         assert process.stdout is not None
         with passed_on(process):

@@ -9,8 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+
+from rhas.pipeline.views.telling import quiet, said, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +26,12 @@ SHOWN_FAILURES = 10
 
 
 def make_console() -> Console:
-    """Where commands print. Without a terminal there is no width to keep to, so tables keep theirs."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    """Where commands print. Without a terminal there is no width to keep to, so tables keep theirs.
+
+    What comes from users goes through `escape`: ids and sentences may hold what looks like Rich's markup.
+    """
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(width=160, emoji=False)
 
 
 def duration(seconds: float | None) -> str:
@@ -44,16 +50,16 @@ def _counts(now: Snapshot) -> str:
 @contextmanager
 def live(console: Console) -> Iterator[Callable[[Snapshot], None]]:
     """A bar on a terminal, a line now and then elsewhere. Yields the function that shows a snapshot."""
-    if not console.is_terminal:
-        last = -LOG_EVERY_S
+    last = -LOG_EVERY_S
 
-        def log(now: Snapshot) -> None:
-            nonlocal last
-            if time.monotonic() - last >= LOG_EVERY_S:
-                last = time.monotonic()
-                console.print(_counts(now), highlight=False)
+    def now_and_then(now: Snapshot, say: Callable[[str], None]) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LOG_EVERY_S:
+            last = time.monotonic()
+            say(_counts(now))
 
-        yield log
+    if not console.is_terminal or quiet():
+        yield lambda now: now_and_then(now, lambda line: tell(console, line))
         return
     with Progress(
         BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.description}"), console=console
@@ -61,7 +67,8 @@ def live(console: Console) -> Iterator[Callable[[Snapshot], None]]:
         task = bar.add_task("starting workers, loading models", total=None)
 
         def show(now: Snapshot) -> None:
-            current = f"  [dim]{now.current}[/dim]" if now.current else ""
+            now_and_then(now, said.info)
+            current = f"  [dim]{escape(now.current)}[/dim]" if now.current else ""
             bar.update(
                 task, total=now.frames or None, completed=now.frames_done, description=_counts(now) + current
             )
@@ -72,7 +79,7 @@ def live(console: Console) -> Iterator[Callable[[Snapshot], None]]:
 def print_summary(console: Console, summary: Summary, out: object) -> None:
     """What is there now, what failed, how fast it went and what limited it."""
     tally, report = summary.tally, summary.report
-    table = Table(title=f"{out}", title_justify="left", show_header=False, box=None)
+    table = Table(title=escape(str(out)), title_justify="left", show_header=False, box=None)
     done = summary.movies - summary.movies_failed
     table.add_row(
         "movies", f"{done} done ({summary.movies_skipped} by earlier runs), {summary.movies_failed} failed"
@@ -86,20 +93,25 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
         if report["share_of_models_alone"] is not None:
             table.add_row("models alone", f"{report['models_alone_frames_per_s']:.1f} frames/s fed from memory; "
                           f"this run reached {report['share_of_models_alone']:.0%} of that")  # fmt: skip
+    if summary.idle:
+        table.add_row("to do", "nothing: no models were loaded, so weights are known by their names only; shards that "
+                      "haven't changed were not read (--verify)")  # fmt: skip
     console.print(table, highlight=False)
     notes = [(movie_id, note) for movie_id, own in summary.notes.items() for note in own]
     for movie_id, note in notes[:SHOWN_FAILURES]:
-        console.print(f"[yellow]note[/yellow] {movie_id}: {note}", highlight=False)
+        console.print(f"[yellow]note[/yellow] {escape(f'{movie_id}: {note}')}", highlight=False)
     if len(notes) > SHOWN_FAILURES:
-        console.print(f"… and {len(notes) - SHOWN_FAILURES} more: rhas shards {out}", highlight=False)
+        console.print(
+            f"… and {len(notes) - SHOWN_FAILURES} more: rhas shards {out}", highlight=False, markup=False
+        )
     for failure in summary.failures[:SHOWN_FAILURES]:
         window = f" window {failure.window}" if failure.window != "" else ""
         lost = f" ({failure.frames} frames)" if failure.frames else ""
-        console.print(
-            f"[red]failed[/red] {failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}",
-            highlight=False,
-        )
+        said = f"{failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}"
+        console.print(f"[red]failed[/red] {escape(said)}", highlight=False)
     if len(summary.failures) > SHOWN_FAILURES:
         console.print(
-            f"… and {len(summary.failures) - SHOWN_FAILURES} more in {out}/failures.csv", highlight=False
+            f"… and {len(summary.failures) - SHOWN_FAILURES} more in {out}/failures.csv",
+            highlight=False,
+            markup=False,
         )

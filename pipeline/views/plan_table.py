@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.table import Table
 
 from rhas.extract.config import ExtractConfig
@@ -42,15 +43,16 @@ def print_plan(
     )
     for movie in movies:
         if movie.reason:
-            table.add_row(movie.movie_id, str(movie.persons), *[""] * 7, f"[red]{movie.reason}[/red]")
+            reason = f"[red]{escape(movie.reason)}[/red]"
+            table.add_row(escape(movie.movie_id), str(movie.persons), *[""] * 7, reason)
         else:
-            table.add_row(movie.movie_id, str(movie.persons), f"{movie.hours:.3f}", movie.codec,
+            table.add_row(escape(movie.movie_id), str(movie.persons), f"{movie.hours:.3f}", movie.codec,
                           f"{movie.rate:.3g}", f"{movie.width}×{movie.height}", str(movie.frames),
                           str(movie.person_frames), decimal(movie.bytes))  # fmt: skip
     console.print(table)
     for movie in movies:
         for note in movie.notes:
-            console.print(f"[yellow]{movie.movie_id}[/yellow]: {note}", highlight=False)
+            console.print(f"[yellow]{escape(movie.movie_id)}[/yellow]: {escape(note)}", highlight=False)
     frames, bad = sum(f.frames for f in movies), [f for f in movies if f.reason]
     rate = f"{config.decode.fps:g} frames/s" if config.decode.fps else "every frame"
     console.print(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ledger import Ledger
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
@@ -26,22 +28,27 @@ def _cells(tally: Tally) -> list[str]:
 def print_verification(root: Path) -> int:
     """Prints a row per movie and every inconsistency. Exit code 0 when there is none, else 1."""
     console = make_console()
-    table = Table("movie", "promised", *(s.name.lower() for s in STATUSES), "result", title=f"verify {root}")
+    table = Table(
+        "movie", "promised", *(s.name.lower() for s in STATUSES), "result", title=escape(f"verify {root}")
+    )
     checks: list[MovieCheck] = []
     for check in verify(root):
         checks.append(check)
         failures = f"{len(check.failures)} recorded failures" if check.failures else "ok"
         result = f"[red]{len(check.problems)} problems[/red]" if check.problems else failures
         table.add_row(
-            check.movie_id, *(_cells(check.tally) if check.tally else ["–"] * (1 + len(STATUSES))), result
+            escape(check.movie_id),
+            *(_cells(check.tally) if check.tally else ["–"] * (1 + len(STATUSES))),
+            result,
         )
     total = Tally.sum(check.tally for check in checks if check.tally)
     table.add_section()
     table.add_row("all", *_cells(total), "")
     console.print(table)
     problems = [problem for check in checks for problem in check.problems]
+    Ledger(FeaturesFolder(root)).strike_out(check.movie_id for check in checks if check.problems)
     for problem in problems:
-        console.print(f"[red]problem[/red] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"[red]problem[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     unread = sum(1 for check in checks if check.tally is None and not check.problems)
     console.print(
         f"{total.promised} promised person-frames = {total.written} written + {total.missing} person not found + "
@@ -54,7 +61,7 @@ def print_verification(root: Path) -> int:
         else "clean: every checksum holds, every frame is accounted for"
     )
     for warning in _on_labels(FeaturesFolder(root).labels, root):
-        console.print(f"[yellow]warning[/yellow] {warning}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)
     return 1 if problems else 0
 
 
@@ -78,22 +85,23 @@ def print_shards(root: Path) -> None:
         "split",
         "frames",
         *(s.name.lower() for s in STATUSES),
-        title=str(root),
+        title=escape(str(root)),
     )
     total = Tally()
     for series in reader.persons():
         tally = Tally.of(series.status)
         total.update(tally)
-        table.add_row(series.movie_id, series.person_id, series.reference, series.split or "", *_cells(tally))
+        named = (series.movie_id, series.person_id, series.reference, series.split or "")
+        table.add_row(*map(escape, named), *_cells(tally))
     table.add_section()
     table.add_row("all", "", "", "", *_cells(total))
     console.print(table)
     for movie_id, notes in reader.notes().items():
         for note in notes:
-            console.print(f"[yellow]{movie_id}[/yellow]: {note}", highlight=False)
+            console.print(f"[yellow]{escape(movie_id)}[/yellow]: {escape(note)}", highlight=False)
     record = read_config(FeaturesFolder(root))
     for role, model in record["models"].items():
-        console.print(f"{role}: {model['name']}, weights {model['hash'][:12]}", highlight=False)
+        console.print(f"{role}: {model['name']}, weights {model['hash'][:12]}", highlight=False, markup=False)
     decode = record["config"]["decode"]
     rate = f"{decode['fps']:g} frames/s" if decode["fps"] else "every frame"
     console.print(f"{rate}, features {'×'.join(map(str, record['feature_shape']))} float16, "

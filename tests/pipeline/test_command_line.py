@@ -57,12 +57,12 @@ def test_every_command_has_help(command: str) -> None:
 def test_all_problems_of_a_manifest_are_told_at_once(tmp_path: Path) -> None:
     manifest = tmp_path / "m.csv"
     manifest.write_text(
-        "movie_id,video,person_id,reference,start_s\n../up,a.mp4,p,the man,\nb,b.mp4,p,the man,soon\n"
+        "movie_id,video,person_id,reference,start_s\n up,a.mp4,p,the man,\nb,b.mp4,p,the man,soon\n"
     )
     done = rhas("extract", "--movies", manifest, "--out", tmp_path / "f", "--preset", "tiny-random")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    for part in ("row 2, column movie_id: got '../up'", "row 3, column start_s: got 'soon'"):
+    for part in ("row 2, column movie_id: got ' up'", "row 3, column start_s: got 'soon'"):
         assert part in done.stderr
     assert not (tmp_path / "f").exists()
 

@@ -18,7 +18,7 @@ from rhas.train.config import (
     with_overrides,
 )
 from rhas.train.models.registry import build_model, model_config
-from rhas.train.runs.run import with_model_settings
+from rhas.train.runs.run import load_whole_config, with_model_settings
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -125,3 +125,9 @@ def test_workers_are_four_on_a_gpu_and_none_on_a_cpu_unless_said() -> None:
         "",
         FREE,
     )
+
+
+def test_every_preset_goes_with_every_model() -> None:
+    for preset in preset_names():
+        for model in ("hopadiff", "actdiff", "actfusion", "ltcontext"):
+            assert load_whole_config(preset, [f"model={model}"]).model == model

@@ -81,7 +81,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         for entry in entries
         for clip in _clips(entry, shown[entry.movie.movie_id], inputs.labels, is_grounded(record))
     )
-    unlabelled = tuple(f"{s.movie_id}/{s.person_id}" for s in clips if not s.intervals)
+    unlabelled = tuple(clip.name for clip in clips if not clip.intervals)
     if unlabelled and config.unlabelled == "error":
         expected = "labels for everyone who is in a movie (or the option to skip persons without)"
         problems.append(Problem(folder.labels, expected, value=f"none for {', '.join(unlabelled)}"))

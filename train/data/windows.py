@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -41,6 +42,11 @@ class Clip:
         False  # whether a detector, or somebody's boxes, said where the person is; else nobody looked
     )
 
+    @property
+    def name(self) -> str:
+        """MOVIE/PERSON, for messages and files; each id as `rhas.manifests.common.names` writes it."""
+        return f"{file_name(self.movie_id)}/{file_name(self.person_id)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -52,7 +58,7 @@ class Window:
 
     @property
     def name(self) -> str:
-        return f"{self.clip.movie_id}/{self.clip.person_id}/{self.start}"
+        return f"{self.clip.name}/{self.start}"
 
     @property
     def place(self) -> tuple[str, str, int]:

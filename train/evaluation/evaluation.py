@@ -97,6 +97,6 @@ def _draw(run: Run, split: str, persons: list[Series]) -> None:
     """Timelines of a few persons, at even distances in the split."""
     chosen = np.unique(np.linspace(0, len(persons) - 1, min(TIMELINES, len(persons))).round().astype(int))
     for series in (persons[i] for i in chosen):
-        png = run.folder.timelines / split / series.clip.movie_id / f"{series.clip.person_id}.png"
+        png = run.folder.timelines / split / f"{series.name}.png"
         truth = series.truth(run.vocabulary)
         draw_timeline(png, series, run.validation.tau, run.vocabulary.actions, truth)

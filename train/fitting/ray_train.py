@@ -37,7 +37,7 @@ from torch import distributed, nn
 
 from rhas.manifests.common.errors import InputError, Problem, RhasError
 from rhas.manifests.common.interruption import check, keeping_handlers, pause
-from rhas.manifests.common.processes import no_working_dir
+from rhas.manifests.common.processes import check_temporary_folder, no_working_dir, start_patiently
 from rhas.train.config import TrainConfig
 from rhas.train.fitting.loop import Callback, Ranks, Step, TrainingError
 from rhas.train.fitting.training import follow, train
@@ -201,8 +201,9 @@ def _check_resources(count: int, on_gpus: bool) -> None:
 
 def _init(**arguments: Any) -> None:
     """ray.init, with what both a Ray of our own and one that is joined get."""
+    fixed = {"log_to_driver": False, "logging_level": logging.ERROR}
     with no_working_dir() as environment, keeping_handlers():
-        ray.init(runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **arguments)
+        start_patiently(lambda: ray.init(runtime_env=environment, **fixed, **arguments))
 
 
 @contextmanager
@@ -212,6 +213,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if started_here:
         where: dict[str, Any] = {"address": address}
         if not address:
+            check_temporary_folder()
             where = {"address": "local", "include_dashboard": False}
         try:
             _init(**where)

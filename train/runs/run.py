@@ -233,12 +233,25 @@ def for_model(base: TrainConfig, model: str) -> TrainConfig:
     if model == base.model:
         return base
     known = set(dict(model_config(model)))
-    settings = {name: value for name, value in base.settings.items() if name in known}
+    settings = {
+        name: value for name, value in base.settings.items() if name in known and _takes(model, name, value)
+    }
     for section, shared in (("losses", ("over_classes",)), ("boundary", ("sigma", "target"))):
         own = settings.pop(section, None) or {}
         if kept := {name: own[name] for name in shared if name in own}:
             settings[section] = kept
     return base.replace(model=model, settings=settings)
+
+
+def _takes(model: str, name: str, value: Any) -> bool:
+    """Whether a model's setting can have this value; what is wrong within a section is for an error to tell."""
+    if isinstance(value, Mapping):
+        return True
+    try:
+        model_config(model, {name: value})
+    except InputError:
+        return False
+    return True
 
 
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
@@ -257,10 +270,19 @@ def check_extraction(features: Path, run: Run) -> None:
     """Raises InputError if other models extracted `features` than those that the run was trained on."""
     if run.data["models"] is None:  # of imported weights nobody may know
         return
-    models = read_config(FeaturesFolder(features))["models"]
-    if names := list(differences(models, run.data["models"])):
+    record = read_config(FeaturesFolder(features))
+    names = list(differences(record["models"], run.data["models"]))
+    if all(_known_boxes(config) for config in (record["config"], run.data["extraction"])):
+        names = [name for name in names if not name.startswith("detector.")]  # of the movies: no model
+    if names:
         expected = f"features of the models that {run.folder.root} was trained on"
         raise InputError(Problem(features / "config.json", expected, value=f"another {', '.join(names)}"))
+
+
+def _known_boxes(extraction: Any) -> bool:
+    """Whether persons were found by a table of boxes (`rhas.manifests.tables.boxes`)."""
+    detector = extraction.get("detector") if isinstance(extraction, Mapping) else None
+    return isinstance(detector, Mapping) and detector.get("implementation") == "boxes"
 
 
 def read_json(path: Path) -> dict[str, Any]:

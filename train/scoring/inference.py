@@ -90,7 +90,7 @@ class Series:
 
     @property
     def name(self) -> str:
-        return f"{self.clip.movie_id}/{self.clip.person_id}"
+        return self.clip.name
 
     @property
     def promised(self) -> Bools:

@@ -72,7 +72,7 @@ def predict_run(
     for done, series in enumerate(read_persons(opened, samples), start=1):
         segments += segments_of(series, tau, actions)
         _write_scores(out / "scores", series, tau, actions)
-        png = out / "timelines" / series.clip.movie_id / f"{series.clip.person_id}.png"
+        png = out / "timelines" / f"{series.name}.png"
         truth = series.truth(opened.vocabulary) if series.clip.intervals else None
         draw_timeline(png, series, tau, actions, truth)
         if progress:
@@ -103,7 +103,7 @@ def segments_of(series: Series, tau: float | None, actions: tuple[str, ...]) -> 
 
 
 def _write_scores(folder: Path, series: Series, tau: float | None, actions: tuple[str, ...]) -> None:
-    path = folder / series.clip.movie_id / f"{series.clip.person_id}.safetensors"
+    path = folder / f"{series.name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         "scores": torch.from_numpy(series.scores),

@@ -202,6 +202,18 @@ def test_a_touched_movie_is_the_same_and_one_changed_byte_makes_it_another(small
     assert shard.stat().st_mtime_ns != written and problems(small / "f") == []
 
 
+def test_a_rerun_with_nothing_to_do_needs_neither_ray_nor_models(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_pool, "ray_pool", None)  # whoever asks for a pool fails
+    rows = ["b,b.mp4,p,the person on the left,,", "gone,gone.mp4,p,the person on the left,,"]
+    again = run(write_manifest(small, rows), small / "f")
+    assert (again.idle, again.movies_skipped, again.tally.written) == (True, 1, 23)
+    assert [(f.movie_id, f.reason) for f in read_failures(small / "f" / "failures.csv")] == [
+        ("gone", "no such file")
+    ]
+
+
 def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
     before = series(small / "f")
     manifest = write_manifest(small, ["b,b.mp4,p,the person on the right,,"])

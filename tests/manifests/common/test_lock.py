@@ -7,9 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from rhas.manifests.common import file_systems, lock
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.lock import locked
 
@@ -141,6 +146,96 @@ def test_links_and_pipes_in_place_of_the_lock_are_refused(tmp_path):
     ):
         pass
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+# --- where each machine keeps locks of its own: simulated by a flock that always grants, and short times
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    """A lock file on a file system that knows locks only within a machine."""
+    for name, seconds in (("BEAT_S", 0.1), ("PATIENCE_S", 0.5), ("SETTLE_S", 0.2)):
+        monkeypatch.setattr(lock, name, seconds)
+    monkeypatch.setattr(lock, "is_local", lambda path: False)
+    monkeypatch.setattr(lock.fcntl, "flock", lambda file, operation: None)
+    return tmp_path / "lock"
+
+
+def other(beat):
+    """What another machine writes."""
+    return f"host other, process 7, boot 0-0, beat {beat:09d}\n"
+
+
+@contextmanager
+def writing(path, records, every_s=0.1):
+    """Meanwhile another machine writes these records, one after the other."""
+    over = threading.Event()
+
+    def write():
+        for record in records:
+            path.write_text(record)
+            if over.wait(every_s):
+                return
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def wait_for(what):
+    until = time.monotonic() + 60  # for what never comes
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert what()
+
+
+def test_another_machine_that_beats_is_left_alone_and_one_that_does_not_is_replaced(alone):
+    alone.write_text(other(0))
+    refused = pytest.raises(InputError, match="got 'host other, process 7")
+    with writing(alone, map(other, range(1, 99))), refused, locked(alone):
+        pass
+    assert alone.read_text().startswith("host other")
+    with locked(alone):
+        first = alone.read_text()
+        assert first.startswith(f"host {socket.gethostname()}, process {os.getpid()}, boot ")
+        wait_for(lambda: alone.read_text() > first)
+    assert alone.read_text() == ""
+
+
+def test_of_two_that_begin_at_once_the_one_that_wrote_last_goes_on(alone, monkeypatch):
+    monkeypatch.setattr(lock, "pause", lambda seconds: alone.write_text(other(0)))
+    with pytest.raises(InputError, match="host other"), locked(alone):
+        pass
+    assert alone.read_text() == other(0)
+
+
+def test_who_has_lost_the_lock_to_another_machine_ends(alone, monkeypatch):
+    sent = []
+    monkeypatch.setattr(lock.os, "kill", lambda process, number: sent.append((process, number)))
+    with locked(alone):
+        alone.write_text(other(0))
+        wait_for(lambda: sent == [(os.getpid(), signal.SIGTERM)])
+    assert alone.read_text() == other(0)
+
+
+def test_file_systems_are_told_by_the_last_mount_above_a_path(tmp_path, monkeypatch):
+    mounts = tmp_path / "mountinfo"
+    rows = [
+        ("/", "ext4"),
+        ("/data", "xfs"),
+        ("/data/with\\040space", "nfs4"),
+        ("/data", "beegfs"),
+        ("/dat", "zfs"),
+    ]
+    mounts.write_text("".join(f"1 2 0:1 / {place} rw shared:1 - {kind} server rw\n" for place, kind in rows))
+    monkeypatch.setattr(file_systems, "_MOUNTS", mounts)
+    paths = ["/data/a/lock", "/data/with space/lock", "/dat/lock", "/other"]
+    assert [file_systems.kind_of(Path(path)) for path in paths] == ["beegfs", "nfs4", "zfs", "ext4"]
+    assert not file_systems.is_local(Path("/data/a")) and file_systems.is_local(Path("/dat/a"))
 
 
 def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):

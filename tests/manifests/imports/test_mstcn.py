@@ -277,9 +277,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, file: str, text: str | None, exp
 
 
 def test_names_that_are_no_ids(tmp_path: Path) -> None:
-    write_mstcn(tmp_path, {"-a": [0], "B": [0], "b": [0]})
+    write_mstcn(tmp_path, {" a": [0], "B": [0], "b": [0]})
     problems = problems_of(tmp_path)
-    assert any("features/-a.npy" in problem and "an id of 1 to 128" in problem for problem in problems)
+    assert any("features/ a.npy" in problem and "an id: a text without" in problem for problem in problems)
     assert any("features/b.npy" in problem and "by more than case" in problem for problem in problems)
 
 

@@ -47,7 +47,7 @@ def test_a_track_of_one_row_has_its_box_at_its_own_time_only(tmp_path: Path) -> 
         ("m,p,0,0,0,1.5,1", "x2", "a share of the frame, from 0 to 1"),
         ("m,p,-1,0,0,1,1", "time_s", "a finite time in seconds, 0 or more"),
         ("m,p,3,0,0,1,1", "time_s", "one box for each moment"),
-        ("m/,p,0,0,0,1,1", "movie_id", "an id of 1 to 128 letters"),
+        ("m ,p,0,0,0,1,1", "movie_id", "an id: a text without"),
     ],
 )
 def test_bad_cells_are_named(tmp_path: Path, row: str, column: str, said: str) -> None:

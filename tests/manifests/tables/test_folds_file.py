@@ -27,7 +27,7 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, fold
 
 def test_every_problem_is_named(tmp_path: Path) -> None:
     path = tmp_path / "splits.csv"
-    path.write_text("fold,movie_id,split\n0,a,train\n1,a,val\n1,../a,test\n1,b,train\n1,b,test\n")
+    path.write_text("fold,movie_id,split\n0,a,train\n1,a,val\n1,a ,test\n1,b,train\n1,b,test\n")
     with pytest.raises(InputError) as caught:
         load_folds(path)
     assert [(p.row, p.column) for p in caught.value.problems] == [

@@ -55,7 +55,7 @@ def test_sorted_by_start_and_overlapping_actions(file: Path) -> None:
     ("row", "column", "value", "expected"),
     [
         (",p1,walking,0,1", "movie_id", "", "an id"),
-        ("m1,p/1,walking,0,1", "person_id", "p/1", "an id"),
+        ("m1, p1,walking,0,1", "person_id", " p1", "an id"),
         ("m1,p1,,0,1", "action", "", "not empty"),
         ("m1,p1,walkin,0,1", "action", "walkin", "one of the 3 actions, or N/A; did you mean 'walking'?"),
         ("m1,p1,n/a,0,1", "action", "n/a", "one of the 3 actions"),

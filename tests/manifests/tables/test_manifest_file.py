@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +65,47 @@ def test_optional_columns_bom_and_crlf(file: Path) -> None:
     assert load_manifest(file).persons == (Person("m1", "p1", "the man"),)
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_spreadsheets_divide_by_other_marks(file: Path, mark: str) -> None:
+    file.write_text(
+        f"\n{HEADER}".replace(",", mark) + mark.join(["m1", "a.mp4", "p1", "the man, in red", "1.5", "", ""])
+    )
+    assert load_manifest(file).persons == (Person("m1", "p1", "the man, in red", 1.5),)
+
+
+def test_json_lines_and_parquet_are_read_as_the_csv_is(file: Path) -> None:
+    """As pandas writes them, which leaves out nothing and has NaN for what is not there."""
+    file.write_text(HEADER + GOOD + 'm2,b.mp4,7,"the ""wömán"", late",1.5,9,train\n')
+    frame = pd.read_csv(file, dtype={"person_id": object})
+    frame.to_parquet(file.with_suffix(".parquet"))
+    frame.to_json(file.with_suffix(".jsonl"), orient="records", lines=True)
+    expected = load_manifest(file)
+    for suffix in (".parquet", ".jsonl"):
+        assert load_manifest(file.with_suffix(suffix)).movies == expected.movies
+
+
+def test_what_json_lines_can_not_be_is_named_by_line(file: Path) -> None:
+    path = file.with_suffix(".jsonl")
+    lines = ['{"movie_id": "m1", "video": "a.mp4", "person_id": 1, "reference": ["x"]}', "[]", "{", ""]
+    path.write_text("\n".join(lines) + '{"movie_id": "m1", "video": "\\ud800", "split": "dev"}\n')
+    found = [(problem.row, problem.column) for problem in problems_of(path)]
+    assert found == [(1, "reference"), (2, None), (3, None), (4, "video")]
+    path.with_suffix(".parquet").write_bytes(b"PAR1 no parquet PAR1")
+    assert "a readable file" in problems_of(path.with_suffix(".parquet"))[0].expected
+
+
+def test_other_columns_are_kept_but_none_that_is_nearly_one_of_ours(file: Path) -> None:
+    file.write_text("licence,movie_id,video,person_id,reference,person_name\nCC0,m1,a.mp4,p1,the man,\n")
+    manifest = load_manifest(file)
+    assert (manifest.others, manifest.persons[0].others) == (("licence", "person_name"), ("CC0", ""))
+    write_manifest(manifest, file)
+    assert replace(load_manifest(file), path=manifest.path) == manifest
+    file.write_text(HEADER.replace("split", "spilt").replace("end_s", "end") + GOOD)
+    assert [problem.value for problem in problems_of(file)] == ["end", "spilt"]
+    file.write_text(HEADER.strip() + ",\n" + GOOD.strip() + ",\n")
+    assert [problem.value for problem in problems_of(file)] == [""]
+
+
 def test_two_movies_may_share_a_video(file: Path) -> None:
     file.write_text(HEADER + GOOD + "m2,a.mp4,p1,the man in red,,,\n")
     assert len(load_manifest(file).movies) == 2
@@ -73,16 +115,12 @@ def test_two_movies_may_share_a_video(file: Path) -> None:
     ("row", "column", "value"),
     [
         (",a.mp4,p1,x,,,", "movie_id", ""),
-        ("../m,a.mp4,p1,x,,,", "movie_id", "../m"),
-        (".m,a.mp4,p1,x,,,", "movie_id", ".m"),
-        ("m.,a.mp4,p1,x,,,", "movie_id", "m."),
-        ("m 1,a.mp4,p1,x,,,", "movie_id", "m 1"),
+        (" m,a.mp4,p1,x,,,", "movie_id", " m"),
         ('"m\n",a.mp4,p1,x,,,', "movie_id", "m\n"),
-        ("é,a.mp4,p1,x,,,", "movie_id", "é"),
         ("m2,,p1,x,,,", "video", ""),
         ("m2, a.mp4,p1,x,,,", "video", " a.mp4"),
         ("m2,a.mp4,,x,,,", "person_id", ""),
-        ("m2,a.mp4,p/1,x,,,", "person_id", "p/1"),
+        ("m2,a.mp4,p\t1,x,,,", "person_id", "p\t1"),
         ("m2,a.mp4,p1,,,,", "reference", ""),
         ("m2,a.mp4,p1, ,,,", "reference", " "),
         ("m2,a.mp4,p1,a\tb,,,", "reference", "a\tb"),
@@ -114,12 +152,12 @@ def test_names_row_column_and_value(file: Path, row: str, column: str | None, va
 
 
 def test_long_ids_and_references(file: Path) -> None:
-    fits = f"{'m' * 128},a.mp4,p1,{'x' * 2000},,,\n"
+    fits = f"{'m' * 200},a.mp4,p1,{'x' * 2000},,,\n{'é' * 33},a.mp4,p1,x,,,\n"
     file.write_text(HEADER + fits)
     load_manifest(file)
-    file.write_text(HEADER + fits + f"{'n' * 129},a.mp4,p1,{'x' * 2001},,,\n")
+    file.write_text(HEADER + fits + f"{'è' * 34},a.mp4,p1,{'x' * 2001},,,\n")
     problems = problems_of(file)
-    assert [(p.row, p.column) for p in problems] == [(3, "movie_id"), (3, "reference")]
+    assert [(p.row, p.column) for p in problems] == [(4, "movie_id"), (4, "reference")]
     assert "not 2001" in problems[1].expected and len(str(problems[1].value)) == 80
 
 
@@ -130,14 +168,14 @@ def test_field_beyond_the_limit_of_the_csv_module(file: Path) -> None:
 
 
 def test_all_problems_at_once_in_row_order(file: Path) -> None:
-    file.write_text(HEADER + GOOD + "m1,b.mp4,p1,,nan,,dev\n" + "m2,a.mp4,p 1,x,,,\n")
+    file.write_text(HEADER + GOOD + "m1,b.mp4,p1,,nan,,dev\n" + "m2,a.mp4, p1,x,,,\n")
     found = [(problem.row, problem.column) for problem in problems_of(file)]
     assert sorted(found[:-1]) == [
         (3, column) for column in ("person_id", "reference", "split", "start_s", "video")
     ]
     assert found[-1] == (4, "person_id")
     assert str(problems_of(file)[-1]).startswith(
-        f"{file}, row 4, column person_id: got 'p 1': expected an id"
+        f"{file}, row 4, column person_id: got ' p1': expected an id"
     )
 
 
@@ -185,8 +223,8 @@ def test_missing_file_folder_and_impossible_path(tmp_path: Path) -> None:
         assert problem.file == path and problem.expected.startswith("a readable file")
 
 
-ids = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,10}", fullmatch=True).filter(lambda text: not text.endswith("."))
 plain = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40)
+ids = plain.map(lambda text: text.strip().casefold()[:16]).filter(str.strip)
 sentences = plain.filter(str.strip)
 video_names = plain.filter(lambda text: text == text.strip()).filter(str.strip)
 

@@ -35,7 +35,7 @@ def caught(call: object, *arguments: object) -> InputError:
 def test_the_first_by_row_are_told_in_the_order_of_checks(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text(
-        HEADER + "".join(f"m{row},p 1,walking,{row},x\n" for row in range(ROWS)) + "m,p,walking,2\n"
+        HEADER + "".join(f"m{row}, p1,walking,{row},x\n" for row in range(ROWS)) + "m,p,walking,2\n"
     )
     error = caught(load_labels, path, None, None)
     assert [(p.row, p.column) for p in error.problems] == [

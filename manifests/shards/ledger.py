@@ -1,0 +1,149 @@
+"""What is known of finished shards without opening them: `finished.jsonl`, for reruns and their accounts.
+
+In: shards that were just written, or read from end to end. Out: what a rerun asks of them, as long as their files keep
+size and time; of any other there is nothing, and who asks reads the shard again. What verification finds damaged is
+struck out. A line is appended for each; the last one of a movie counts, and one that was cut off by a kill is none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from rhas.manifests.common.atomic import write_text_atomically
+from rhas.manifests.common.digest import file_key
+from rhas.manifests.shards.failures import Failure, shard_failures
+from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.reader import Shard, reading
+from rhas.manifests.shards.statistics import Tally
+from rhas.manifests.shards.status import FrameStatus
+
+FileKey = tuple[int, int]  # as `file_key` tells it
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A movie's shard. `shard` and `video` are the files as they were then; `video` is None if there was none."""
+
+    movie_id: str
+    shard: FileKey
+    video: FileKey | None
+    identity: dict[str, Any]
+    tally: Tally
+    failures: list[Failure]
+    notes: list[str]  # what is unusual about the movie
+    lost: bool  # some window lost frames
+    undone: bool  # of some window nothing could be computed
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no run of ours writes: shards and lines may come from anywhere."""
+        texts = [self.movie_id, self.identity.get("video"), *self.notes]
+        for failure in self.failures:
+            texts += [failure.movie_id, failure.stage, failure.reason]
+            if not isinstance(failure.frames, int):
+                raise ValueError(f"{failure.frames!r} frames")
+        if not all(isinstance(text, str) for text in texts) or not isinstance(
+            self.identity.get("persons"), dict
+        ):
+            raise ValueError("not what is known of a shard")
+
+    @classmethod
+    def of(cls, path: Path, video: FileKey | None = None) -> Finished:
+        """Looks at a shard's statuses and windows. Raises InputError for one that can't be read."""
+        with reading(path, "a feature shard"):
+            key = file_key(path)
+        with Shard(path) as shard, reading(path, "a feature shard"):
+            windows = [row for row in shard.windows() if row["reason"]]
+            return cls(
+                movie_id=shard.movie_id,
+                shard=key,
+                video=video,
+                identity=shard.json("identity"),
+                tally=Tally.sum(Tally.of(shard.person(p).status) for p in shard.person_ids),
+                failures=shard_failures(shard),
+                notes=[str(note) for note in shard.json("source").get("notes", [])],
+                lost=bool(windows),
+                undone=not all(row["done"] for row in windows),
+            )
+
+    def to_json(self) -> str:
+        tally = {str(int(status)): count for status, count in self.tally.items()}
+        failures = [astuple(failure) for failure in self.failures]
+        return json.dumps({**vars(self), "tally": tally, "failures": failures})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Finished:
+        """Raises ValueError, TypeError, LookupError or AttributeError for what `to_json` didn't give."""
+        size, time = values["shard"]
+        video = values["video"]
+        tally = Tally({FrameStatus(int(status)): int(count) for status, count in values["tally"].items()})
+        failures = [Failure(*row) for row in values["failures"]]
+        keys = {"shard": (size, time), "video": None if video is None else (video[0], video[1])}
+        return cls(**{**values, **keys, "tally": tally, "failures": failures})
+
+
+class Ledger:
+    """The file, and what it says of shards that are as they were."""
+
+    def __init__(self, folder: FeaturesFolder):
+        self.folder = folder
+        self._lines = 0
+        self._known: dict[str, Finished] = {}
+        with suppress(OSError):
+            for line in folder.finished.read_bytes().splitlines():
+                self._read(line)
+
+    def _read(self, line: bytes) -> None:
+        with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            values = json.loads(line)
+            self._lines += 1
+            self._known.pop(values["movie_id"], None)
+            if values["shard"] is not None:
+                self._known[values["movie_id"]] = Finished.from_dict(values)
+
+    def known(self, movie_id: str) -> Finished | None:
+        """What is known of the movie's shard, if its file is still the one that it is known of."""
+        found = self._known.get(movie_id)
+        if found is None:
+            return None
+        try:
+            return found if found.shard == file_key(self.folder.shard(movie_id)) else None
+        except OSError:
+            return None
+
+    def add(self, finished: Finished) -> None:
+        """A shard that was written whole, or read whole and found sound."""
+        if self._known.get(finished.movie_id) != finished:
+            self._known[finished.movie_id] = finished
+            self._lines += 1
+            _append(self.folder, [finished.to_json()])
+
+    def strike_out(self, movie_ids: Iterable[str]) -> None:
+        """Shards that were found damaged: the next run reads them again from end to end."""
+        struck = [movie_id for movie_id in movie_ids if self._known.pop(movie_id, None)]
+        self._lines += len(struck)
+        _append(self.folder, [json.dumps({"movie_id": movie_id, "shard": None}) for movie_id in struck])
+
+    def tidy(self) -> None:
+        """Without the lines that no longer count, if they are most of them."""
+        if self._lines > 2 * len(self._known):
+            text = "".join(f"{found.to_json()}\n" for found in self._known.values())
+            with suppress(OSError):
+                write_text_atomically(self.folder.finished, text)
+                self._lines = len(self._known)
+
+
+def _append(folder: FeaturesFolder, lines: Sequence[str]) -> None:
+    """A line that can't be written is one that a rerun does without, so a full disk is told of by what matters."""
+    if not lines:
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder.finished, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        with open(descriptor, "ab", buffering=0) as file:  # noqa: PTH123  of a descriptor
+            # Each begins a line of its own, whatever was cut off before it; at once, also beside another process.
+            file.write("".join(f"\n{line}" for line in lines).encode())

@@ -1,0 +1,53 @@
+"""A run whose persons came from a table of boxes: a new movie needs boxes of its own, and they are no other model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from feature_folders import make_movie, write_folder
+
+from rhas.extract.config import load_config
+from rhas.manifests.common.errors import InputError
+from rhas.pipeline.programs.training import predict_movie
+from rhas.train.runs.run import check_extraction
+
+
+def test_a_new_movie_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    config = load_config("mini", ["detector.implementation=boxes", "detector.weights=world/boxes.csv"])
+    (tmp_path / "data.json").write_text(json.dumps({"extraction": config.to_dict(), "actions": ["walking"]}))
+    movie = tmp_path / "movie.mp4"
+    movie.touch()
+    with pytest.raises(InputError, match=r"world/boxes\.csv.*--detector BOXES\.csv.*--shards FEATURES"):
+        predict_movie(tmp_path, movie, "the tall man", tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("implementation", "other", "refused"),
+    [
+        ("boxes", "detector", False),
+        ("boxes", "encoder", True),
+        ("transformers", "detector", True),
+    ],
+)
+def test_other_boxes_are_not_another_model(
+    tmp_path: Path, implementation: str, other: str, refused: bool
+) -> None:
+    folder = write_folder(tmp_path / "f", [make_movie("m1", samples=8)])
+    record = json.loads(folder.config.read_text())
+    record["config"]["detector"] = {"implementation": implementation}
+    folder.config.write_text(json.dumps(record))
+    models = {name: dict(model) for name, model in record["models"].items()}
+    models[other]["hash"] = "other"
+    run: Any = SimpleNamespace(
+        data={"models": models, "extraction": record["config"]}, folder=SimpleNamespace(root="runs/a")
+    )
+    if refused:
+        with pytest.raises(InputError, match=f"another {other}.hash"):
+            check_extraction(folder.root, run)
+    else:
+        check_extraction(folder.root, run)

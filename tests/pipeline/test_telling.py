@@ -1,0 +1,83 @@
+"""What is said where: times where nobody watches, a log file with all of it, a quiet way; and what a doctor sees."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from rhas.extract.config import load_config
+from rhas.extract.run.progress import Snapshot
+from rhas.pipeline.cli import app
+from rhas.pipeline.programs import doctor
+from rhas.pipeline.views import telling
+from rhas.pipeline.views.display import live, make_console
+
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    telling.set_up(0, None)
+
+
+def progress_and_a_warning() -> None:
+    with live(make_console()) as show:
+        show(Snapshot(movies=3))
+    logging.getLogger("rhas.extract").warning("a worker was lost")
+    logging.getLogger("rhas.extract").info("a movie is done")
+
+
+def test_lines_have_times_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    telling.set_up(0, None)
+    progress_and_a_warning()
+    said = capsys.readouterr()
+    assert re.fullmatch(rf"{TIME}  movies 0/3 .*\n", said.out)
+    assert re.fullmatch(rf"{TIME} WARNING rhas\.extract: a worker was lost\n", said.err)
+
+
+def test_quiet_and_verbose_and_a_file_that_has_it_all(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    telling.set_up(-1, tmp_path / "logs" / "rhas.log")
+    progress_and_a_warning()
+    assert capsys.readouterr() == ("", "")
+    kept = (tmp_path / "logs" / "rhas.log").read_text().splitlines()
+    assert [re.sub(f"^{TIME} ", "", line).split(": ")[0] for line in kept] == [
+        "INFO rhas.said", "WARNING rhas.extract", "INFO rhas.extract",
+    ]  # fmt: skip
+    telling.set_up(1, None)
+    progress_and_a_warning()
+    assert "a movie is done" in capsys.readouterr().err
+    assert len((tmp_path / "logs" / "rhas.log").read_text().splitlines()) == 3
+
+
+def test_the_options_stand_before_the_command(tmp_path: Path) -> None:
+    manifest, log = tmp_path / "manifest.csv", tmp_path / "rhas.log"
+    manifest.write_text("movie_id,video,person_id,reference\na,a.mp4,p,the man\n")
+    done = CliRunner().invoke(app, ["-q", "--log-file", str(log), "plan", "--movies", str(manifest)])
+    assert done.exit_code == 3 and done.stderr == "", "no hint"
+    assert "INFO rhas.said: rhas " in log.read_text()
+
+
+def test_a_doctor_says_what_stands_in_the_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = SimpleNamespace(free=64 << 20, total=16 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("deep" * 30)))
+    config = load_config("mini", ["encoder.weights=./nowhere/there"])
+    found = {
+        finding.about: finding.problem for finding in doctor.examine(config, tmp_path / "new" / "features")
+    }
+    assert "--shm-size" in found["shared memory"] and "RAY_TMPDIR" in found["Ray's folder"]
+    assert not found["decoding"] and not found["disk"]
+    assert doctor.print_examination(config, tmp_path) == 1
+    assert "✗" in capsys.readouterr().out
