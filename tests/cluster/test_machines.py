@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from extractions import problems
 from machines import BIN, Machine, impossible, machines
+from tiny_config import TINY
 
 from rhas.pipeline.world.writing import World, write_world
 
@@ -22,9 +23,9 @@ stages:
   extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 15, workers: 2, decoders: 2, elastic: true,
             set: [decode.window_frames=8]}
   verify:
-  train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
+  train: {config: CONFIG, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
   eval:
-"""
+""".replace("CONFIG", TINY)
 ADDRESS = ("--address", "http://head:8265")
 
 pytestmark = pytest.mark.skipif(bool(impossible()), reason=impossible())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from machines import BIN, Machine, impossible, machines
 from pretend_slurm import Slurm
+from tiny_config import TINY
 
 from rhas.pipeline.world.writing import World, write_world
 
@@ -19,8 +20,8 @@ stages:
   extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 5, workers: 2, decoders: 2,
             set: [decode.window_frames=8]}
   verify:
-  train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
-"""
+  train: {config: CONFIG, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
+""".replace("CONFIG", TINY)
 
 pytestmark = pytest.mark.skipif(bool(impossible()), reason=impossible())
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from extractions import problems
 from feature_folders import make_movie, make_windows, same_window
+from tiny_config import TINY
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.atomic import write_text_atomically
@@ -91,7 +92,7 @@ def trains(folder: Path, free_kib: int) -> None:
         "--shards",
         str(features),
         "--config",
-        "small",
+        TINY,
     ]
     command += [argument for setting in TRAINING for argument in ("--set", setting)]
     with nearly_full(folder, free_kib):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from process_tree import assert_ended, process_tree
+from tiny_config import TINY
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.interruption import EXIT_INTERRUPTED
@@ -27,10 +28,10 @@ PIPELINE = """
 out: out
 stages:
   extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 12, workers: 1, decoders: 1}
-  train: {config: small, split: random, window: 20, set: [epochs=2, "data.proportions=[2, 1, 1]"]}
-"""
+  train: {config: CONFIG, split: random, window: 20, set: [epochs=2, "data.proportions=[2, 1, 1]"]}
+""".replace("CONFIG", TINY)
 COMMANDS = ("extract", "train", "train on two", "run", "benchmark")
-SMALL = ("--config", "small", "--split", "random", "--window", "10", "--set", "data.proportions=[2, 1, 1]")
+SMALL = ("--config", TINY, "--split", "random", "--window", "10", "--set", "data.proportions=[2, 1, 1]")
 
 
 @dataclass(frozen=True)

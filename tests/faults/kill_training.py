@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from tiny_config import TINY
 from toy_segmenter import toy_features
 
 from rhas.train.config import TrainConfig, load_config
@@ -36,7 +37,7 @@ def kill_training(folder: Path, kills: int, seed: int) -> dict[str, int]:
     Raises AssertionError when one ends with other weights or metrics than the undisturbed, or leaves anything.
     """
     torch.set_num_threads(1)
-    features, config = toy_features(folder / "features"), load_config("small", SETTINGS)
+    features, config = toy_features(folder / "features"), load_config(TINY, SETTINGS)
     clock = time.monotonic()
     assert _wait(_fork(features, folder / "alone", config)) == 0
     undisturbed_s = time.monotonic() - clock

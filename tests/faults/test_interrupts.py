@@ -19,16 +19,10 @@ from tests.faults.interrupt import COMMANDS, interrupt
 
 
 def test_no_interrupt_is_lost(tmp_path: Path) -> None:
-    often = {
-        "extract": 1,
-        "train": 2,
-        "train on two": 1,
-        "run": 1,
-        "benchmark": 1,
-    }  # `make faults` has 20 of each
-    assert often.keys() == set(COMMANDS)
+    often = {"extract": 1, "train": 1}  # `make faults` has 20 of each command
+    assert often.keys() <= set(COMMANDS)
     met = interrupt(tmp_path, often, seed=3)
-    assert met.total() == 6 and met["interrupted"] >= 3, met
+    assert met.total() == 2 and met["interrupted"] >= 1, met
 
 
 @pytest.mark.parametrize("number", interruption.SIGNALS)

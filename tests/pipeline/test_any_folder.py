@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_config import TINY
 from wheel_environment import install_wheel
 
 from rhas.pipeline.world.writing import World, write_world
@@ -58,7 +59,7 @@ def test_nothing_is_taken_from_the_users_folder(rhas: Path, folder: Path, tmp_pa
         "--shards",
         out / "features",
         "--config",
-        "small",
+        TINY,
         "--split",
         "random",
         "--window",

@@ -18,6 +18,7 @@ import pytest
 from outside_package import install
 from process_tree import assert_ended, process_tree
 from safetensors.torch import load_file
+from tiny_config import TINY
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.errors import InputError
@@ -47,7 +48,7 @@ class Bench:
     code: int
 
     def run(self, out: Path, *overrides: str) -> int:
-        return run_benchmark(self.features, out, [], str(self.preset), "small", [*SETTINGS, *overrides], 2)
+        return run_benchmark(self.features, out, [], str(self.preset), TINY, [*SETTINGS, *overrides], 2)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_baselines_count_once_for_each_seed(bench: Bench) -> None:
 def test_a_killed_benchmark_goes_on_and_ends_with_the_same_table(bench: Bench, tmp_path: Path) -> None:
     out = tmp_path / "bench"
     command = [str(Path(sys.executable).with_name("rhas")), "benchmark", "--shards", str(bench.features), "--out",
-               str(out), "--models", "toy", "--config", "small", "--seeds", "1"]  # fmt: skip
+               str(out), "--models", "toy", "--config", TINY, "--seeds", "1"]  # fmt: skip
     command += [part for setting in SETTINGS for part in ("--set", setting)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     steps = out / "runs" / "toy-seed0" / "steps.csv"

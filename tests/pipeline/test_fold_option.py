@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from made_datasets import write_mstcn
+from tiny_config import TINY
 from typer.testing import CliRunner
 
 from rhas.manifests.common.errors import InputError
@@ -101,6 +102,6 @@ def test_the_case_of_a_fold_that_was_ignored(tmp_path: Path) -> None:
     write_dataset(folder, read_mstcn(case))
     assert {name for name, side in sides_of_fold(folder, 1).items() if side == "test"} == {"v4", "v5"}
     error = _invoked(
-        "train", "--shards", folder.root, "--out", tmp_path / "run", "--config", "small", "--fold", 7
+        "train", "--shards", folder.root, "--out", tmp_path / "run", "--config", TINY, "--fold", 7
     )
     assert isinstance(error, InputError) and "got 7: expected one of the folds 1" in str(error)

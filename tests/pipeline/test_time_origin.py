@@ -125,7 +125,7 @@ def ava(folder: Path, *options: object, seconds: tuple[int, ...] = (902, 903, 90
     (folder / "references.csv").write_text("video_id,person_id,reference\nv,0,the man\n")
     _, warned = rhas("import", "ava", folder / "ava.csv", "--references", folder / "references.csv", "--videos",
                      folder / "videos", "--out", folder / "out", *options)  # fmt: skip
-    return folder / "out", warned
+    return folder / "out", "".join(line for line in warned.splitlines(True) if not line.startswith("next: "))
 
 
 def intervals_of(out: Path) -> list[tuple[str, float, float]]:

@@ -17,7 +17,7 @@ from rhas.train.config import (
     refused_changes,
     with_overrides,
 )
-from rhas.train.models.registry import build_model, model_config
+from rhas.train.models.registry import build_model, model_config, model_names
 from rhas.train.runs.run import load_whole_config, with_model_settings
 
 
@@ -129,5 +129,5 @@ def test_workers_are_four_on_a_gpu_and_none_on_a_cpu_unless_said() -> None:
 
 def test_every_preset_goes_with_every_model() -> None:
     for preset in preset_names():
-        for model in ("hopadiff", "actdiff", "actfusion", "ltcontext"):
+        for model in model_names():
             assert load_whole_config(preset, [f"model={model}"]).model == model

@@ -234,7 +234,9 @@ def for_model(base: TrainConfig, model: str) -> TrainConfig:
         return base
     known = set(dict(model_config(model)))
     settings = {
-        name: value for name, value in base.settings.items() if name in known and _takes(model, name, value)
+        name: value
+        for name, value in base.settings.items()
+        if name in known and _takes(model, name, value, base.model)
     }
     for section, shared in (("losses", ("over_classes",)), ("boundary", ("sigma", "target"))):
         own = settings.pop(section, None) or {}
@@ -243,10 +245,15 @@ def for_model(base: TrainConfig, model: str) -> TrainConfig:
     return base.replace(model=model, settings=settings)
 
 
-def _takes(model: str, name: str, value: Any) -> bool:
-    """Whether a model's setting can have this value; what is wrong within a section is for an error to tell."""
-    if isinstance(value, Mapping):
-        return True
+def _takes(model: str, name: str, value: Any, other: str) -> bool:
+    """Whether a model's setting can have this value of another model's.
+
+    A section may be one of the other model alone; what is wrong for both is for an error to tell.
+    """
+    return _valid(model, name, value) or (isinstance(value, Mapping) and not _valid(other, name, value))
+
+
+def _valid(model: str, name: str, value: Any) -> bool:
     try:
         model_config(model, {name: value})
     except InputError:

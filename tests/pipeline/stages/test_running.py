@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from extractions import WORKERS
 from process_tree import assert_ended, command, process_tree
+from tiny_config import TINY
 
 from rhas.pipeline.stages.kinds import digest
 from rhas.pipeline.stages.pipeline_file import load_pipeline
@@ -25,9 +26,9 @@ out: out
 stages:
   extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 3, workers: 1, decoders: 1}
   verify:
-  train: {config: small, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
+  train: {config: CONFIG, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
   eval:
-"""
+""".replace("CONFIG", TINY)
 
 
 def rhas(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from by_heart import noise_folder
+from tiny_config import TINY
 
 from rhas.train.config import load_config
 from rhas.train.evaluation.evaluation import evaluate_run
@@ -22,6 +23,6 @@ SETTINGS = (
 
 def test_two_videos_are_learned_by_heart(tmp_path: Path) -> None:
     features = noise_folder(tmp_path / "features", classes=12, frames=160)
-    train(features, tmp_path / "run", load_config("small", SETTINGS), "cpu")
+    train(features, tmp_path / "run", load_config(TINY, SETTINGS), "cpu")
     model = evaluate_run(tmp_path / "run", "test", device="cpu")["model"]
     assert model["acc"] >= 98 and model["chosen"]["f1_macro@50"] >= 95, model["chosen"]
