@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from rhas import __version__
-from rhas.pipeline.commands import extract, train
+from rhas.pipeline.commands import extract, features, train
 from rhas.pipeline.commands.config import commands as config_commands
 from rhas.pipeline.commands.demo import commands as demo_commands
 from rhas.pipeline.commands.doctor import commands as doctor_commands
@@ -60,6 +60,7 @@ def rhas(
 
 for commands in (
     extract.commands,
+    features.commands,
     train.commands,
     stages.commands,
     config_commands,

@@ -18,7 +18,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from io import FileIO
 from pathlib import Path
 from signal import SIGTERM
@@ -51,15 +51,16 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(Problem(path, f"a file that can be written ({error.strerror})")) from error
     with file:
-        _take(file, path)
+        local = is_local(path)
+        _take(file, path, local)
         _held.add(file)
         try:
-            with _beating(file, path):
+            with nullcontext() if local else _beating(file, path):
                 yield
         finally:
             if not file.closed:  # as it is in a forked process, which says nothing of its parent's lock
                 _held.discard(file)
-                if is_local(path) or _is_ours(_read(path)):
+                if local or _is_ours(_read(path)):
                     file.truncate(0)
 
 
@@ -68,11 +69,11 @@ def _not_through_a_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
-def _take(file: FileIO, path: Path) -> None:
+def _take(file: FileIO, path: Path, local: bool) -> None:
     try:
         # Not `lockf`: that does not hold against this process itself, and ends when it closes the file anywhere.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_local(path):
+        if local:
             _write(file, _NAME.format(socket.gethostname(), os.getpid()))
             return
         before = _read(path)
@@ -103,19 +104,16 @@ def _wait_for_a_beat(path: Path, before: str) -> None:
 @contextmanager
 def _beating(file: FileIO, path: Path) -> Iterator[None]:
     """Where others can't see the kernel's lock, they see this."""
-    if is_local(path):
-        yield
-        return
     over = threading.Event()
 
     def beat() -> None:
         count = 0
         while not over.wait(BEAT_S):
-            with suppress(
-                OSError, ValueError
-            ):  # a server that is away, whose lock it was; or a file just closed
-                if not _is_ours(now := _read(path)):
-                    log.error("%s: %s is writing here now, so this run ends", path, now or "nobody knows who")
+            # A server may be away for a while, whose lock it was, or the file have been closed just now.
+            with suppress(OSError, ValueError):
+                now = _read(path)
+                if now and not _is_ours(now):
+                    log.error("%s: %s is writing here now, so this run ends", path, now)
                     os.kill(os.getpid(), SIGTERM)
                     return
                 count += 1

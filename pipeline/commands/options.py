@@ -67,3 +67,13 @@ def of_fold(option: str, given: object, split: str | None, settings: list[str]) 
         expected = f"no {option} beside {' and '.join(others)}: folds are those of split fold"
         raise InputError(Problem(option, expected, value=given))
     return ["data.split=fold"]
+
+
+def next_with_features(out: Path) -> None:
+    """What is done with a features folder: it is learned from, if there are labels."""
+    from rhas.manifests.shards.layout import FeaturesFolder
+
+    if FeaturesFolder(out).labels.exists():
+        next_step("train", "--shards", out)
+    else:
+        next_step("labels", out, "--labels", "labels.csv")

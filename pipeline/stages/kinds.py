@@ -17,7 +17,7 @@ from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.tables.manifest import load_manifest
-from rhas.pipeline.commands import extract, train
+from rhas.pipeline.commands import extract, features, train
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ KINDS = {
         needs="all cores, no GPU",
         spread=True,
     ),
-    "verify": Kind(extract.verify, takes={"features": "extract"}, needs="one core"),
+    "verify": Kind(features.verify, takes={"features": "extract"}, needs="one core"),
     "train": Kind(train.train, takes={"shards": "extract"}, writes="out", spread=True),
     "eval": Kind(train.evaluate, takes={"run": "train"}, result="run/results.csv"),
     "predict": Kind(train.predict, takes={"run": "train", "shards": "extract"}, writes="out"),

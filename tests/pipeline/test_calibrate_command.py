@@ -15,7 +15,7 @@ from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import write_shard
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
-from rhas.pipeline.commands.extract import commands
+from rhas.pipeline.commands.features import commands
 
 BOX, ELSEWHERE = (0.2, 0.1, 0.4, 0.9), (0.6, 0.1, 0.8, 0.9)
 
