@@ -1,7 +1,7 @@
 """Persons and actions as they stand in annotation tools.
 
-A person is shown as `p1: the woman in the red coat`, so that annotators see who is meant; what stands before the colon
-says who it is, and no id has one.
+A person is shown as `p1: the woman in the red coat`, so that annotators see who is meant; the id before the colon says
+who it is. Ids may have colons themselves: then the whole text has to be as it was shown.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ def shown(person: Person) -> str:
 
 
 def person_of(text: str, movie: Movie) -> str | None:
-    """Who is meant by a text that a tool shows; None for nobody of this movie."""
-    person_id = text.partition(":")[0].strip()
-    return person_id if any(person.person_id == person_id for person in movie.persons) else None
+    """Who is meant by a text that a tool shows; None for nobody of this movie, or somebody who can't be told."""
+    text = text.strip()
+    exact = [p.person_id for p in movie.persons if text in (p.person_id, shown(p))]
+    fitting = exact or [p.person_id for p in movie.persons if text.startswith(f"{p.person_id}:")]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def choices(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`rhas annotate`: labels, predictions and boxes to files of annotation tools, one a movie, and back.
 
-In: a features folder or a manifest, and the tool. Out: files named by movie_id, or labels.csv and boxes.csv. What
+In: a features folder or a manifest, and the tool. Out: files named by movie_id (`rhas.manifests.common.names`), or
+labels.csv and boxes.csv. What
 movies' clocks say is left to `movie_clocks`, the tools' formats to `rhas.manifests.annotations`.
 """
 
@@ -18,6 +19,7 @@ from rhas.manifests.annotations.drawn import Drawn
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem, did_you_mean
 from rhas.manifests.common.interruption import check
+from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import HAS_BOX, FrameStatus
@@ -74,7 +76,7 @@ def annotate_to(
     material = Material.at(data, actions, time_origin)
     intervals = material.intervals(labels)
     chosen = [_movie(material.manifest, name, "--movie") for name in movies] or material.manifest.movies
-    paths = {movie.movie_id: out / f"{movie.movie_id}{SUFFIXES[tool][0]}" for movie in chosen}
+    paths = {m.movie_id: out / f"{file_name(m.movie_id)}{SUFFIXES[tool][0]}" for m in chosen}
     if there := [path.name for path in paths.values() if path.exists()]:
         expected = "a folder without files of these movies, which somebody may have corrected"
         raise InputError(Problem("--out", expected, value=f"{out} with {', '.join(there[:10])}"))
@@ -133,7 +135,7 @@ def _write(
     if tool == "cvat":
         clock, size = material.clocks.frames(movie)
         text = cvat_writing.labels_of(movie, material.vocabulary)
-        write_text_atomically(path.with_name(f"{movie.movie_id}.labels.json"), text)
+        write_text_atomically(path.with_name(f"{path.stem}.labels.json"), text)
         boxes = _boxes(material.features, movie)
         return cvat_writing.write_cvat(path, movie, labels, boxes, material.vocabulary, clock, size)
     write = elan.write_elan if tool == "elan" else via.write_via
@@ -163,7 +165,9 @@ def _boxes(features: FeaturesReader | None, movie: Movie) -> dict[str, cvat_writ
 
 
 def _movie(manifest: Manifest, movie_id: str, where: str | Path) -> Movie:
-    known = {movie.movie_id: movie for movie in manifest.movies}
+    """By its id, or as files are named by it."""
+    known = {file_name(movie.movie_id): movie for movie in manifest.movies}
+    known |= {movie.movie_id: movie for movie in manifest.movies}
     if movie_id not in known:
         expected = f"the movie_id of a movie of {manifest.path}{did_you_mean(movie_id, tuple(known))}"
         raise InputError(Problem(where, expected, value=movie_id))

@@ -94,11 +94,11 @@ def _write_tables(reader: FeaturesReader, inputs: Inputs, out: Path) -> None:
     """What lies beside the features. Where movies lay here is nobody else's business."""
     rows = (
         (p.movie_id, movie.video.name, p.person_id, p.reference, p.start_s, "" if p.end_s == float("inf") else p.end_s,
-         p.split or "")
+         p.split or "", *p.others)
         for movie in inputs.manifest.movies
         for p in movie.persons
     )  # fmt: skip
-    write_rows(out / "manifest.csv", REQUIRED_COLUMNS + OPTIONAL_COLUMNS, rows)
+    write_rows(out / "manifest.csv", REQUIRED_COLUMNS + OPTIONAL_COLUMNS + inputs.manifest.others, rows)
     write_vocabulary(inputs.vocabulary, out / "actions.csv")
     for path in (reader.folder.labels, reader.folder.folds):
         if path.is_file():

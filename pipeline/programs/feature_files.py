@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.atomic import written_atomically
+from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.reader import PersonSeries, reading
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.labels import Interval
@@ -75,7 +76,7 @@ class ParquetFiles:
             self._writers, self._movie_id = {}, record.person.movie_id
         schema = _schema(record.series.holistic.shape[1:])
         if record.split not in self._writers:
-            path = self.folder / record.split / f"{self._movie_id}.parquet"
+            path = self.folder / record.split / f"{file_name(self._movie_id)}.parquet"
             path.parent.mkdir(exist_ok=True)
             file = self._open.enter_context(written_atomically(path))
             self._writers[record.split] = self._open.enter_context(parquet.ParquetWriter(file, schema))

@@ -19,11 +19,13 @@ from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import HAS_BOX
 from rhas.manifests.tables.boxes import load_boxes
 from rhas.manifests.tables.labels import Interval, load_labels
+from rhas.manifests.tables.vocabulary import load_vocabulary
 from rhas.pipeline.cli import app
 
 TRUTH = Path(__file__).parents[1] / "truth"
 SHOWN = json.loads((TRUTH / "shown.json").read_text())
 HEADER = "movie_id,person_id,action,start_s,end_s"
+ACTION = load_vocabulary(None).actions[0]
 
 
 def rhas(*arguments: object, code: int = 0) -> str:
@@ -94,6 +96,22 @@ def test_times_count_as_players_do(tmp_path: Path) -> None:
     assert (
         "with m.eaf': expected a folder without files of these movies" in again
     )  # they may be somebody's work
+
+
+def test_ids_may_be_any_text(tmp_path: Path) -> None:
+    movies = tmp_path / "movies.csv"
+    movies.write_text("movie_id,video,person_id,reference\nnuit/1 été,a.mp4,p: 1,the man\n")
+    (tmp_path / "labels.csv").write_text(f"{HEADER}\nnuit/1 été,p: 1,{ACTION},0.5,1.25\n")
+    for tool in ("elan", "via"):
+        out, back = tmp_path / tool, tmp_path / f"{tool}.csv"
+        options = ("--time-origin", "container")
+        rhas("annotate", "to", tool, movies, "--out", out, *options)
+        (file,) = out.iterdir()
+        assert file.stem == "nuit%2F1%20%C3%A9t%C3%A9"
+        rhas("annotate", "from", tool, out, movies, "--out", back, *options)
+        assert load_labels(back, None, None).intervals == {
+            ("nuit/1 été", "p: 1"): [Interval(ACTION, 0.5, 1.25)]
+        }
 
 
 def test_frames_of_cvat_have_the_times_that_a_player_shows_them_at(tmp_path: Path) -> None:
