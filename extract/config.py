@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
+from rhas.manifests.common.plugins import one_of
 from rhas.manifests.shards.status import FrameStatus
 
 PRESETS = Path(__file__).parent / "presets"
+DETECTORS, ENCODERS = "rhas.detectors", "rhas.encoders"  # groups of entry points
+OUR_DETECTORS, OUR_ENCODERS = ("groundingdino", "transformers", "boxes"), ("blip2", "clip")
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
 # Decoded frames in flight. A window of 1080p movie takes 0.9 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
@@ -83,10 +86,12 @@ class SurenessConfig(Settings):
 class DetectorConfig(Settings):
     """How the sentence is grounded: which GroundingDINO, and what counts as a detection."""
 
-    implementation: Literal["groundingdino", "transformers", "boxes"] = "groundingdino"
+    implementation: Annotated[str, AfterValidator(one_of(DETECTORS, OUR_DETECTORS))] = "groundingdino"
+    """groundingdino, transformers, boxes, or the name of a detector of another package (see `rhas.extract.ground`)."""
     weights: str = "IDEA-Research/grounding-dino-tiny"
     """A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`.
-    For `boxes`, a CSV of boxes that are known already (see rhas.manifests.tables.boxes)."""
+    For `boxes`, a CSV of boxes that are known already (see rhas.manifests.tables.boxes). Of another package's
+    detector, what it says."""
     backbone: Literal["swin-t", "swin-b"] = "swin-t"
     """Which released architecture a .pth checkpoint holds."""
     text_encoder: str = "bert-base-uncased"
@@ -124,17 +129,18 @@ class DetectorConfig(Settings):
 class EncoderConfig(Settings):
     """Which vision-language encoder turns frames and crops into features."""
 
-    kind: Literal["blip2", "clip"] = "blip2"
+    kind: Annotated[str, AfterValidator(one_of(ENCODERS, OUR_ENCODERS))] = "blip2"
+    """blip2, clip, or the name of an encoder of another package (see `rhas.extract.encode`)."""
     weights: str = "Salesforce/blip2-itm-vit-g"
-    """Local directory, hub id, shipped:mini, random:tiny or random:full."""
+    """Local directory, hub id, shipped:mini, random:tiny or random:full. Of another package's encoder, what it says."""
     tokens: Literal["mean", "all"] = "mean"
     """Of the Q-Former's query tokens; `all` is 32 times the disk."""
     crop_margin: float = Field(0.1, ge=0, le=2)
     """Added on each side of the person's box, as a share of its longer side."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        if self.kind == "clip" and self.tokens == "all":
-            yield "tokens", "mean, the only choice for clip, which has no query tokens"
+        if self.kind != "blip2" and self.tokens == "all":
+            yield "tokens", f"mean, the only choice for {self.kind}, which has no query tokens"
 
 
 class ExtractConfig(Settings, title="extraction config"):

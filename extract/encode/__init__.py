@@ -1,7 +1,8 @@
 """Vision-language encoders: images and sentences to features. `load_encoder` is the way in.
 
 The interface is `encoder.Encoder`; `blip2` and `clip` implement it on transformers' models, and
-`random_weights` makes both without a download. Importing this package loads neither torch nor transformers.
+`random_weights` makes both without a download. Encoders of other packages (`outside`) are entry points in the group
+`rhas.encoders`. Importing this package loads neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rhas.extract.config import EncoderConfig
+from rhas.extract.config import OUR_ENCODERS, EncoderConfig
 from rhas.extract.weights.shipped_weights import place
 from rhas.manifests.common.errors import InputError, Problem
 
@@ -25,6 +26,10 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     from rhas.extract.weights.torchvision_fix import ensure_importable
 
     ensure_importable()
+    if config.kind not in OUR_ENCODERS:
+        from rhas.extract.encode.outside import load
+
+        return load(config)
     if config.weights.startswith("random:"):
         from rhas.extract.encode.random_weights import random_encoder
 

@@ -24,6 +24,7 @@ from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.encode.encoder import Encoder
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.known_boxes import KnownBoxes
+from rhas.extract.ground.outside import OutsideDetector
 from rhas.extract.ground.windows import Grounder
 from rhas.manifests.shards.format import PersonRows
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
@@ -48,7 +49,7 @@ class OnePass:
 
     def __init__(
         self,
-        detector: Detector | KnownBoxes,
+        detector: Detector | KnownBoxes | OutsideDetector,
         encoder: Encoder,
         config: ExtractConfig,
         device: torch.device,

@@ -24,6 +24,7 @@ from rhas.extract.ground.boxes import Candidates
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.exclusive import assign, overlapping
 from rhas.extract.ground.known_boxes import KnownBoxes
+from rhas.extract.ground.outside import OutsideDetector
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 
@@ -58,7 +59,11 @@ class Grounder:
     """Persons in windows, by a detector or by boxes that are known already."""
 
     def __init__(
-        self, detector: Detector | KnownBoxes, config: DetectorConfig, device: torch.device, batch: int
+        self,
+        detector: Detector | KnownBoxes | OutsideDetector,
+        config: DetectorConfig,
+        device: torch.device,
+        batch: int,
     ):
         self.detector = detector
         self.config = config

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rhas.extract.config import DetectorConfig, ExtractConfig
+from rhas.extract.config import OUR_DETECTORS, DetectorConfig, ExtractConfig
 from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import DecodeError, DecoderProcess
 from rhas.manifests.common.errors import InputError, Problem
@@ -56,6 +56,12 @@ class MoviePlan:
     notes: tuple[str, ...] = ()  # what is unusual
 
 
+def is_known(config: ExtractConfig) -> bool:
+    """Whether it is known what the models cost and give: not of other packages' ones, whose features count as
+    nothing."""
+    return config.encoder.kind in ENCODER_TFLOP and config.detector.implementation in OUR_DETECTORS
+
+
 def plan_movies(inputs: Inputs, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
     """Reads all movies' packets, of as many at a time as there are cores."""
     with ThreadPoolExecutor(cpus or os.cpu_count() or 1) as threads:
@@ -72,7 +78,7 @@ def _plan(movie: Movie, config: ExtractConfig, labels: Labels | None) -> MoviePl
     grid = index.samples(config.decode.fps, config.decode.time_origin)
     inside = np.array([(grid.time_s >= p.start_s) & (grid.time_s < p.end_s) for p in movie.persons])
     frames, person_frames = int(inside.any(axis=0).sum()), int(inside.sum())
-    row_bytes = 2 * 2 * FEATURE_SIZE[config.encoder.kind, config.encoder.tokens] + ROW_BYTES
+    row_bytes = 2 * 2 * FEATURE_SIZE.get((config.encoder.kind, config.encoder.tokens), 0) + ROW_BYTES
     return MoviePlan(
         movie_id=movie.movie_id,
         persons=len(movie.persons),
@@ -121,7 +127,7 @@ def _tflop(frames: int, person_frames: int, height: int, width: int, config: Ext
     ground = 0.0 if known else DETECTOR_TFLOP * scale * height * width / DETECTOR_PIXELS
     fusion = frames if detector.joint else person_frames
     backbone = DETECTOR_BACKBONE_SHARE * ground
-    encode = ENCODER_TFLOP[config.encoder.kind]
+    encode = ENCODER_TFLOP.get(config.encoder.kind, 0.0)
     return frames * (backbone + encode) + fusion * (ground - backbone) + person_frames * encode
 
 

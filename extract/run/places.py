@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from rhas.extract.config import ExtractConfig
+from rhas.extract.config import OUR_DETECTORS, OUR_ENCODERS, ExtractConfig
 from rhas.extract.ground.sources import kind_of
 from rhas.extract.weights.shipped_weights import place
 from rhas.manifests.common.errors import InputError, Problem
@@ -40,8 +40,10 @@ _PATIENCE_S = 10.0
 def check_places(config: ExtractConfig) -> None:
     """Looks at folders, files and hub ids. Raises InputError."""
     detector, encoder = config.detector, config.encoder
-    named = {"encoder.weights": place(encoder.weights, "encoder")}
-    if detector.implementation != "boxes":
+    named = {}  # what others' models take is theirs to look at
+    if encoder.kind in OUR_ENCODERS:
+        named["encoder.weights"] = place(encoder.weights, "encoder")
+    if detector.implementation in OUR_DETECTORS and detector.implementation != "boxes":
         named["detector.weights"] = place(detector.weights, "detector")
         if kind_of(detector.weights) == "released":
             named["detector.text_encoder"] = detector.text_encoder

@@ -82,12 +82,15 @@ class Labels:
         return sum(map(len, self.intervals.values()))
 
 
-def load_labels(path: Path, vocabulary: Vocabulary | None, manifest: Manifest | None) -> Labels:
+def load_labels(
+    path: Path, vocabulary: Vocabulary | None, manifest: Manifest | None, predicted: bool = False
+) -> Labels:
     """Read and check labels; raises `InputError` with all their problems.
 
-    Without a vocabulary any action passes, without a manifest any person.
+    Without a vocabulary any action passes, without a manifest any person. `predicted`: the file may also be one of
+    `rhas predict`, with a score in each row, which is not read.
     """
-    table = read_table(path, COLUMNS, numbers=("start_s", "end_s"))
+    table = read_table(path, COLUMNS, ("score",) if predicted else (), numbers=("start_s", "end_s"))
     cells.identifier(table, "movie_id")
     cells.identifier(table, "person_id")
     cells.name(table, "action")

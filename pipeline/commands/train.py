@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -176,16 +176,30 @@ def predict(
 
 @commands.command(rich_help_panel=TRAIN)
 def export(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to hand on, e.g. to a hub of models")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to hand on, e.g. to a hub")],
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder: what using it takes")] = None,
+    features: Annotated[
+        Path | None, typer.Option("--features", help="Features folder: what training on it takes")
+    ] = None,
+    form: Annotated[
+        Literal["parquet", "webdataset"], typer.Option("--format", help="Of features: parquet or webdataset")
+    ] = "parquet",
 ) -> None:
-    """Weights, settings, actions, metrics and a card: all that using a run takes, on any machine."""
-    from rhas.train.evaluation.export import export_run
+    """A run, or a features folder, for others, on any machine: with all that belongs to it, and a card."""
+    if (run is None) == (features is None):
+        raise typer.BadParameter("give either --run or --features")
+    if run is not None:
+        from rhas.train.evaluation.export import export_run
 
-    export_run(run, out)
-    typer.echo(
-        f'{out}: {", ".join(sorted(path.name for path in out.iterdir()))}; rhas.load_run("{out}") opens it'
-    )
+        export_run(run, out)
+        names = ", ".join(sorted(path.name for path in out.iterdir()))
+        typer.echo(f'{out}: {names}; rhas.load_run("{out}") opens it')
+    elif features is not None:
+        with interruptible_work(f"{out} is not whole: remove it"):
+            from rhas.pipeline.programs.exporting import export_features
+
+            for line in export_features(features, out, form):
+                typer.echo(line)
 
 
 @commands.command(rich_help_panel=TRAIN)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rhas.extract.config import ExtractConfig
 from rhas.extract.plan.forecast import cores_for, forecast
-from rhas.extract.plan.plan import MoviePlan, seconds_like
+from rhas.extract.plan.plan import MoviePlan, is_known, seconds_like
 from rhas.pipeline.views.display import duration, make_console
 
 CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, for plans without --like
@@ -63,8 +63,13 @@ def print_plan(
     )
     if like is not None:
         seconds, source = seconds_like(like, frames, gpus), f"at the speed per worker in {like}"
-    elif config.encoder.weights.startswith("random:tiny"):
-        console.print("time: unknown for the small random models; give --like with an earlier report.json")
+    elif config.encoder.weights.startswith("random:tiny") or not is_known(config):
+        of = (
+            "the small random models"
+            if is_known(config)
+            else "models of other packages, as is what they write"
+        )
+        console.print(f"time: unknown for {of}; give --like with an earlier report.json", soft_wrap=True)
         return 3 if bad else 0
     elif gpus:
         _print_forecast(console, movies, config, gpus, cores, tflops)

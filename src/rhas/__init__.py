@@ -5,6 +5,7 @@
     rhas.extract_features("movies/manifest.csv", "features", preset="blip2", gpus=8)
     rhas.train_segmenter("features", "runs/a")
     series = rhas.read_features("features").person("night_01", "p1")
+    samples = rhas.dataset("features", split="train")  # for a training loop of one's own
     run = rhas.load_run("runs/a")  # or what `rhas export` made of one, on any machine
     scores = run.predict(series.holistic, series.partial)  # [T, C], C as in run.actions
 
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rhas.extract.run.accounts import Summary
     from rhas.manifests.shards.reader import FeaturesReader
+    from rhas.train.data.samples import SampleSet
     from rhas.train.runs.run import Validation
     from rhas.train.scoring.loaded import LoadedRun
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "extract_features", "load_run", "read_features", "train_segmenter"]
+__all__ = ["__version__", "dataset", "extract_features", "load_run", "read_features", "train_segmenter"]
 
 
 def read_features(folder: str | Path) -> FeaturesReader:
@@ -33,6 +35,28 @@ def read_features(folder: str | Path) -> FeaturesReader:
     from rhas.manifests.shards.reader import FeaturesReader
 
     return FeaturesReader(Path(folder))
+
+
+def dataset(
+    features: str | Path, split: str = "train", by: str = "cross-movie", **settings: Any
+) -> SampleSet:
+    """The labelled samples of a split as a `torch.utils.data.Dataset`: what `rhas train` learns from.
+
+    A sample is a window of one person: `name`, `holistic` and `partial` [T, F] with `has_holistic` and `has_partial`
+    [T], `labels` [T, C] in the order of the dataset's `vocabulary.actions`, and `valid` [T], the frames that count.
+    `rhas.train.data.collate` makes batches of samples, padded, in a DataLoader. `split` is train, val or test, drawn
+    `by` random, cross-movie, manifest or fold; `settings` are the other fields of `rhas.train.data.DataConfig`, such as
+    window. Raises InputError for a folder or settings that don't fit.
+    """
+    from rhas.manifests.common.configs import from_mapping
+    from rhas.manifests.common.errors import InputError, Problem
+    from rhas.train.data import DataConfig, load_dataset
+
+    config = from_mapping(DataConfig(), {"split": by, **settings}, "rhas.dataset")
+    splits = load_dataset(Path(features), config).splits
+    if split not in splits:
+        raise InputError(Problem("rhas.dataset", f"one of {', '.join(splits)}", column="split", value=split))
+    return splits[split]
 
 
 def load_run(folder: str | Path, device: str | None = None) -> LoadedRun:

@@ -14,6 +14,7 @@ import torch
 from feature_folders import FPS, make_windows
 from training_folders import VOCABULARY, intervals_of, labelled_movie, two_persons, write_training_folder
 
+import rhas
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.failures import movie_failure, write_failures
 from rhas.manifests.shards.format import write_shard
@@ -22,7 +23,7 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.folds import write_folds
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.manifest import Person
-from rhas.train.data import DataConfig, load_dataset
+from rhas.train.data import DataConfig, collate, load_dataset
 
 CONFIG = DataConfig(window=16, split="random")
 
@@ -273,3 +274,23 @@ def test_a_config_is_checked(setting: dict[str, Any], column: str) -> None:
     with pytest.raises(InputError) as caught:
         DataConfig(**setting)
     assert column in {problem.column for problem in caught.value.problems}
+
+
+def test_a_loop_of_ones_own_gets_the_same_samples(root: Path) -> None:
+    """`rhas.dataset` with torch's own loader, in another process."""
+    write_training_folder(root, [labelled_movie(f"m{i}", samples=40 + 7 * i) for i in range(4)])
+    expected = load_dataset(root, CONFIG).splits["train"]
+    samples = rhas.dataset(root, "train", by="random", window=16)
+    assert isinstance(samples, torch.utils.data.Dataset) and samples.vocabulary == VOCABULARY
+    loader = torch.utils.data.DataLoader(samples, batch_size=3, collate_fn=collate, num_workers=1)
+    batches = list(loader)
+    assert [name for batch in batches for name in batch.names] == [sample.name for sample in expected]
+    first = batches[0]
+    torch.testing.assert_close(first.holistic_BFT[0, :, : first.lengths_B[0]].T, expected[0].holistic)
+    for wrong, said in (
+        ({"split": "tset"}, "column split: got 'tset': expected one of train, val, test"),
+        ({"by": "movie"}, "column split: got 'movie'"),
+        ({"windows": 3}, "did you mean window"),
+    ):
+        with pytest.raises(InputError, match=said):
+            rhas.dataset(root, **wrong)  # type: ignore[arg-type]
