@@ -168,8 +168,8 @@ def test_they_find_and_encode(implementation: str, module: ModuleType, siglip: P
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda found: found[:1], "got candidates of 1 sentences, not of 2"),
-        (lambda found: [[c, c] for (c,) in found], "got candidates of 2 frames, not of 1"),
+        (lambda found: found[:1], "got candidates of 1 sentences, expected 2"),
+        (lambda found: [[c, c] for (c,) in found], "got candidates of 2 frames, expected 1"),
         (lambda found: [[Candidates(c.boxes * 2, c.scores)] for (c,) in found], r"outside \[0, 1\]"),
         (lambda found: [[Candidates(c.boxes.flip(1), c.scores)] for (c,) in found], "boxes without an area"),
         (lambda found: [[Candidates(c.boxes, c.scores.flip(0))] for (c,) in found], "not best first"),
