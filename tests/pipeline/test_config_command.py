@@ -78,7 +78,7 @@ def test_presets_follow_their_schema(stage: str, name: str) -> None:
         ("blip2", {"nosuch": 1}),
         ("blip2", {"decode": {"fps": 0}}),
         ("blip2", {"decode": {"short_side": "480"}}),
-        ("blip2", {"encoder": {"kind": "dino"}}),
+        ("blip2", {"encoder": {"tokens": "some"}}),
         ("paper", {"epochs": 0}),
         ("paper", {"settings": {"encoder": {"dropout": 1}}}),
         ("paper", {"settings": {"stream": "partial"}}),  # ActDiff's
