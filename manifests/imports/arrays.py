@@ -1,7 +1,8 @@
 """Features in `.npy` files: their header checked at once, their rows read a few at a time.
 
-In: a path and how the array is laid out. Out: float rows [n, F] (or [n, N, F], N tokens). Arrays of Python
-objects, which numpy would unpickle, are refused. What the numbers have to be is left to `dataset`.
+In: a path and how the array is laid out. Out: float rows [n, F] (or [n, N, F], N tokens). T×1×1×F, as I3D's features
+are often stored, is T×F. Arrays of Python objects, which numpy would unpickle, are refused. What the numbers have to be
+is left to `dataset`.
 
 Shapes: T frames, F feature size, N query tokens.
 """
@@ -73,6 +74,7 @@ def open_features(path: Path, layout: Layout, tokens: Tokens = "mean") -> Featur
 def _open(path: Path) -> NDArray[Any]:
     """The array mapped from disk; numpy refuses arrays of objects here. A header may be anything at all."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
+        return array.reshape(len(array), -1) if array.ndim == 4 and array.shape[1:3] == (1, 1) else array
     except (EOFError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(str(error)) from error

@@ -1,14 +1,15 @@
 """Import of AVA-style annotations.
 
 In: annotations `video_id,timestamp,x1,y1,x2,y2,action_id,person_id` without header, one box and action per
-row and key frame (one key frame a second, `action_id` counted from 1 in the vocabulary); references with the
+row and key frame (one key frame a second); the list of actions by id, AVA's own or another; references with the
 header `video_id,person_id,reference`; the folder of movies, named `<video_id>.<ext>`. Out: an `AvaImport` with
-manifest and labels. Writing these, and opening movies, is left to the caller.
+manifest, labels and boxes. Writing these, and opening movies, is left to the caller.
 
 A key frame at second t stands for [t - 0.5, t + 0.5), cut off at 0. Key frames of one person and action that
 are at most a second apart make one interval. Where a person has no key frame between their first and their
 last one, they are labelled `N/A`. Timestamps of AVA (from 902 on) are times of the uncut movie. Times are kept to
-the millisecond, in whole numbers, so that neighbouring intervals meet exactly. Boxes are checked, not used.
+the millisecond, in whole numbers, so that neighbouring intervals meet exactly. A row whose id is in a gap of the list
+says that the person is there and not what they do; it is counted. An id behind the list's last one is an error.
 
 AVA takes video ids from YouTube, where they may begin with '-', '_' or a dot; such a movie gets the movie_id
 "v" + video_id.
@@ -25,12 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import Problem, raise_problems
+from rhas.manifests.imports.ava_boxes import Boxes, boxes_of
+from rhas.manifests.imports.label_map import ActionList
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.csvfile import read_headless_table, read_table
 from rhas.manifests.tables.labels import Interval, Labels, PersonKey
 from rhas.manifests.tables.manifest import Manifest, Movie, Person, check_reference
 from rhas.manifests.tables.table import Bools, Table, first_rows, runs
-from rhas.manifests.tables.vocabulary import ABSENT, Vocabulary
+from rhas.manifests.tables.vocabulary import ABSENT
 
 ANNOTATION_COLUMNS = ("video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id")
 REFERENCE_COLUMNS = ("video_id", "person_id", "reference")
@@ -40,23 +43,25 @@ VIDEO_SUFFIXES = frozenset(
 MAX_TIMESTAMP_S = 1_000_000  # eleven days; beyond it stands no movie but a slip
 HALF_MS = 500
 
-# Of one person: the key frames of each action, in milliseconds.
-_Track = dict[str, NDArray[np.int64]]
+# Of one person: the key frames of each action, in milliseconds; None: of all that the list leaves out.
+_Track = dict[str | None, NDArray[np.int64]]
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-]")
 _ACTION_ID = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class AvaImport(NamedTuple):
-    """What came of an import; `skipped` are annotated persons (video_id, person_id) without a reference."""
+    """What came of an import."""
 
     manifest: Manifest
     labels: Labels
-    skipped: tuple[PersonKey, ...]
+    boxes: Boxes
+    skipped: tuple[PersonKey, ...]  # annotated persons (video_id, person_id) without a reference
+    unlisted: dict[int, int]  # rows by action id, of ids in the list's gaps
 
 
 def import_ava(
-    annotations: Path, references: Path, videos: Path, vocabulary: Vocabulary, offset_s: float = 0.0
+    annotations: Path, references: Path, videos: Path, actions: ActionList, offset_s: float = 0.0
 ) -> AvaImport:
     """Turn AVA-style files into a manifest and labels; raises `InputError` with the problems of all files.
 
@@ -65,12 +70,12 @@ def import_ava(
     references and the labels' `path` that of the annotations, until they are written somewhere.
     """
     annotated = read_headless_table(annotations, ANNOTATION_COLUMNS, numbers=ANNOTATION_COLUMNS[1:6])
-    times_s = _check_annotations(annotated, vocabulary, offset_s) - offset_s
+    times_ms = _check_annotations(annotated, actions, offset_s)
     referred = read_table(references, REFERENCE_COLUMNS)
     named = _check_references(referred)
     tracklets: dict[PersonKey, _Track] = {}
     if not annotated.problems.count:  # else persons may lack key frames because their rows were rejected
-        tracklets = _tracklets(annotated, times_s, vocabulary)
+        tracklets = _tracklets(annotated, times_ms, actions)
         _check_annotated(referred, tracklets, annotations)
     in_videos: list[Problem] = []
     ids = referred.texts["video_id"]
@@ -89,18 +94,23 @@ def import_ava(
         Movie(_movie_id(video_id), found[video_id], tuple(own)) for video_id, own in persons.items()
     )
     skipped = tuple(sorted(tracklets.keys() - {(video_id, person_id) for video_id, person_id, _ in rows}))
-    return AvaImport(Manifest(references, movies), Labels(annotations, intervals), skipped)
+    wanted = {(video_id, person_id): _movie_id(video_id) for video_id, person_id, _ in rows}
+    boxes = boxes_of(annotated, times_ms, wanted)
+    labels = Labels(annotations, intervals)
+    return AvaImport(Manifest(references, movies), labels, boxes, skipped, _unlisted(annotated, actions))
 
 
-def _check_annotations(table: Table, vocabulary: Vocabulary, offset_s: float) -> NDArray[np.float64]:
-    """[N] times of the key frames in seconds."""
+def _check_annotations(table: Table, actions: ActionList, offset_s: float) -> NDArray[np.int64]:
+    """[N] times of the key frames in the movie, in milliseconds."""
     table.check("video_id", _video_id_faults)
     cells.identifier(table, "person_id")
-    actions = f"a whole number from 1 to {len(vocabulary)}"
-    table.check("action_id", lambda text: () if _is_action(text, vocabulary) else (actions,))
+    ids = f"a whole number from 1 to {actions.last}, an action's id (--actions names another list)"
+    table.check("action_id", lambda text: () if _is_action(text, actions) else (ids,))
     _check_boxes(table)
     expected = f"a time in seconds, from {offset_s:g} to {MAX_TIMESTAMP_S}"
-    return cells.number(table, "timestamp", expected, offset_s, MAX_TIMESTAMP_S)
+    times_s = cells.number(table, "timestamp", expected, offset_s, MAX_TIMESTAMP_S)
+    sound_s = np.where(table.sound("timestamp"), times_s - offset_s, 0.0)
+    return np.rint(sound_s * 1000).astype(np.int64)
 
 
 def _video_id_faults(value: str) -> tuple[str, ...]:
@@ -113,8 +123,15 @@ def _movie_id(video_id: str) -> str:
     return video_id if video_id[:1].isalnum() else f"v{video_id}"
 
 
-def _is_action(text: str, vocabulary: Vocabulary) -> bool:
-    return bool(_ACTION_ID.fullmatch(text)) and int(text) <= len(vocabulary)
+def _is_action(text: str, actions: ActionList) -> bool:
+    return bool(_ACTION_ID.fullmatch(text)) and int(text) <= actions.last
+
+
+def _unlisted(table: Table, actions: ActionList) -> dict[int, int]:
+    ids = table.texts["action_id"]
+    counts = np.bincount(ids.codes, minlength=len(ids.values)).tolist()
+    rows = {int(text): count for text, count in zip(ids.values, counts, strict=True)}
+    return {own: rows[own] for own in sorted(rows) if own not in actions.names}
 
 
 def _check_boxes(table: Table) -> None:
@@ -126,16 +143,16 @@ def _check_boxes(table: Table) -> None:
     table.reject("y2", above, lambda row: f"a lower edge not above y1, {y1[row]}")
 
 
-def _tracklets(table: Table, times_s: NDArray[np.float64], vocabulary: Vocabulary) -> dict[PersonKey, _Track]:
-    videos, persons, actions = (table.texts[name] for name in ("video_id", "person_id", "action_id"))
-    doing = first_rows(videos.codes, persons.codes, actions.codes)
+def _tracklets(table: Table, times_ms: NDArray[np.int64], actions: ActionList) -> dict[PersonKey, _Track]:
+    videos, persons, ids = (table.texts[name] for name in ("video_id", "person_id", "action_id"))
+    doing = first_rows(videos.codes, persons.codes, ids.codes)
     order = np.argsort(doing, kind="stable")
-    times_ms = np.rint(times_s * 1000).astype(np.int64)[order]
     tracklets: dict[PersonKey, _Track] = {}
     for own in runs(doing[order]):
         row = order[own.start]
-        action = vocabulary.actions[int(actions[row]) - 1]
-        tracklets.setdefault((videos[row], persons[row]), {})[action] = times_ms[own]
+        track = tracklets.setdefault((videos[row], persons[row]), {})
+        action = actions.names.get(int(ids[row]))
+        track[action] = np.concatenate([track.get(action, times_ms[:0]), times_ms[order[own]]])
     return tracklets
 
 
@@ -196,7 +213,12 @@ def _person(movie_id: str, person_id: str, sentence: str, tracklet: _Track) -> P
 
 
 def _intervals(tracklet: _Track) -> tuple[Interval, ...]:
-    spans = [(start, end, action) for action, times in tracklet.items() for start, end in _joined(times)]
+    spans = [
+        (start, end, action)
+        for action, times in tracklet.items()
+        if action is not None
+        for start, end in _joined(times)
+    ]
     spans += [(end, start, ABSENT) for (_, end), (start, _) in pairwise(_seen(tracklet))]
     return tuple(Interval(action, start / 1000, end / 1000) for start, end, action in sorted(spans))
 

@@ -1,8 +1,9 @@
 """A features folder made of features that others computed: written movie by movie, taken up where it stopped.
 
 In: an `ImportedSet`, whose files were found to be laid out as they should be. Out: what `rhas extract` would
-leave: config.json, manifest, labels, vocabulary, shards; folds too where there are any. A file whose numbers
-can't be used is a problem of its movie; the other movies are written all the same. Locking is left to the caller.
+leave: config.json, manifest, labels, vocabulary, shards; folds too where there are any. Movies without features are
+in the manifest and in failures.csv, as those are that could not be extracted. A file whose numbers can't be used is a
+problem of its movie; the other movies are written all the same. Locking is left to the caller.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.imports.movie import WINDOW_FRAMES, ImportedMovie, write_movie
-from rhas.manifests.shards.failures import write_failures
+from rhas.manifests.imports.movie import WINDOW_FRAMES, ImportedMovie, LostMovie, write_movie
+from rhas.manifests.shards.failures import movie_failure, write_failures
 from rhas.manifests.shards.format import FORMAT_VERSION
 from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -31,6 +32,7 @@ from rhas.manifests.tables.labels import Labels
 from rhas.manifests.tables.manifest import Manifest
 from rhas.manifests.tables.vocabulary import Vocabulary
 
+SHOWN = 5  # names in a line
 Listener = Callable[[int, int], None]  # movies done, of how many
 
 
@@ -38,17 +40,28 @@ Listener = Callable[[int, int], None]  # movies done, of how many
 class ImportedSet:
     """Movies of one layout, with features of one shape."""
 
-    layout: str  # mstcn, rhas133
+    layout: str  # mstcn, rhas133, or a data set of multilabel
     source: Path
     settings: dict[str, Any]  # of the import, as JSON holds them
-    fps: float
+    fps: float | None  # None: movies differ
     movies: tuple[ImportedMovie, ...]
     vocabulary: Vocabulary
     folds: Mapping[int, Mapping[str, str]] | None = None
+    lost: tuple[LostMovie, ...] = ()
+    warnings: tuple[str, ...] = ()  # of what was read as it stands, and may be meant otherwise
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
         return self.movies[0].holistic.shape
+
+    def told(self) -> Iterator[str]:
+        """Lines for whoever imports: what was left out, and the warnings."""
+        if self.lost:
+            named = ", ".join(f"{lost.movie.movie_id} ({lost.reason})" for lost in self.lost[:SHOWN])
+            more = f" and {len(self.lost) - SHOWN} more" if len(self.lost) > SHOWN else ""
+            of = len(self.lost) + len(self.movies)
+            yield f"{len(self.lost)} of {of} videos were left out, as failures.csv records: {named}{more}"
+        yield from self.warnings
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,7 @@ class Written:
     skipped: int  # whole already
     intervals: int
     cut: int  # movies of which some file had more frames than others
+    cut_frames: int  # in all of them
     without_partial: int
 
 
@@ -87,7 +101,7 @@ def write_dataset(folder: FeaturesFolder, imported: ImportedSet, listener: Liste
             if listener is not None:
                 listener(done, len(imported.movies))
             try:
-                skipped += not write_movie(folder, record, imported.fps, movie)
+                skipped += not write_movie(folder, record, movie)
             except InputError as error:
                 problems += error.problems
     except OSError as error:
@@ -100,6 +114,7 @@ def write_dataset(folder: FeaturesFolder, imported: ImportedSet, listener: Liste
         skipped=skipped,
         intervals=sum(len(movie.intervals) for movie in imported.movies),
         cut=sum(movie.cut > 0 for movie in imported.movies),
+        cut_frames=sum(movie.cut for movie in imported.movies),
         without_partial=sum(movie.partial is None for movie in imported.movies),
     )
 
@@ -145,10 +160,12 @@ def _write_tables(folder: FeaturesFolder, record: dict[str, Any], imported: Impo
     for left_by_a_killed_run in folder.shards.glob(".*.tmp"):
         left_by_a_killed_run.unlink(missing_ok=True)
     write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
-    manifest = Manifest(imported.source, tuple(movie.movie for movie in imported.movies))
+    movies = [movie.movie for movie in imported.movies] + [lost.movie for lost in imported.lost]
+    manifest = Manifest(imported.source, tuple(movies))
     intervals = {movie.movie.persons[0].key: movie.intervals for movie in imported.movies}
     labels = Labels(imported.source, intervals)
     write_snapshot(folder, Inputs(manifest, labels, imported.vocabulary))
     if imported.folds is not None:
         write_folds(imported.folds, folder.folds)
-    write_failures(folder.failures, [])
+    lost = [movie_failure(lost.movie.movie_id, "probe", lost.reason) for lost in imported.lost]
+    write_failures(folder.failures, lost)

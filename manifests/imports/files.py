@@ -1,12 +1,13 @@
-"""What lies in a folder, and the lines of a text file; whatever can't be read is an InputError that names it."""
+"""What lies in a folder, the lines of a text file, names of videos; what can't be read is an InputError."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, shorten
+from rhas.manifests.tables import cells
 
 
 def files_in(folder: Path, suffix: str) -> list[Path]:
@@ -24,6 +25,18 @@ def text_lines(path: Path) -> list[str]:
     if not lines:
         raise InputError(Problem(path, "at least one line; the file is empty"))
     return lines
+
+
+def check_names(names: Iterable[str], file: Path) -> Iterator[Problem]:
+    """Names of videos, in order, that can't be movie_ids, or that file systems may take for each other."""
+    first: dict[str, str] = {}
+    for name in names:
+        known = first.setdefault(name.lower(), name)
+        if not cells.is_identifier(name):
+            yield Problem(file, cells.ID, column="name", value=shorten(name))
+        elif name != known:
+            expected = f"a name that differs from {known!r} by more than case"
+            yield Problem(file, expected, column="name", value=name)
 
 
 @contextmanager

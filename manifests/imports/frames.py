@@ -3,12 +3,15 @@
 In: the classes of each frame. Out: intervals. Frame t of a movie stands at t / fps seconds, in float64; an
 interval from frame i up to frame j is [i / fps, j / fps), made by the same division, so that a frame is inside
 or not with nothing left to rounding.
+
+Shapes: T frames, C classes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,26 +35,22 @@ def frame_times(frames: int, fps: float) -> NDArray[np.float64]:
     return np.arange(frames) / fps
 
 
-def intervals_of(
-    classes: Iterable[Collection[int]], fps: float, vocabulary: Vocabulary
-) -> tuple[Interval, ...]:
-    """Maximal runs of each class, sorted as labels are. `classes` holds class indices, none or several a frame."""
-    found: list[Interval] = []
-    open_since: dict[int, int] = {}
-    frames = 0
+def label_matrix(classes: Sequence[Collection[int]], vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    """[T, C] of the class indices of each frame, none or several."""
+    labels_TC = np.zeros((len(classes), len(vocabulary)), dtype=bool)
+    rows = np.repeat(np.arange(len(classes)), [len(own) for own in classes])
+    labels_TC[rows, list(chain.from_iterable(classes))] = True
+    return labels_TC
 
-    def close(index: int) -> None:
-        start = open_since.pop(index)
-        found.append(Interval(vocabulary.actions[index], start / fps, frames / fps))
 
-    for own in classes:
-        for index in [index for index in open_since if index not in own]:
-            close(index)
-        for index in own:
-            open_since.setdefault(index, frames)
-        frames += 1
-    for index in list(open_since):
-        close(index)
+def intervals_of(labels_TC: NDArray[np.bool_], fps: float, vocabulary: Vocabulary) -> tuple[Interval, ...]:
+    """Maximal runs of each class of labels [T, C], sorted as labels are."""
+    changes_TC = np.diff(labels_TC.astype(np.int8), axis=0, prepend=0, append=0)
+    found = [
+        Interval(action, start / fps, stop / fps)
+        for action, changes_T in zip(vocabulary.actions, changes_TC.T, strict=True)
+        for start, stop in zip(*(np.flatnonzero(changes_T == sign).tolist() for sign in (1, -1)), strict=True)
+    ]
     return tuple(sorted(found, key=lambda interval: interval.place))
 
 

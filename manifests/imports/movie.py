@@ -41,19 +41,28 @@ class ImportedMovie:
     partial: FeatureFile | None  # None: there is no such file, which the frames' status says
     source_frame: NDArray[np.int64]  # [T]
     intervals: tuple[Interval, ...]
+    fps: float  # frame t stands at t / fps seconds
     cut: int = 0  # frames beyond the first T, in the file that has most
 
 
-def write_movie(folder: FeaturesFolder, record: dict[str, Any], fps: float, imported: ImportedMovie) -> bool:
+@dataclass(frozen=True)
+class LostMovie:
+    """A movie that belongs to the data set, and why there is nothing of it here."""
+
+    movie: Movie
+    reason: str
+
+
+def write_movie(folder: FeaturesFolder, record: dict[str, Any], imported: ImportedMovie) -> bool:
     """Whether the movie's shard had to be written."""
-    header = _movie(record, fps, imported)
+    header = _movie(record, imported)
     if _whole(folder, header):
         return False
     write_shard(folder, header, lambda index: _window(header, imported, index))
     return True
 
 
-def _movie(record: dict[str, Any], fps: float, imported: ImportedMovie) -> MovieHeader:
+def _movie(record: dict[str, Any], imported: ImportedMovie) -> MovieHeader:
     """What the shard says of the movie. Its identity is that of its files: the holistic one stands for the movie.
 
     The frames and the partial file are part of it too, so that windows of other files are never taken over.
@@ -77,9 +86,9 @@ def _movie(record: dict[str, Any], fps: float, imported: ImportedMovie) -> Movie
             "frames": imported.frames + imported.cut, "cut": imported.cut,
             "height": 0, "width": 0, "decoded_height": 0, "decoded_width": 0,  # nobody saw the movie
         },
-        fps=fps,
+        fps=imported.fps,
         window_frames=WINDOW_FRAMES,
-        time_s=frame_times(imported.frames, fps),
+        time_s=frame_times(imported.frames, imported.fps),
         source_frame=imported.source_frame,
         persons=movie.persons,
         feature_shape=imported.holistic.shape,

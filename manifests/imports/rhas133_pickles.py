@@ -1,12 +1,15 @@
 """The pickles of RHAS133: what each sample does, where its frames come from, and whom the sentence names.
 
-    actions_<split>_rhas.pkl      samples × frames × class indices from 0, none or several a frame
+    actions_<split>_rhas.pkl      samples × frames × class indices, none or several a frame
     frame_ids_<split>_rhas.pkl    samples × frames; numbers, or texts
     person_ref_<split>_rhas.pkl   samples; a sentence, or the same one for every frame
+    <split>_files.pkl             of the random protocol: samples; the path of its features
+    <split>_anno.pkl              of the random protocol: as actions_<split>_rhas.pkl
 
-In: a folder and the name of a split. Out: a `Described` for each sample. Indices may be Python's or numpy's
-whole numbers, or texts of digits; one that stands alone counts as a list of one. Sizes are checked before
-anything is gone through: a pickle may claim more than it holds.
+In: a file, or a folder and the name of a split. Out: `ActionLists` and `Origins`, which are asked sample by sample.
+Indices may be Python's or numpy's whole numbers, or texts of digits; one that stands alone counts as a list of one.
+They are counted from 0, as the authors' loaders do. Sizes are checked before anything is gone through: a pickle may
+claim more than it holds.
 
 An id of a frame may name its movie. Which part does, a regular expression says, with a group `movie` and maybe a
 group `frame`; by default the movie is what stands before the last slash. All frames of a sample have to agree.
@@ -15,8 +18,6 @@ group `frame`; by default the movie is what stands before the last slash. All fr
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,72 +35,88 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _MAX_ID_CHARS = 1000  # no path is longer
 
 
-@dataclass(frozen=True)
-class Described:
-    """A sample of T frames as the pickles have it."""
+class ActionLists:
+    """The labels of a split's samples. They are understood one by one, as they are asked for.
 
-    classes: tuple[frozenset[int], ...]  # [T]
-    source_frame: NDArray[np.int64]  # [T] as the ids say, else counted from 0
-    movie: str | None  # None: the ids don't say
-    reference: str
+    `first`: what the first class is counted as, 0 or 1.
+    """
 
-
-class SplitPickles:
-    """The three pickles of a split, of equal length. Samples are understood one by one, as they are asked for."""
-
-    def __init__(self, directory: Path, split: str, vocabulary: Vocabulary, movie_pattern: re.Pattern[str]):
-        self.vocabulary = vocabulary
-        self.movie_pattern = movie_pattern
-        self.actions_file, self.ids_file, self.references_file = (
-            directory / f"{what}_{split}_rhas.pkl" for what in ("actions", "frame_ids", "person_ref")
-        )
-        self._actions = _samples(self.actions_file)
-        self._ids = _samples(self.ids_file)
-        self._references = _samples(self.references_file)
-        for path, own in ((self.ids_file, self._ids), (self.references_file, self._references)):
-            if len(own) != len(self):
-                expected = f"{len(self)} samples, as in {self.actions_file.name}"
-                raise InputError(Problem(path, expected, value=len(own)))
+    def __init__(self, file: Path, vocabulary: Vocabulary, first: int = 0):
+        self.file, self.vocabulary, self.first = file, vocabulary, first
+        self._samples = load_samples(file)
 
     def __len__(self) -> int:
-        return len(self._actions)
+        return len(self._samples)
 
     def frames(self, sample: int) -> int:
-        """How many frames a sample's labels have; raises InputError where that is not how many ids it has."""
-        labels, ids = self._actions[sample], self._ids[sample]
-        for path, own in ((self.actions_file, labels), (self.ids_file, ids)):
-            if not isinstance(own, (list, tuple)) or not own:
-                raise InputError(Problem(path, f"a list of frames for sample {sample}", value=_shown(own)))
-        if len(labels) != len(ids):
-            expected = f"{len(labels)} frames of sample {sample}, as in {self.actions_file.name}"
-            raise InputError(Problem(self.ids_file, expected, value=len(ids)))
-        return len(labels)
+        """How many frames a sample's labels have."""
+        own = self._samples[sample]
+        if not isinstance(own, (list, tuple)) or not own:
+            raise InputError(Problem(self.file, f"a list of frames for sample {sample}", value=_shown(own)))
+        return len(own)
 
-    def describe(self, sample: int, frames: int) -> Described:
-        """The first `frames` frames of a sample; raises InputError for what can't be understood."""
-        classes = tuple(
-            self._classes(own, f"frame {t} of sample {sample}")
-            for t, own in enumerate(self._actions[sample][:frames])
+    def classes(self, sample: int) -> tuple[frozenset[int], ...]:
+        """[T] class indices of a sample's frames, from 0; raises InputError for what can't be understood."""
+        return tuple(
+            self._classes(own, f"frame {t} of sample {sample}") for t, own in enumerate(self._samples[sample])
         )
-        movie, source_frame = self._origin(self._ids[sample][:frames], sample)
-        return Described(classes, source_frame, movie, self._reference(sample))
 
     def _classes(self, frame: Any, where: str) -> frozenset[int]:
         several = frame if isinstance(frame, (list, tuple, set, frozenset)) else (frame,)
         most = len(self.vocabulary)
-        expected = f"class indices from 0 to {most - 1} for {where}"
+        expected = f"class indices from {self.first} to {most - 1 + self.first} for {where}"
         if len(several) > most:
-            raise InputError(Problem(self.actions_file, expected, value=_shown(frame)))
+            raise InputError(Problem(self.file, expected, value=_shown(frame)))
         indices = set()
         for one in several:
             index = _whole_number(one)
-            if index is None or index >= most:
-                raise InputError(Problem(self.actions_file, expected, value=_shown(one)))
-            indices.add(index)
+            if index is None or not 0 <= index - self.first < most:
+                raise InputError(Problem(self.file, expected, value=_shown(one)))
+            indices.add(index - self.first)
         return frozenset(indices)
 
-    def _origin(self, ids: Sequence[Any], sample: int) -> tuple[str | None, NDArray[np.int64]]:
-        """The movie that the ids name, and which of its frames the samples show."""
+
+class Origins:
+    """Where a split's samples come from: the movie and its frames, and whom the sentence names."""
+
+    def __init__(self, folder: Path, split: str, movie_pattern: re.Pattern[str] | None):
+        """`movie_pattern` None: ids of frames are not looked at, and not even read."""
+        self.movie_pattern = movie_pattern
+        self.ids_file = folder / f"frame_ids_{split}_rhas.pkl"
+        self.references_file = folder / f"person_ref_{split}_rhas.pkl"
+        self._ids = load_samples(self.ids_file) if movie_pattern is not None else None
+        self._references = load_samples(self.references_file)
+
+    def __len__(self) -> int:
+        return len(self._references)
+
+    def check_samples(self, actions: ActionLists) -> None:
+        """Raises InputError if these are not as many samples as have labels."""
+        for path, own in ((self.ids_file, self._ids), (self.references_file, self._references)):
+            if own is not None and len(own) != len(actions):
+                expected = f"{len(actions)} samples, as in {actions.file.name}"
+                raise InputError(Problem(path, expected, value=len(own)))
+
+    def check_frames(self, sample: int, frames: int) -> None:
+        """Raises InputError if a sample has ids for another number of frames than it has labels for."""
+        if self._ids is None:
+            return
+        own = self._ids[sample]
+        if not isinstance(own, (list, tuple)) or not own:
+            expected = f"a list of frames for sample {sample}"
+            raise InputError(Problem(self.ids_file, expected, value=_shown(own)))
+        if len(own) != frames:
+            expected = f"{frames} frames of sample {sample}, as in the labels"
+            raise InputError(Problem(self.ids_file, expected, value=len(own)))
+
+    def frames(self, sample: int, frames: int) -> tuple[str | None, NDArray[np.int64]]:
+        """The movie that the ids of a sample's first frames name, and which of its frames these are [T].
+
+        None where no movie is named; frames are counted from 0 where not all ids have a number.
+        """
+        if self._ids is None or self.movie_pattern is None:
+            return None, np.arange(frames)
+        ids = self._ids[sample][:frames]
         movies: dict[str | None, int] = {}
         numbers: list[int | None] = []
         for t, own in enumerate(ids):
@@ -131,7 +148,7 @@ class SplitPickles:
             raise InputError(Problem(self.ids_file, expected, value=_shown(ids[int(falls[0]) + 1])))
         return next(iter(movies)), source_frame
 
-    def _reference(self, sample: int) -> str:
+    def reference(self, sample: int) -> str:
         """The sentence, with line breaks and repeated spaces as single spaces."""
         own = self._references[sample]
         if isinstance(own, (list, tuple)) and own:
@@ -143,7 +160,8 @@ class SplitPickles:
         return sentence
 
 
-def _samples(path: Path) -> list[Any]:
+def load_samples(path: Path) -> list[Any]:
+    """What a pickle holds for each sample."""
     samples = load_plain(path)
     if not isinstance(samples, (list, tuple)) or not samples:
         raise InputError(Problem(path, "a list of samples", value=_shown(samples)))

@@ -22,20 +22,20 @@ def import_ava(
     ],
     references: Annotated[Path, typer.Option(help="CSV: video_id,person_id,reference")],
     videos: Annotated[Path, typer.Option(help="Folder with the movies, named by video_id")],
-    out: Annotated[Path, typer.Option(help="Folder for manifest.csv and labels.csv")],
-    actions: ActionsOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for manifest.csv, labels.csv, actions.csv and boxes.csv")],
+    actions: Annotated[
+        Path | None,
+        typer.Option(help="Another list of actions: a label map (.pbtxt) or a CSV [default: AVA's own 80]"),
+    ] = None,
     offset: Annotated[
         float,
         typer.Option(min=0, help="Annotated time, in s, at which the movies begin; 900 for AVA's, if cut"),
     ] = 0.0,
 ) -> None:
-    """Turn AVA-style key-frame annotations and a CSV of sentences into a manifest and labels."""
+    """Turn AVA-style key-frame annotations and a CSV of sentences into a manifest, labels and boxes."""
     from rhas.pipeline.programs.importing import import_ava_files
 
-    said, warnings = import_ava_files(annotations, references, videos, out, actions, offset)
-    typer.echo(said)
-    for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
+    _say(*import_ava_files(annotations, references, videos, out, actions, offset))
     next_step("extract", "--movies", out / "manifest.csv")
 
 
@@ -55,14 +55,55 @@ def import_mstcn(
     """Turn 50Salads, Breakfast, GTEA, or data of your own laid out like them, into a features folder."""
     from rhas.pipeline.programs.importing import import_mstcn_folder
 
-    typer.echo(import_mstcn_folder(directory, out, fps, tolerance, layout))
-    next_step("train", "--shards", out)
+    _say(*import_mstcn_folder(directory, out, fps, tolerance, layout))
+    _train_on(out)
+
+
+@import_app.command("multilabel")
+def import_multilabel(
+    annotations: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON with subset, duration and actions of each video, as PDAN and MS-TCT read it"
+        ),
+    ],
+    dataset: Annotated[
+        Literal["charades", "multithumos", "tsu"], typer.Option(help="Whose annotations these are")
+    ],
+    features: Annotated[Path, typer.Option(help="Folder of VIDEO.npy, I3D's or CLIP's")],
+    out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
+    classes: Annotated[
+        Path | None, typer.Option(help="Names of the classes, 'index name' a line [default: c000, c001, …]")
+    ] = None,
+    count_from: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=1, help="What the first class is counted as [default: as the annotations tell]"
+        ),
+    ] = None,
+    movie_fps: Annotated[float, typer.Option(help="Of TSU, whose annotations count frames")] = 25.0,
+) -> None:
+    """Turn Charades, MultiTHUMOS or TSU, several labels a frame, into a features folder."""
+    from rhas.manifests.imports.multilabel import MultilabelOptions
+    from rhas.pipeline.programs.importing import import_multilabel_files
+
+    options = MultilabelOptions(dataset, classes, count_from, movie_fps)
+    _say(*import_multilabel_files(annotations, features, out, options))
+    _train_on(out)
 
 
 @import_app.command("rhas133")
 def import_rhas133(
-    directory: Annotated[Path, typer.Argument(help="Folder with the pickles actions_<split>_rhas.pkl, …")],
+    directory: Annotated[
+        Path, typer.Argument(help="Folder with the authors' folders of features and their pickles")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
+    features: Annotated[
+        Literal["blip2", "clip"], typer.Option(help="Which of the authors' features to read")
+    ] = "blip2",
+    protocol: Annotated[
+        Literal["cross-movie", "random"], typer.Option(help="random: the lists in randomsplits")
+    ] = "cross-movie",
     split_name: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,19 +111,30 @@ def import_rhas133(
         ),
     ] = None,
     holistic: Annotated[
-        str, typer.Option(help="Folder of <i>_blip_feat.npy, below DIRECTORY")
-    ] = "holistic/{split}",
-    partial: Annotated[str, typer.Option(help="The same for the person's crop")] = "partial/{split}",
+        str | None,
+        typer.Option(
+            help="Folder of whole frames' features below DIRECTORY, with {split} [default: the authors']"
+        ),
+    ] = None,
+    partial: Annotated[str | None, typer.Option(help="The same for persons' features")] = None,
     numbering: Annotated[
         str, typer.Option(help="per-split: <i> counts from 0 in each; through: on from the split before")
     ] = "per-split",
     tokens: Annotated[
         str, typer.Option(help="mean of the 32 query tokens, or all (32 times as large)")
     ] = "mean",
-    fps: Annotated[float, typer.Option(help="Frames per second of the features")] = 15.0,
+    fps: Annotated[float, typer.Option(help="Frames per second of the features; assumed")] = 15.0,
     tolerance: Annotated[
-        int, typer.Option(min=0, help="Frames that the files of a sample may differ by; cut to the shortest")
+        int,
+        typer.Option(
+            min=0, help="Frames by which labels or whole frames may be shorter than the person's features"
+        ),
     ] = 0,
+    count_from: Annotated[int, typer.Option(help="What the labels count the first action as, 0 or 1")] = 0,
+    frame_ids: Annotated[
+        bool,
+        typer.Option("--frame-ids/--no-frame-ids", help="Whether frame ids say which samples share a movie"),
+    ] = True,
     movie_pattern: Annotated[
         str | None,
         typer.Option(
@@ -95,12 +147,13 @@ def import_rhas133(
     from rhas.pipeline.programs.importing import import_rhas133_folder
 
     named = {} if movie_pattern is None else {"movie_pattern": movie_pattern}
-    line = import_rhas133_folder(
-        directory, out, split_name or [], actions, holistic=holistic, partial=partial, numbering=numbering,
-        tokens=tokens, fps=fps, tolerance=tolerance, **named,
+    said, warnings = import_rhas133_folder(
+        directory, out, split_name or [], actions, features=features, protocol=protocol, holistic=holistic,
+        partial=partial, numbering=numbering, tokens=tokens, fps=fps, tolerance=tolerance, count_from=count_from,
+        frame_ids=frame_ids, **named,
     )  # fmt: skip
-    typer.echo(line)
-    next_step("train", "--shards", out)
+    _say(said, warnings)
+    _train_on(out)
 
 
 @import_app.command("weights")
@@ -143,3 +196,17 @@ def import_weights(
     next_step(
         *(("predict", "--run", out, "--shards", "features") if shards is None else ("eval", "--run", out))
     )
+
+
+def _say(said: str, warnings: list[str]) -> None:
+    typer.echo(said)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _train_on(out: Path) -> None:
+    """With the data set's own sides: those of its first fold, or the manifest's."""
+    from rhas.manifests.shards.layout import FeaturesFolder
+
+    sides = ("--fold", 1) if FeaturesFolder(out).folds.exists() else ("--split", "manifest")
+    next_step("train", "--shards", out, *sides)

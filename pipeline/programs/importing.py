@@ -11,32 +11,59 @@ from rhas.manifests.common.lock import locked
 from rhas.manifests.imports.arrays import Layout
 from rhas.manifests.imports.ava import AvaImport, import_ava
 from rhas.manifests.imports.dataset import ImportedSet, write_dataset
+from rhas.manifests.imports.label_map import load_action_list
 from rhas.manifests.imports.mstcn import read_mstcn
-from rhas.manifests.imports.rhas133 import Rhas133Options, read_rhas133
+from rhas.manifests.imports.multilabel import MultilabelOptions, read_multilabel
+from rhas.manifests.imports.rhas133 import read_rhas133
+from rhas.manifests.imports.rhas133_options import Rhas133Options
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.tables import boxes as known_boxes
+from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import write_labels
 from rhas.manifests.tables.manifest import write_manifest
-from rhas.manifests.tables.vocabulary import load_vocabulary
+from rhas.manifests.tables.vocabulary import load_vocabulary, write_vocabulary
+
+# A line that says what was written, and warnings.
+Said = tuple[str, list[str]]
 
 AVA_CUT_S = 900.0  # AVA annotates minutes 15 to 30; many keep only those
 
 
 def import_ava_files(
     annotations: Path, references: Path, videos: Path, out: Path, actions: Path | None, offset_s: float = 0.0
-) -> tuple[str, list[str]]:
-    """Writes OUT/manifest.csv and OUT/labels.csv; returns a line that says what is in them, and warnings."""
-    found = import_ava(annotations, references, videos, load_vocabulary(actions), offset_s)
+) -> Said:
+    """Writes manifest.csv, labels.csv, actions.csv and boxes.csv into OUT. `actions` None: AVA's own 80."""
+    listed = load_action_list(actions)
+    found = import_ava(annotations, references, videos, listed, offset_s)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.manifest, out / "manifest.csv")
     write_labels(found.labels, out / "labels.csv")
+    write_vocabulary(listed.vocabulary, out / "actions.csv")
+    write_rows(out / "boxes.csv", known_boxes.COLUMNS, found.boxes.rows)
     skipped = (
         f"; {len(found.skipped)} annotated persons have no sentence and were left out"
         if found.skipped
         else ""
     )
     movies, persons = len(found.manifest.movies), len(found.manifest.persons)
-    said = f"{out}: {movies} movies, {persons} persons, {found.labels.count} intervals{skipped}"
-    return said, list(_behind_the_end(found, offset_s))
+    said = (
+        f"{out}: {movies} movies, {persons} persons, {found.labels.count} intervals of "
+        f"{len(listed.names)} actions (actions.csv), {len(found.boxes.rows)} boxes{skipped}"
+    )
+    return said, [*_left_out(found), *_behind_the_end(found, offset_s)]
+
+
+def _left_out(found: AvaImport) -> Iterator[str]:
+    """What is in the annotations and not in what was written."""
+    if found.unlisted:
+        ids = ", ".join(map(str, found.unlisted))
+        yield f"{sum(found.unlisted.values())} rows are of actions that the list has not (ids {ids}): no labels"
+    for count, what in (
+        (found.boxes.without_area, "boxes have no area"),
+        (found.boxes.contradictory, "key frames give a person two different boxes"),
+    ):
+        if count:
+            yield f"{count} {what}: left out of boxes.csv"
 
 
 def _behind_the_end(found: AvaImport, offset_s: float) -> Iterator[str]:
@@ -55,18 +82,24 @@ def _behind_the_end(found: AvaImport, offset_s: float) -> Iterator[str]:
 
 def import_mstcn_folder(
     directory: Path, out: Path, fps: float, tolerance: int, layout: Literal["FxT", "TxF"] | None = None
-) -> str:
-    """Writes the features folder OUT; returns one line that says what is in it."""
+) -> Said:
+    """Writes the features folder OUT."""
     axes: dict[str, Layout] = {"FxT": "F×T", "TxF": "T×F"}  # a command line should need no ×
     imported = read_mstcn(directory, fps, tolerance, axes[layout] if layout else None)
     turned = " (features T×F)" if imported.settings.get("features") == "T×F" else ""
-    return _write(imported, out) + turned
+    said, warnings = _write(imported, out)
+    return said + turned, warnings
+
+
+def import_multilabel_files(annotations: Path, features: Path, out: Path, options: MultilabelOptions) -> Said:
+    """Writes the features folder OUT."""
+    return _write(read_multilabel(annotations, features, options), out)
 
 
 def import_rhas133_folder(
     directory: Path, out: Path, split_names: Sequence[str], actions: Path | None, **options: object
-) -> str:
-    """Writes the features folder OUT; returns one line that says what is in it. `options`: `Rhas133Options`."""
+) -> Said:
+    """Writes the features folder OUT. `options`: `Rhas133Options`."""
     splits = {name: side or name for name, _, side in (text.partition("=") for text in split_names)}
     chosen = Rhas133Options(splits=splits, **options)  # type: ignore[arg-type]
     return _write(read_rhas133(directory, chosen, load_vocabulary(actions)), out)
@@ -94,7 +127,7 @@ def import_released_weights(
     return f"{out}: {config.model} with the weights of {checkpoint}; τ: {tau_text(found.tau)}, {measured}{unused}"
 
 
-def _write(imported: ImportedSet, out: Path) -> str:
+def _write(imported: ImportedSet, out: Path) -> Said:
     from rich.progress import Progress
 
     from rhas.pipeline.views.display import make_console
@@ -110,7 +143,11 @@ def _write(imported: ImportedSet, out: Path) -> str:
         f"{written.movies} movies ({written.skipped} were there already)",
         f"{written.intervals} intervals",
         *([f"{len(imported.folds)} folds"] if imported.folds else []),
-        *([f"{written.cut} movies cut to the shorter of their files"] if written.cut else []),
+        *(
+            [f"{written.cut} movies cut to the shorter of their files, by {written.cut_frames} frames in all"]
+            if written.cut
+            else []
+        ),
         *([f"{written.without_partial} without partial features"] if written.without_partial else []),
     ]
-    return f"{out}: {', '.join(parts)}"
+    return f"{out}: {', '.join(parts)}", list(imported.told())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,26 @@ def write_mstcn(
     return features
 
 
+def write_multilabel(
+    root: Path, videos: Mapping[str, tuple[str, float, Sequence[Sequence[float]]]], rows: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """root/annotations.json of (subset, duration, actions) by video, and root/features of so many rows.
+
+    Returns the features [T, F], which are stored T×1×1×F, as I3D's are.
+    """
+    (root / "features").mkdir(parents=True, exist_ok=True)
+    keys = ("subset", "duration", "actions")
+    entries = {name: dict(zip(keys, video, strict=True)) for name, video in videos.items()}
+    (root / "annotations.json").write_text(json.dumps(entries))
+    rng = np.random.default_rng(0)
+    features = {
+        name: rng.standard_normal((count, FEATURES)).astype(np.float32) for name, count in rows.items()
+    }
+    for name, array in features.items():
+        np.save(root / "features" / f"{name}.npy", array[:, None, None])
+    return features
+
+
 def write_pickles(root: Path, split: str, actions: Any, ids: Any, references: Any, protocol: int = 4) -> None:
     """The three pickles of a split, whatever they hold."""
     root.mkdir(parents=True, exist_ok=True)
@@ -63,14 +84,19 @@ def write_rhas133(
 ) -> dict[str, list[np.ndarray | None]]:
     """A split of RHAS133: labels by sample and frame; returns the features [T, 32, F] of both streams.
 
-    `first`: the number of the first sample's file; `tokens` None: [T, F]; `folder`: instead of the split's name.
+    `first`: the number of the first sample's file; `tokens` None: [T, F]; `folder`: below holistic and partial, instead
+    of the authors' names.
     """
     ids = [list(range(len(own))) for own in actions] if ids is None else ids
     write_pickles(root, split, actions, ids, [f"the person {i}" for i in range(len(actions))])
     rng = np.random.default_rng([seed, first, *split.encode()])
+    places = {
+        "holistic": "RHAS_feature_blipv2" + ("" if split == "train" else f"_{split}"),
+        "partial": f"RHAS_feature_blipv2_{split}_grounding_dino",
+    }
     features: dict[str, list[np.ndarray | None]] = {}
-    for stream in ("holistic", "partial"):
-        place = root / stream / (split if folder is None else folder)
+    for stream, name in places.items():
+        place = root / name if folder is None else root / stream / folder
         place.mkdir(parents=True, exist_ok=True)
         features[stream] = []
         for i, own in enumerate(actions):

@@ -85,12 +85,9 @@ class World:
             np.save(path, (labels_TC @ looks_CF + noise_TF).astype(np.float32))
             streams.append(open_features(path, "T×F"))
         person = Person(movie_id, "p", "the one in red")
-        intervals = intervals_of(
-            (np.flatnonzero(row).tolist() for row in labels_TC), self.fps, Vocabulary(self.actions)
-        )
-        return ImportedMovie(
-            Movie(movie_id, streams[0].path, (person,)), frames, *streams, np.arange(frames), intervals
-        )
+        intervals = intervals_of(labels_TC > 0, self.fps, Vocabulary(self.actions))
+        movie = Movie(movie_id, streams[0].path, (person,))
+        return ImportedMovie(movie, frames, *streams, np.arange(frames), intervals, self.fps)
 
     def _labels(self, frames: int, rng: np.random.Generator) -> np.ndarray:
         """[T, C] 0 or 1. In a layer, an action is followed by another one, or by a gap."""

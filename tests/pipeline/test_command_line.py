@@ -107,7 +107,8 @@ def test_import_ava_writes_manifest_and_labels(tmp_path: Path) -> None:
                 "--videos", tmp_path / "videos", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 movies, 1 persons, 1 intervals" in done.stdout
-    assert "clapping" in (tmp_path / "out" / "labels.csv").read_text()
+    assert "movie,3,stand,901.5,903.5" in (tmp_path / "out" / "labels.csv").read_text()
+    assert "12,stand" in (tmp_path / "out" / "actions.csv").read_text()
 
 
 def test_plan_lists_movies_and_bad_files(tmp_path: Path) -> None:

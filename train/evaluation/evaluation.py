@@ -19,6 +19,7 @@ import numpy as np
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.imports.multilabel import CLASSES
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.train.data import class_counts
 from rhas.train.data.generators import generator_for
@@ -27,6 +28,7 @@ from rhas.train.evaluation.annotator import second_annotator
 from rhas.train.evaluation.persons import persons_csv, write_persons
 from rhas.train.evaluation.results import write_results
 from rhas.train.metrics import compare, released_report
+from rhas.train.metrics.dense import dense_scores
 from rhas.train.runs.run import Run, RunFolder, load_run_data, open_run, read_json
 from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline
@@ -73,6 +75,7 @@ def evaluate_run(
         **comparison.to_dict(vocabulary.actions),
         "with_absence": absence(persons, vocabulary, tau),
         "released_evaluator": released.to_dict(),
+        **({"dense_detection": dense_scores(videos).to_dict()} if _is_dense(opened) else {}),
     }
     if not opened.changed:  # before the metrics: who finds these finds the persons
         write_persons(persons_csv(opened.folder.root, split), persons, vocabulary, tau)
@@ -81,6 +84,12 @@ def evaluate_run(
     if not opened.changed:
         _draw(opened, split, persons)
     return metrics[entry]
+
+
+def _is_dense(run: Run) -> bool:
+    """Whether the run's features are of a data set whose works have metrics of their own."""
+    extraction = run.data["extraction"] or {}
+    return extraction.get("import", {}).get("layout") in CLASSES
 
 
 def entry_of(split: str, run: Run) -> str:

@@ -101,6 +101,7 @@ def _markdown(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[s
         yield from comparison(split, measured)
         yield from _heads(at)
         yield from _absence(measured.get("with_absence"))
+        yield from _dense(measured.get("dense_detection"))
         yield (
             "\n### Compatibility: the evaluator released with HopaDIFF\n\n"
             "Not a measure of segmentation: a constant with noise of 1e-6 scores as below. Only to place the "
@@ -138,6 +139,20 @@ def _absence(measured: dict[str, Any] | None) -> Iterator[str]:
     yield from _table(["system", *COLUMNS], rows)
 
 
+def _dense(measured: dict[str, dict[str, float | None]] | None) -> Iterator[str]:
+    """What works on dense action detection print of the same scores, where the data set is one of theirs."""
+    if measured is None:
+        return
+    yield (
+        "\n### As works on dense action detection compute it\n\nThe model's scores, all frames of each video; see "
+        "train/metrics/dense.py for what they mean and whose they are.\n"
+    )
+    rows = [{"measure": name, **own} for name, own in measured.items()]
+    for columns in (("all_classes", "above_zero"), ("precision", "recall", "f1", "mAP")):
+        yield from _table(["measure", *columns], [row for row in rows if columns[0] in row])
+        yield ""
+
+
 def _values(report: dict[str, Any]) -> dict[str, Any]:
     """Numbers of a report at the chosen threshold, by column."""
     flat = {**report, **report["chosen"]}
@@ -157,4 +172,6 @@ def _cell(column: str, row: dict[str, Any]) -> str:
         return f"{name}, {row['background']}" if "background" in row else name
     if column == "τ":
         return tau_text(row["tau"])
+    if column == "measure":
+        return str(row["measure"])
     return "–" if row[column] is None else f"{row[column]:.1f}"

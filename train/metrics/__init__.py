@@ -7,7 +7,8 @@
 - `video`: what is measured, checked; `evaluate`, `report`: all metrics of a split
 - `frames`, `segments`, `edit`, `top1`: the metrics; `totals`: what the sequence metrics share
 - `readout`: τ, and how scores are read, from the validation split; `baselines`: what a model has to beat
-- `compat`: the evaluator released with HopaDIFF, to place its paper's numbers only
+- `compat`: the evaluator released with HopaDIFF, to place its paper's numbers only; `dense`: what works on Charades,
+  MultiTHUMOS and TSU compute
 
 Inference, files and the command line are left to the rest of `train`.
 """

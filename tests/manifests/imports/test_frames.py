@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.imports.frames import check_fps, common_length, frame_times, intervals_of
+from rhas.manifests.imports.frames import check_fps, common_length, frame_times, intervals_of, label_matrix
 from rhas.manifests.tables.labels import Interval, Labels, load_labels, write_labels
 from rhas.manifests.tables.vocabulary import Vocabulary
 from rhas.train.data.rasterise import rasterise
@@ -30,7 +30,7 @@ def rastered(intervals: tuple[Interval, ...], frames: int, fps: float) -> list[s
 def test_frames_come_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, classes: list[set[int]], fps: float
 ) -> None:
-    intervals = intervals_of(classes, fps, VOCABULARY)
+    intervals = intervals_of(label_matrix(classes, VOCABULARY), fps, VOCABULARY)
     assert rastered(intervals, len(classes), fps) == classes
     if intervals:  # and through the file
         path = tmp_path_factory.getbasetemp() / "labels.csv"
@@ -42,14 +42,14 @@ def test_frames_come_back_exactly(
 @given(runs=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5000)), min_size=1, max_size=20), fps=FPS)
 def test_long_movies_too(runs: list[tuple[int, int]], fps: float) -> None:
     classes = np.repeat([index for index, _ in runs], [count for _, count in runs])
-    intervals = intervals_of(([index] for index in classes.tolist()), fps, VOCABULARY)
+    intervals = intervals_of(classes[:, None] == np.arange(3), fps, VOCABULARY)
     labels_TC, _ = rasterise(intervals, frame_times(len(classes), fps), VOCABULARY)
     np.testing.assert_array_equal(labels_TC, classes[:, None] == np.arange(3))
     assert len(intervals) == 1 + int((np.diff(classes) != 0).sum())
 
 
 def test_intervals_are_maximal_runs() -> None:
-    intervals = intervals_of([{0}, {0, 1}, {1}, set(), {1}], 2.0, VOCABULARY)
+    intervals = intervals_of(label_matrix([{0}, {0, 1}, {1}, set(), {1}], VOCABULARY), 2.0, VOCABULARY)
     assert intervals == (
         Interval("background", 0.0, 1.0),
         Interval("cut, or „slice“", 0.5, 1.5),

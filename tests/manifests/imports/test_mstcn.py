@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -242,26 +244,28 @@ def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     [
         ("mapping.txt", None, "mapping.txt: expected a readable text file"),
         ("mapping.txt", "\n", "at least one line"),
-        ("mapping.txt", "background\n", "row 1: got 'background': expected an index from 0 and a name"),
+        ("mapping.txt", "background\n", "row 1: got 'background': expected an index and a name"),
         ("mapping.txt", "0 a\n0 b\n", "row 2, column name: got 'b': expected each index and each name once"),
         ("mapping.txt", "0 a\n1 a\n", "row 2, column name: got 'a'"),
-        ("mapping.txt", "1 a\n2 b\n", "row 2, column name: got 'b': expected indices from 0 to 1"),
+        ("mapping.txt", "1 a\n3 b\n", "row 2, column name: got 'b': expected indices from 1 to 2"),
+        ("mapping.txt", "0 a\n2 b\n", "row 2, column name: got 'b': expected indices from 0 to 1"),
         ("mapping.txt", "0 n/a\n", "N/A is reserved"),
         (
             "splits/train.split1.bundle",
-            "a.txt\nc.txt\n",
-            "row 2: got 'c.txt': expected a file of groundTruth",
+            "a.npy\n",
+            "row 1: got 'a.npy': expected a file of groundTruth, NAME.txt",
         ),
-        ("splits/train.split1.bundle", "a.npy\n", "row 1: got 'a.npy'"),
         ("splits/train.split1.bundle", "a.txt\na.txt\n", "row 2: got 'a.txt': expected each video once"),
         ("splits/train.split1.bundle", "a.txt\nb.txt\n", "each video once in a fold"),
         ("splits/train.split1.bundle", None, "splits/train.split1.bundle: got 'no such file'"),
         ("splits/train.split2.bundle", "a.txt\n", "splits/test.split2.bundle: got 'no such file'"),
         ("splits/all.bundle", "a.txt\n", "splits/all.bundle: expected a name like train.split1.bundle"),
-        ("groundTruth/a.txt", None, "groundTruth/a.txt: got 'no such file'"),
         ("groundTruth/a.txt", "background\n\nbackground\n", "groundTruth/a.txt, row 2"),
-        ("groundTruth/A.txt", "background\n", "features/A.npy: got 'no such file'"),
-        ("features/b.npy", None, "features/b.npy: got 'no such file'"),
+        (
+            "groundTruth/A.txt",
+            "background\n",
+            "column name: got 'a': expected a name that differs from 'A'",
+        ),
         ("features/b.npy", "text", "features/b.npy: expected an array file"),
     ],
 )
@@ -279,8 +283,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, file: str, text: str | None, exp
 def test_names_that_are_no_ids(tmp_path: Path) -> None:
     write_mstcn(tmp_path, {" a": [0], "B": [0], "b": [0]})
     problems = problems_of(tmp_path)
-    assert any("features/ a.npy" in problem and "an id: a text without" in problem for problem in problems)
-    assert any("features/b.npy" in problem and "by more than case" in problem for problem in problems)
+    assert any("got ' a'" in problem and "an id: a text without" in problem for problem in problems)
+    assert any("got 'b'" in problem and "by more than case" in problem for problem in problems)
 
 
 def test_text_files_as_windows_and_macs_leave_them(tmp_path: Path) -> None:
@@ -295,6 +299,77 @@ def test_text_files_as_windows_and_macs_leave_them(tmp_path: Path) -> None:
         ["background", "add_oil"],
         ["cut tomato"],
     ]
+
+
+def test_bundles_with_headers_and_paths_and_a_mapping_from_1(tmp_path: Path) -> None:
+    write_mstcn(tmp_path, VIDEOS)
+    plain = read_mstcn(tmp_path)
+    (tmp_path / "mapping.txt").write_text("1 background\n2 cut tomato\n3 add_oil\n")
+    for side in ("train", "test"):
+        bundle = tmp_path / "splits" / f"{side}.split1.bundle"
+        paths = [f"./data/50salads/groundTruth/{line}" for line in bundle.read_text().split()]
+        bundle.write_text("\n".join(["#bundle", *paths, ""]))
+    found = read_mstcn(tmp_path)
+    assert (found.folds, found.vocabulary) == (plain.folds, plain.vocabulary)
+    assert [movie.intervals for movie in found.movies] == [movie.intervals for movie in plain.movies]
+
+
+def test_videos_that_are_not_there_are_counted_and_the_others_imported(tmp_path: Path) -> None:
+    write_mstcn(tmp_path / "in", VIDEOS, {1: (["P03_cam01", "S1", "gone"], ["rgb-01-1", "z"])})
+    (tmp_path / "in" / "features" / "S1.npy").unlink()
+    (tmp_path / "in" / "groundTruth" / "z.txt").unlink()
+    found = read_mstcn(tmp_path / "in")
+    (line,) = found.told()
+    assert line == (
+        "3 of 5 videos were left out, as failures.csv records: S1 (no features/S1.npy), gone (no features/gone.npy "
+        "nor groundTruth/gone.txt), z (no groundTruth/z.txt)"
+    )
+    write_dataset(FeaturesFolder(tmp_path / "out"), found)
+    assert not any(check.problems for check in verify(tmp_path / "out"))
+    assert load_folds(FeaturesFolder(tmp_path / "out").folds)[1]["gone"] == "train"
+    for path in (tmp_path / "in" / "features").iterdir():
+        path.unlink()
+    (problem,) = problems_of(tmp_path / "in")
+    assert "got '0 beside 3 truths': expected at least one video with features and truth" in problem
+
+
+# Of the real labels: videos, frames, classes, and test videos of each fold.
+REAL = {
+    "50salads": (50, 577_595, 19, [10] * 5),
+    "breakfast": (1712, 3_590_899, 48, [252, 451, 433, 576]),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_real_labels_come_through_as_they_are(tmp_path: Path, name: str) -> None:
+    archive = Path(__file__).parents[4] / "shared" / "data" / f"{name}.tar.gz"
+    if not archive.is_file():
+        pytest.skip(f"{archive} is not here")
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path, filter="data")
+    source = tmp_path / name
+    (source / "features").mkdir()
+    lines = {path.stem: path.read_text().split() for path in (source / "groundTruth").iterdir()}
+    for video, truth in lines.items():
+        np.save(source / "features" / f"{video}.npy", np.zeros((1, len(truth)), np.float16))
+    found = read_mstcn(source, fps=30.0)
+    assert not found.lost and not any(movie.cut for movie in found.movies)
+    assert found.folds is not None
+    tests = [sum(side == "test" for side in fold.values()) for fold in found.folds.values()]
+    frames = sum(movie.frames for movie in found.movies)
+    assert (len(found.movies), frames, len(found.vocabulary), tests) == REAL[name]
+    for movie in found.movies:
+        own = lines[movie.movie.movie_id]
+        said = [(i.action, round(i.start_s * 30), round(i.end_s * 30)) for i in movie.intervals]
+        assert sorted(said, key=lambda run: run[1]) == runs_of(own)
+
+
+def runs_of(lines: list[str]) -> list[tuple[str, int, int]]:
+    """Class, first frame and end of each run of lines."""
+    runs, at = [], 0
+    for name, run in groupby(lines):
+        runs.append((name, at, at := at + len(list(run))))
+    return runs
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

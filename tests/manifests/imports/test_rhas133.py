@@ -14,7 +14,8 @@ from made_datasets import write_pickles, write_rhas133
 
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.imports.dataset import ImportedSet, Written, write_dataset
-from rhas.manifests.imports.rhas133 import Rhas133Options, read_rhas133
+from rhas.manifests.imports.rhas133 import read_rhas133
+from rhas.manifests.imports.rhas133_options import Rhas133Options
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
@@ -133,7 +134,7 @@ def test_frames_of_a_partial_file_without_a_crop_are_missing(tmp_path: Path) -> 
     features = write_rhas133(tmp_path, "train", [[[1]] * 4])["partial"][0]
     assert features is not None
     features[2] = np.nan
-    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", features)
+    np.save(tmp_path / "RHAS_feature_blipv2_train_grounding_dino" / "0_blip_feat.npy", features)
     imported(tmp_path, tmp_path / "out")
     found, missing = FrameStatus.IMPORTED, FrameStatus.MISSING
     assert FeaturesReader(tmp_path / "out").person("train_0", "person").status.tolist() == [
@@ -141,8 +142,8 @@ def test_frames_of_a_partial_file_without_a_crop_are_missing(tmp_path: Path) -> 
     ]  # fmt: skip
     assert not any(check.problems for check in verify(tmp_path / "out"))
     features[1, :, 3] = np.nan
-    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", features)
-    with pytest.raises(InputError, match=r"partial/train/0_blip_feat.npy: got 'others in frame 1"):
+    np.save(tmp_path / "RHAS_feature_blipv2_train_grounding_dino" / "0_blip_feat.npy", features)
+    with pytest.raises(InputError, match=r"train_grounding_dino/0_blip_feat.npy: got 'others in frame 1"):
         imported(tmp_path, tmp_path / "out")
 
 
@@ -151,7 +152,7 @@ def test_a_partial_file_that_comes_later_is_taken_up(tmp_path: Path) -> None:
     imported(tmp_path / "in", tmp_path / "out")
     late = features["train"]["holistic"][1]
     assert late is not None
-    np.save(tmp_path / "in" / "partial" / "train" / "1_blip_feat.npy", late)
+    np.save(tmp_path / "in" / "RHAS_feature_blipv2_train_grounding_dino" / "1_blip_feat.npy", late)
     assert imported(tmp_path / "in", tmp_path / "out").skipped == 5
     status = FeaturesReader(tmp_path / "out").person("train_1", "person").status
     assert (status == FrameStatus.IMPORTED).all()
@@ -206,7 +207,7 @@ def test_frame_ids_name_movies_and_their_frames(tmp_path: Path) -> None:
     write_rhas133(tmp_path, "train", [[[1]] * len(own) for own in ids], ids)
     movies = read(tmp_path).movies
     assert [movie.movie.video.relative_to(tmp_path).as_posix() for movie in movies] == [
-        "Heat", "holistic/train/1_blip_feat.npy", "Up", "holistic/train/3_blip_feat.npy", "Heat",
+        "Heat", "RHAS_feature_blipv2/1_blip_feat.npy", "Up", "RHAS_feature_blipv2/3_blip_feat.npy", "Heat",
     ]  # fmt: skip
     assert [movie.source_frame.tolist() for movie in movies] == [[12, 13], [4, 9], [0, 1], [0, 1], [5]]
     own = read(tmp_path, movie_pattern=r"(?P<movie>\w+?)(/|_).*").movies
@@ -224,8 +225,8 @@ def test_samples_of_one_movie_on_two_sides_are_found(tmp_path: Path) -> None:
 
 def test_the_same_features_on_two_sides_are_found(tmp_path: Path) -> None:
     make(tmp_path / "in")
-    twin = (tmp_path / "in" / "holistic" / "train" / "2_blip_feat.npy").read_bytes()
-    (tmp_path / "in" / "holistic" / "test" / "0_blip_feat.npy").write_bytes(twin)
+    twin = (tmp_path / "in" / "RHAS_feature_blipv2" / "2_blip_feat.npy").read_bytes()
+    (tmp_path / "in" / "RHAS_feature_blipv2_test" / "0_blip_feat.npy").write_bytes(twin)
     imported(tmp_path / "in", tmp_path / "out")
     with pytest.raises(InputError, match="one split for all persons of movie"):
         load_dataset(tmp_path / "out", DataConfig(split="manifest", movies_apart=True))
@@ -297,24 +298,158 @@ def test_sentences_are_one_line_and_may_be_said_for_every_frame(tmp_path: Path) 
     ]
 
 
-def test_files_of_a_sample_have_to_agree(tmp_path: Path) -> None:
+PERSONS = "RHAS_feature_blipv2_train_grounding_dino"
+
+
+def test_all_is_cut_to_the_persons_features_as_the_authors_loader_does(tmp_path: Path) -> None:
+    features = write_rhas133(tmp_path, "train", [[[1], [2], [3]], [[4], [5], [6]]], without_partial=[1])
+    np.save(tmp_path / PERSONS / "0_blip_feat.npy", np.zeros((2, 32, 6), np.float32))
+    whole = features["holistic"][1]
+    assert whole is not None
+    np.save(tmp_path / "RHAS_feature_blipv2" / "1_blip_feat.npy", whole[:1])
+    movies = read(tmp_path).movies
+    assert [(m.frames, m.cut, len(m.intervals), len(m.source_frame)) for m in movies] == [
+        (2, 1, 2, 2),
+        (1, 2, 1, 1),
+    ]
+    written = imported(tmp_path, tmp_path / "out")
+    assert (written.cut, written.cut_frames) == (2, 3)
+    with FeaturesReader(tmp_path / "out").shard("train_1") as shard:
+        assert (shard.json("source")["frames"], shard.json("source")["cut"]) == (3, 2)
+
+
+def test_nothing_may_be_shorter_than_the_persons_features(tmp_path: Path) -> None:
     write_rhas133(tmp_path, "train", [[[1], [2], [3]]])
-    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", np.zeros((2, 32, 6), np.float32))
-    assert "partial/train/0_blip_feat.npy: got 2: expected 3 frames" in problem_of(tmp_path)
-    assert "(sample 0)" in problem_of(tmp_path)
+    np.save(tmp_path / PERSONS / "0_blip_feat.npy", np.zeros((4, 32, 6), np.float32))
+    assert "got 3: expected 4 frames" in problem_of(tmp_path) and "(sample 0)" in problem_of(tmp_path)
     (movie,) = read(tmp_path, tolerance=1).movies
-    assert (movie.frames, movie.cut, len(movie.intervals), len(movie.source_frame)) == (2, 1, 2, 2)
-    np.save(tmp_path / "partial" / "train" / "0_blip_feat.npy", np.zeros((3, 32, 5), np.float32))
+    assert (movie.frames, movie.cut) == (3, 1)
+    np.save(tmp_path / PERSONS / "0_blip_feat.npy", np.zeros((3, 32, 5), np.float32))
     assert "got '5': expected frames of 6 numbers" in problem_of(tmp_path)
-    (tmp_path / "partial" / "train" / "0_blip_feat.npy").write_bytes(b"damaged")  # not the same as missing
-    assert "partial/train/0_blip_feat.npy: expected an array file" in problem_of(tmp_path)
+    (tmp_path / PERSONS / "0_blip_feat.npy").write_bytes(b"damaged")  # not the same as missing
+    assert f"{PERSONS}/0_blip_feat.npy: expected an array file" in problem_of(tmp_path)
+
+
+def test_samples_without_features_are_on_record_and_the_others_imported(tmp_path: Path) -> None:
+    make(tmp_path / "in")
+    (tmp_path / "in" / "RHAS_feature_blipv2" / "0_blip_feat.npy").unlink()
+    found = read(tmp_path / "in")
+    assert [lost.movie.movie_id for lost in found.lost] == ["train_0"]
+    assert "1 of 6 videos were left out" in next(found.told())
+    write_dataset(FeaturesFolder(tmp_path / "out"), found)
+    checks = {check.movie_id: check for check in verify(tmp_path / "out")}
+    assert not any(check.problems for check in checks.values())
+    assert [f.reason for f in checks["train_0"].failures] == ["no RHAS_feature_blipv2/0_blip_feat.npy"]
+    dataset = load_dataset(tmp_path / "out", DataConfig(split="manifest"))
+    assert dataset.lost_movies == ("train_0",) and len(dataset.splits["train"]) == 2
+    for file in (tmp_path / "in").rglob("*_blip_feat.npy"):
+        file.unlink()
+    assert "whole-frame features of at least one of 6 samples" in problem_of(tmp_path / "in")
+
+
+def test_clip_features_where_the_authors_loader_looks_for_them(tmp_path: Path) -> None:
+    """A whole frame's number follows the folder's name without a slash there, maybe by a slip."""
+    write_rhas133(tmp_path, "val", [[[1], [2]], [[3]]], tokens=None)
+    rng = np.random.default_rng(0)
+    made = [rng.standard_normal((frames, 512)).astype(np.float32) for frames in (2, 1, 2)]
+    outer = tmp_path / "RHAS_1_feature_clip_val"
+    persons = tmp_path / "RHAS_feature_clip_val_grounding_dino"
+    outer.mkdir()
+    persons.mkdir()
+    for i in range(2):
+        np.save(outer / f"RHAS_feature_clip_val{i}_clip_feat.npy", made[i])
+    np.save(persons / "0_clip_feat.npy", made[2])
+    first, second = read(tmp_path, features="clip").movies
+    np.testing.assert_array_equal(first.holistic.rows(0, 2), made[0])
+    assert first.partial is not None and second.partial is None
+    np.testing.assert_array_equal(first.partial.rows(0, 2), made[2])
+    inner = outer / "RHAS_feature_clip_val"
+    inner.mkdir()
+    for i in range(2):
+        (outer / f"RHAS_feature_clip_val{i}_clip_feat.npy").rename(inner / f"{i}_clip_feat.npy")
+    np.testing.assert_array_equal(read(tmp_path, features="clip").movies[1].holistic.rows(0, 1), made[1])
+
+
+def write_random(root: Path, **lists: list[tuple[str, list[Any]]]) -> None:
+    """Lists of the random protocol: (path, labels) by split."""
+    folder = root / "Processing_codes" / "randomsplits"
+    folder.mkdir(parents=True)
+    for split, samples in lists.items():
+        for what, own in zip(("files", "anno"), zip(*samples, strict=True), strict=True):
+            (folder / f"{split}_{what}.pkl").write_bytes(pickle.dumps(list(own), 4))
+
+
+def test_the_random_protocol_has_lists_of_its_own(tmp_path: Path) -> None:
+    make(tmp_path)
+    for file in tmp_path.glob("*.pkl"):
+        (tmp_path / "Processing_codes").mkdir(exist_ok=True)
+        file.rename(tmp_path / "Processing_codes" / file.name)
+    here = "/disk/neurips2025/RHAS_feature_blipv2"
+    write_random(
+        tmp_path,
+        train=[(f"{here}_test/0_blip_feat.npy", TEST[0]), (f"{here}/1_blip_feat.npy", TRAIN[1])],
+        val=[(f"{here}/2_blip_feat.npy", TRAIN[2])],
+        test=[(f"{here}_val/0_blip_feat.npy", VAL[0])],
+    )
+    assert [movie.movie.movie_id for movie in read(tmp_path).movies][:2] == ["train_0", "train_1"]
+    found = read(tmp_path, protocol="random")
+    assert [(m.movie.movie_id, m.movie.persons[0].split, m.movie.persons[0].reference) for m in found.movies] == [
+        ("test_0", "train", "the person 0"), ("train_1", "train", "the person 1"),
+        ("train_2", "val", "the person 2"), ("val_0", "test", "the person 0"),
+    ]  # fmt: skip
+    assert found.movies[1].partial is None and found.movies[0].holistic.path.parts[-2:] == (
+        "RHAS_feature_blipv2_test", "0_blip_feat.npy",
+    )  # fmt: skip
+    for file in (tmp_path / "Processing_codes").glob("*.pkl"):
+        file.unlink()
+    alone = read(tmp_path, protocol="random")
+    assert {movie.movie.persons[0].reference for movie in alone.movies} == {"the person"}
+    assert "no person_ref_<split>_rhas.pkl for test, train, val" in alone.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b.npy", "got 'a/b.npy': expected a path …/RHAS_feature_blipv2[_<split>]/<number>_blip_feat.npy"),
+        (
+            "x/RHAS_feature_blipv2/0_blip_feat.npy",
+            "expected each file once; sample 1 is one of train already",
+        ),
+        ("RHAS_feature_blipv2/7_blip_feat.npy", "expected a number below 3, as in person_ref_train_rhas.pkl"),
+    ],
+)
+def test_random_lists_that_name_no_sample(tmp_path: Path, path: str, expected: str) -> None:
+    make(tmp_path / "in")
+    for file in (tmp_path / "in").glob("*.pkl"):
+        (tmp_path / "in" / "Processing_codes").mkdir(exist_ok=True)
+        file.rename(tmp_path / "in" / "Processing_codes" / file.name)
+    write_random(tmp_path / "in", train=[("RHAS_feature_blipv2/0_blip_feat.npy", TRAIN[0]), (path, TRAIN[1])])
+    assert expected in problem_of(tmp_path / "in", protocol="random")
+
+
+def test_labels_that_may_be_counted_from_1_are_warned_of(tmp_path: Path) -> None:
+    write_rhas133(tmp_path, "train", [[[1], [137 - 1]]])
+    (warning,) = read(tmp_path).warnings
+    assert "class 0 (arranging) is in none of 1 samples" in warning and "--count-from 1" in warning
+    found = read(tmp_path, count_from=1)
+    assert [i.action for i in found.movies[0].intervals] == [VOCABULARY.actions[0], VOCABULARY.actions[135]]
+    assert (found.warnings, found.settings["count_from"]) == ((), 1)
+    write_rhas133(tmp_path, "train", [[[0], [137]]])
+    assert "got '0': expected class indices from 1 to 137" in problem_of(tmp_path, count_from=1)
+    assert "got '137': expected class indices from 0 to 136" in problem_of(tmp_path)
+
+
+def test_frame_ids_can_be_left_alone(tmp_path: Path) -> None:
+    """The authors load them and never use them, so they may hold anything."""
+    write_rhas133(tmp_path, "train", [[[1], [2]]], [[3.5]])
+    assert "got 1: expected 2 frames of sample 0" in problem_of(tmp_path)
+    (movie,) = read(tmp_path, frame_ids=False).movies
+    assert movie.source_frame.tolist() == [0, 1] and movie.movie.video == movie.holistic.path
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert "actions_<split>_rhas.pkl" in problem_of(tmp_path)
     make(tmp_path)
-    (tmp_path / "holistic" / "val" / "0_blip_feat.npy").unlink()
-    assert "holistic/val/0_blip_feat.npy: expected an array file" in problem_of(tmp_path)
     (tmp_path / "person_ref_val_rhas.pkl").unlink()
     assert "person_ref_val_rhas.pkl: expected a readable file" in problem_of(tmp_path)
     assert "actions_dev_rhas.pkl: expected a readable file" in problem_of(tmp_path, splits={"dev": "val"})
@@ -330,6 +465,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         {"fps": 0.0},
         {"movie_pattern": "("},
         {"movie_pattern": "(.*)/"},
+        {"protocol": "random", "numbering": "through"},
     ],
 )
 def test_options_that_mean_nothing(options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A data set in MS-TCN's layout, from its files to a measured fold."""
+"""Data sets of others, from their files to a measured fold."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_datasets import write_mstcn
+from made_datasets import write_mstcn, write_multilabel
+from toy_segmenter import toy_config
 
 from rhas.manifests.imports.dataset import write_dataset
 from rhas.manifests.imports.mstcn import read_mstcn
+from rhas.manifests.imports.multilabel import MultilabelOptions, read_multilabel
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.train.config import load_config
 from rhas.train.evaluation.evaluation import evaluate_run
@@ -64,3 +66,22 @@ def test_a_fold_is_trained_and_measured(preset: str, tmp_path: Path) -> None:
     samples = json.loads((tmp_path / "run" / "data.json").read_text())["samples"]
     assert sorted(name.split("/")[0] for name in samples["test"]) == names[4:]
     assert sorted(name.split("/")[0] for name in samples["train"] + samples["val"]) == names[:4]
+
+
+def test_several_labels_a_frame_are_measured_as_their_works_do_too(tmp_path: Path) -> None:
+    actions = [[0, 2.0, 9.0], [156, 0.0, 7.0], [3, 5.0, 12.0]]
+    videos = {f"v{i}": ("testing" if i > 3 else "training", 12.0, actions[: 1 + i % 3]) for i in range(6)}
+    write_multilabel(tmp_path, videos, dict.fromkeys(videos, 36))
+    found = read_multilabel(
+        tmp_path / "annotations.json", tmp_path / "features", MultilabelOptions("charades")
+    )
+    write_dataset(FeaturesFolder(tmp_path / "features-of-ours"), found)
+    config = toy_config("data.split=fold", "data.fold=1", "data.proportions=null")
+    train(tmp_path / "features-of-ours", tmp_path / "run", config, "cpu")
+    measured = evaluate_run(tmp_path / "run", "test", device="cpu")
+    assert (measured["model"]["videos"], measured["model"]["frames"]) == (2, 72)
+    theirs = measured["dense_detection"]["frame_mAP"]
+    assert theirs["above_zero"] == pytest.approx(measured["model"]["frame_mAP"])
+    assert theirs["all_classes"] == pytest.approx(theirs["above_zero"] * 3 / 157)
+    text = (tmp_path / "run" / "results.md").read_text()
+    assert "### As works on dense action detection compute it" in text and "| conditional@20 |" in text
