@@ -1,7 +1,8 @@
 """What a detector does, whatever implements it: frames and sentences in, candidate boxes out.
 
 A subclass brings the model and one forward pass. Here is what both implementations share: preparing the
-frames on the device, running the image backbone once for all sentences, scoring a sentence by its own tokens,
+frames on the device, running the image backbone once for all sentences and
+BERT once for each, scoring a sentence by its own tokens,
 and selecting boxes. The caller decides on devices, batch sizes and `torch.autocast`, and what happens to a
 person without candidates.
 
@@ -12,8 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from rhas.extract.config import DetectorConfig
 from rhas.extract.ground.boxes import Candidates, select
+from rhas.extract.ground.once import Readings, computed_once
 from rhas.extract.ground.text import Caption, Captioner
 from rhas.extract.weights.fingerprint import weights_hash
 from rhas.manifests.common.errors import InputError, Problem
@@ -39,11 +40,17 @@ class Detector(ABC):
         self.model: Any = model.eval()  # two unrelated classes with attributes of their own
         self.captioner = captioner
         self.device = torch.device("cpu")
+        self._readings = Readings()
 
     @property
     @abstractmethod
     def backbone(self) -> nn.Module:
         """The part of the model that sees the image only; it returns (features, position embeddings)."""
+
+    @property
+    @abstractmethod
+    def text_encoder(self) -> nn.Module:
+        """BERT, which reads the caption only: token ids [B, T] to an output with `last_hidden_state`."""
 
     @property
     @abstractmethod
@@ -67,6 +74,7 @@ class Detector(ABC):
     def to(self, device: str | torch.device) -> Self:
         self.device = torch.device(device)
         self.model.to(self.device)
+        self._readings = Readings()
         return self
 
     def check(self, sentences: Sequence[str]) -> None:
@@ -91,7 +99,8 @@ class Detector(ABC):
         found: list[list[Candidates]] = []
         with computed_once(self.backbone):
             for caption in captions:
-                logits_BQT, boxes_BQ4 = self.forward(pixels_B3HW, caption)
+                with self._readings.of(caption.text, self.text_encoder):
+                    logits_BQT, boxes_BQ4 = self.forward(pixels_B3HW, caption)
                 boxes_BQ4 = boxes_BQ4.float().cpu()
                 for span in caption.spans:
                     scores_BQ = self._scores(logits_BQT[..., span.start : span.stop]).cpu()
@@ -130,28 +139,3 @@ def resized(height: int, width: int, short_side: int, long_side: int) -> tuple[i
     """The size of a frame whose shorter side is `short_side`, or less where the longer would be too long."""
     scale = min(short_side / min(height, width), long_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-@contextmanager
-def computed_once(backbone: nn.Module) -> Iterator[None]:
-    """Inside, the backbone runs at the first call and every further call gets the same result.
-
-    The released model used to keep image features for this on the module, cleared at the end of `forward`
-    only: after an out-of-memory error the next call then took the old image's. Here they end with the block,
-    however it ends. Both models append a level to the position list they get, hence the copies.
-    """
-    compute = backbone.forward
-    results: list[tuple[Sequence[Any], Sequence[Any]]] = []
-
-    def forward(*args: Any, **kwargs: Any) -> tuple[list[Any], list[Any]]:
-        if not results:
-            results.append(compute(*args, **kwargs))
-        features, positions = results[0]
-        return list(features), list(positions)
-
-    backbone.forward = forward  # on the instance; the class keeps its own
-    try:
-        yield
-    finally:
-        del backbone.forward
-        results.clear()

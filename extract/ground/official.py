@@ -48,6 +48,10 @@ class OfficialDetector(Detector):
         return self.model.backbone
 
     @property
+    def text_encoder(self) -> nn.Module:
+        return self.model.bert
+
+    @property
     def queries(self) -> int:
         return self.model.num_queries
 

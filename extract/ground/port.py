@@ -30,6 +30,10 @@ class PortDetector(Detector):
         return self.model.model.backbone
 
     @property
+    def text_encoder(self) -> nn.Module:
+        return self.model.model.text_backbone
+
+    @property
     def queries(self) -> int:
         return self.model.config.num_queries
 

@@ -153,13 +153,19 @@ class ModelWorker:
         from rhas.extract.encode import load_encoder
         from rhas.extract.encode.windows import OnePass
         from rhas.extract.ground import load_detector
+        from rhas.extract.weights.precision import cast_once
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError(Problem("--gpus", "workers that see a CUDA device; use --gpus 0 for CPUs"))
         detector = load_detector(self.config.detector)
         encoder = load_encoder(self.config.encoder)
+        _ = detector.weights_hash, encoder.weights_hash  # of the weights as they were loaded
         detector.to(self.device)
         encoder.to(self.device)
+        if self.config.precision == "bfloat16":
+            for model in (getattr(detector, "model", None), encoder.model):
+                if isinstance(model, torch.nn.Module):
+                    cast_once(model)
         return OnePass(detector, encoder, self.config, torch.device(self.device), self.batch)
 
     def describe(self) -> dict[str, Any]:

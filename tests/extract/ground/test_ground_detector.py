@@ -64,6 +64,25 @@ def test_backbone_runs_once_for_all_sentences(detector, calls, make_frames):
     assert_same(together, alone, atol=0)
 
 
+def test_a_caption_is_read_once_whatever_frames_it_is_asked_about(detector, monkeypatch, make_frames):
+    original, rows = type(detector.text_encoder).forward, []
+
+    def counting(self, *args, **kwargs):
+        rows.append(len(args[0] if args else kwargs["input_ids"]))
+        return original(self, *args, **kwargs)
+
+    frames = make_frames(3)
+    with monkeypatch.context() as patched:
+        patched.setattr("rhas.extract.ground.once.CAPTIONS", 0)  # none is kept
+        each_time = detector.detect(frames, SENTENCES)
+    monkeypatch.setattr(type(detector.text_encoder), "forward", counting)
+    detector.to(detector.device)  # what was read elsewhere is forgotten
+    assert_same(detector.detect(frames, SENTENCES), each_time, atol=1e-5)
+    assert rows == [1, 1, 1]
+    assert_same(detector.detect(frames, SENTENCES[::-1]), each_time[::-1], atol=1e-5)
+    assert rows == [1, 1, 1] and "forward" not in vars(detector.text_encoder)
+
+
 def test_next_batch_does_not_see_the_last_ones_features(detector, make_frames):
     detector.detect(make_frames(1, seed=1), SENTENCES)
     after = detector.detect(make_frames(1, seed=2), SENTENCES)
