@@ -134,7 +134,7 @@ class EncoderConfig(Settings):
     weights: str = "Salesforce/blip2-itm-vit-g"
     """Local directory, hub id, shipped:mini, random:tiny or random:full. Of another package's encoder, what it says."""
     tokens: Literal["mean", "all"] = "mean"
-    """Of the Q-Former's query tokens; `all` is 32 times the disk."""
+    """Of the Q-Former's query tokens; `all` is 32 times the disk, and each sentence's own vector beside them."""
     crop_margin: float = Field(0.1, ge=0, le=2)
     """Added on each side of the person's box, as a share of its longer side."""
 

@@ -98,6 +98,17 @@ class Blip2Encoder(Encoder):
         features_NQD = states_NLD[:, :query_length].float()
         return features_NQD.mean(dim=1) if self.tokens == "mean" else features_NQD
 
-    def text_embedding(self, sentence: str) -> None:
-        """None: the sentence is in the features already."""
-        return None
+    def text_embedding(self, sentence: str) -> Tensor | None:
+        """With all tokens, what the Q-Former makes of the sentence alone: the mean of its tokens' last states [D].
+
+        As LAVIS' `extract_features(mode="text")`, averaged. None with their mean: the sentence is in the features
+        already, and models that look at single tokens are those that look at the sentence.
+        """
+        if self.tokens == "mean":
+            return None
+        ids_1T = self.tokenise(sentence)
+        embedded_1TD = self.model.embeddings(input_ids=ids_1T)
+        states_1TD = self.model.qformer(
+            query_embeds=embedded_1TD, query_length=0, attention_mask=torch.ones_like(ids_1T)
+        ).last_hidden_state
+        return states_1TD[0].float().mean(dim=0)

@@ -10,7 +10,7 @@
                     of it could be computed), digest, stage, reason (of lost frames), decoder_messages
     persons/ID/     attributes reference, start_s, end_s (absent: to the end), split; ID is as
                     rhas.manifests.common.names writes it;
-                    text_embedding [F] float32 where the encoder has one
+                    text_embedding [F] float32 where the encoder has one, and always where it stored all tokens
       holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
       partial       the same for the person's crop
       box           [T, 4] float32   x1 y1 x2 y2 as shares of the frame's width and height; NaN without a box

@@ -145,8 +145,12 @@ def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterat
     for person_id in shard.person_ids:
         if person_id not in {p.person_id for p in movie.persons}:
             yield f"{shard.path}: person {person_id}: the manifest names no such person"
+    encoder = config["config"].get("encoder")
+    all_tokens = (
+        isinstance(encoder, dict) and encoder.get("tokens") == "all"
+    )  # what others computed says nothing
     for person in movie.persons:
-        yield from _person_problems(shard, person, time_s, covered)
+        yield from _person_problems(shard, person, time_s, covered, all_tokens)
 
 
 def _window_problems(
@@ -170,9 +174,12 @@ def _window_problems(
 
 
 def _person_problems(
-    shard: Shard, person: Person, time_s: NDArray[np.float64], covered: NDArray[np.bool_]
+    shard: Shard, person: Person, time_s: NDArray[np.float64], covered: NDArray[np.bool_], with_sentence: bool
 ) -> Iterator[str]:
-    """Is a status recorded for exactly the promised frames, and are features there exactly when it says so?"""
+    """Is a status recorded for exactly the promised frames, and are features there exactly when it says so?
+
+    `with_sentence`: a vector of the sentence is promised as well.
+    """
     name = f"{shard.path}: person {person.person_id}"
     if person.person_id not in shard.person_ids:
         yield f"{name} is missing"
@@ -182,6 +189,8 @@ def _person_problems(
         yield f"{name}: the reference differs from manifest.csv"
     if series.text_embedding is not None and not np.isfinite(series.text_embedding).all():
         yield f"{name}: the text embedding is not finite"
+    if with_sentence and series.text_embedding is None:
+        yield f"{name}: the text embedding is missing, which an extraction of all tokens has"
     inside = (time_s >= person.start_s) & (time_s < person.end_s)
     if (inside & ~covered).any():
         yield f"{name}: {(inside & ~covered).sum()} frames are in no window"

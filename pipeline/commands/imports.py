@@ -92,6 +92,24 @@ def import_multilabel(
     _train_on(out)
 
 
+@import_app.command("refava")
+def import_refava(
+    directory: Annotated[
+        Path, typer.Argument(help="Folder with RefAVA's or RefAVA++'s pickles, three for each split")
+    ],
+    videos: Annotated[Path, typer.Option(help="Folder with AVA's movies, named as there")],
+    out: Annotated[Path, typer.Option(help="Folder for clips.csv and actions.csv")],
+    offset: Annotated[
+        float,
+        typer.Option(min=0, help="Annotated time, in s, at which the movies begin; 900 if they were cut"),
+    ] = 0.0,
+) -> None:
+    """Turn RefAVA (persons in key frames of AVA, each with a sentence) into a table of clips."""
+    from rhas.pipeline.programs.importing import import_refava_folder
+
+    typer.echo(import_refava_folder(directory, videos, out, offset))
+
+
 @import_app.command("rhas133")
 def import_rhas133(
     directory: Annotated[
@@ -167,7 +185,7 @@ def import_weights(
         str | None,
         typer.Option(
             "--model",
-            help="actdiff, actfusion, asformer, asquery, fact, ltcontext or mstcn [default: the config's]",
+            help="actdiff, actfusion, asformer, asquery, fact, ltcontext, mstcn or refatomnet [default: the config's]",
         ),
     ] = None,
     shards: Annotated[

@@ -14,13 +14,15 @@ from rhas.manifests.imports.dataset import ImportedSet, write_dataset
 from rhas.manifests.imports.label_map import load_action_list
 from rhas.manifests.imports.mstcn import read_mstcn
 from rhas.manifests.imports.multilabel import MultilabelOptions, read_multilabel
+from rhas.manifests.imports.refava import read_refava
 from rhas.manifests.imports.rhas133 import read_rhas133
 from rhas.manifests.imports.rhas133_options import Rhas133Options
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables import boxes as known_boxes
+from rhas.manifests.tables.clips import write_clips
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.labels import write_labels
-from rhas.manifests.tables.manifest import write_manifest
+from rhas.manifests.tables.manifest import SPLITS, write_manifest
 from rhas.manifests.tables.vocabulary import load_vocabulary, write_vocabulary
 
 # A line that says what was written, and warnings.
@@ -78,6 +80,21 @@ def _behind_the_end(found: AvaImport, offset_s: float) -> Iterator[str]:
                 f"{len(movie.persons)} persons begin behind it, from {min(late) + offset_s:g} s on"
                 + (": is it a movie of AVA cut at 900 s? Then --offset 900" if cut else "")
             )
+
+
+def import_refava_folder(directory: Path, videos: Path, out: Path, offset_s: float = 0.0) -> str:
+    """Writes OUT/clips.csv and OUT/actions.csv; returns lines that say what is in them, and what isn't."""
+    found = read_refava(directory, videos, offset_s)
+    out.mkdir(parents=True, exist_ok=True)
+    write_vocabulary(found.vocabulary, out / "actions.csv")
+    write_clips(found.clips, out / "clips.csv")
+    splits = ", ".join(f"{sum(c.split == split for c in found.clips)} {split}" for split in SPLITS)
+    movies = {clip.movie_id: clip.video for clip in found.clips}
+    lines = [f"{out}: {found.release}, {len(found.clips)} clips of {len(movies)} movies ({splits})"]
+    lines += [f"left out: {count} clips with {reason}" for reason, count in sorted(found.left_out.items())]
+    if lost := sum(not video.is_file() for video in movies.values()):
+        lines.append(f"{lost} of {len(movies)} movies are not in {videos}")
+    return "\n".join(lines)
 
 
 def import_mstcn_folder(

@@ -51,6 +51,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     },
     "hopadiff": {**_ACTDIFF, "hp_xlstm": {"heads": 2, "gate_width": 4, "chunk": 16}},
     "ltcontext": {"network": {"stages": 2, "layers": 2, "width": 8, "window": 8, "long_term_step": 4}},
+    "refatomnet": {"tokens": 2, "boxes": False, "network": {"agents": 2, "head": [8, 6]}, "chunk": 50},
     "mstcn": {"network": {"prediction_layers": 3, "refinements": 1, "refinement_layers": 2, "width": 8}},
 }
 _OTHERS = {
@@ -60,13 +61,14 @@ _OTHERS = {
     "hopadiff, one branch": ("hopadiff", {"partial_branch": False}),
     "hopadiff without the Fourier condition": ("paper", {"fourier": {"variant": "none"}}),
     "ltcontext softmax": ("ltcontext", {"link": "softmax"}),
+    "refatomnet released": ("refatomnet", {"network": {"released": True}}),
 }
 CASES = [*preset_names(), *_OTHERS]
 # Those that differ by more than numbers. FACT's block of segments has a test of its own: a pretended GPU takes half a
 # minute for its GRU.
 KINDS = [
     "actdiff-50salads", "actfusion", "actfusion-gtea", "asformer", "asquery", "asquery-breakfast", "hopadiff",
-    "ltcontext", "mstcn", "paper", *_OTHERS,
+    "ltcontext", "mstcn", "paper", "refatomnet", *_OTHERS,
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from rhas.train.data import Batch, Sample, collate
 from rhas.train.data.targets import boundary_target, soft_labels
 
 F, C = 6, 4
+D = 3  # of the sentence, as of each of two query tokens of a frame
 LENGTHS = (40, 17, 29)
 
 
@@ -32,6 +33,7 @@ def sample(number: int, frames: int, softened: bool = False) -> Sample:
         valid=valid,
         boundary=boundary_target(labels, valid, 1.0),
         soft_labels=soft_labels(labels, valid, 2.0) if softened else None,
+        sentence=torch.randn(D, generator=generator),
     )
 
 

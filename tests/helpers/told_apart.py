@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from rhas.manifests.imports.arrays import open_features
@@ -46,6 +47,9 @@ class World:
     segment_s: tuple[float, float] = (2.5, 5.0)
     layers: tuple[int, ...] = (4, 4)  # classes in each
     features: int = 32
+    tokens: int = (
+        1  # of a frame, each of which an action looks otherwise in; with more of them there are sentences
+    )
     noise: float = 1.0  # beside 1, the spread of what an action looks like
     tested: int = 4
     seed: int = 0
@@ -57,7 +61,7 @@ class World:
     def write(self, root: Path) -> Path:
         """The folder, as an import leaves it."""
         rng = np.random.default_rng(self.seed)
-        looks_SCF = rng.standard_normal((2, len(self.actions), self.features))
+        looks_SCF = rng.standard_normal((2, len(self.actions), self.tokens * self.features))
         movies = [
             self._movie(root / "files", f"m{number:02d}", looks_SCF, rng) for number in range(self.movies)
         ]
@@ -70,7 +74,16 @@ class World:
                 "rhas133", root / "files", {}, self.fps, tuple(movies), Vocabulary(self.actions), folds
             ),
         )
+        if self.tokens > 1:
+            self._add_sentences(folder)
         return folder.root
+
+    def _add_sentences(self, folder: FeaturesFolder) -> None:
+        """Vectors that say nothing of actions, as an extraction of all tokens stores them."""
+        for number, path in enumerate(sorted(folder.shards.glob("*.h5"))):
+            vector_F = np.random.default_rng(number).standard_normal(self.features).astype(np.float32)
+            with h5py.File(path, "r+") as file:
+                file["persons/p"].create_dataset("text_embedding", data=vector_F, fletcher32=True)
 
     def _movie(
         self, files: Path, movie_id: str, looks_SCF: np.ndarray, rng: np.random.Generator
@@ -81,9 +94,14 @@ class World:
         streams = []
         for name, looks_CF in zip(("holistic", "partial"), looks_SCF, strict=True):
             path = files / f"{movie_id}-{name}.npy"
-            noise_TF = self.noise * rng.standard_normal((frames, self.features))
-            np.save(path, (labels_TC @ looks_CF + noise_TF).astype(np.float32))
-            streams.append(open_features(path, "T×F"))
+            rows_TF = labels_TC @ looks_CF
+            rows_TF = (rows_TF + self.noise * rng.standard_normal(rows_TF.shape)).astype(np.float32)
+            if self.tokens > 1:
+                np.save(path, rows_TF.reshape(frames, self.tokens, -1))
+                streams.append(open_features(path, "T×F", "all"))
+            else:
+                np.save(path, rows_TF)
+                streams.append(open_features(path, "T×F"))
         person = Person(movie_id, "p", "the one in red")
         intervals = intervals_of(labels_TC > 0, self.fps, Vocabulary(self.actions))
         movie = Movie(movie_id, streams[0].path, (person,))

@@ -22,6 +22,7 @@ from rhas.train.config import preset_names
 SEVERAL = World()
 # For 12 layers of 256 channels: fewer and shorter, so that a core takes enough steps.
 FEW = World(movies=12, seconds=(10, 14))
+TOKENS = World(tokens=4)
 GTEA = World(movies=9, layers=(5,), tested=3)
 BREAKFAST = World(movies=9, layers=(5,), tested=3, fps=15, seconds=(8, 12))  # a median of 15 frames
 # One frame of 8 is seen, of which a median takes 30.
@@ -48,6 +49,7 @@ CASES = {
     "asformer": Case(SEVERAL, 30),
     "asquery": Case(FEW, 30),
     "fact": Case(FEW, 30),
+    "refatomnet": Case(TOKENS, 30),
     "paper": Case(FEW, 30),
     "actfusion": Case(FEW, 30),
     "actdiff-gtea": Case(GTEA, 50),

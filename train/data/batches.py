@@ -1,7 +1,7 @@
 """Batches: samples of different lengths side by side, with masks for what is padding.
 
-Shapes: B samples, T frames of the longest, F feature size, C classes. Real frames come first; in the
-padding all is zero or False.
+Shapes: B samples, T frames of the longest, F feature size, C classes, D size of a sentence's vector. Real frames come
+first; in the padding all is zero or False.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Batch:
     boundary_B1T: Tensor | None
     soft_labels_BCT: Tensor | None
     padded: bool  # whether any sample is shorter than the longest
+    sentence_BD: Tensor | None = None  # float32
 
     @property
     def real_BT(self) -> Tensor | None:
@@ -114,6 +115,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         boundary_B1T=_optional(lambda s: _padded(s)[:, None], [sample.boundary for sample in samples]),
         soft_labels_BCT=_optional(_channels, [sample.soft_labels for sample in samples]),
         padded=_differ(lengths_B),
+        sentence_BD=_optional(torch.stack, [sample.sentence for sample in samples]),
     )
 
 

@@ -44,3 +44,13 @@ def box_channels(
     )
     there_T = np.isfinite(rows_T6).all(axis=1) & has_T
     return torch.from_numpy(np.where(there_T[:, None], rows_T6, 0).astype(np.float32))
+
+
+def corners(channels_BXT: Tensor) -> Tensor:
+    """x1 y1 x2 y2 as shares of the frame [B, 4, T], of what `box_channels` makes of boxes; zero without one."""
+    there_B1T, middle_B2T, size_B2T = (
+        channels_BXT[:, :1],
+        channels_BXT[:, 2:4] + 1,
+        (channels_BXT[:, 4:] + 1) / 2,
+    )
+    return torch.cat([middle_B2T - size_B2T, middle_B2T + size_B2T], 1) / 2 * there_B1T

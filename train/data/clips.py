@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Contents:
     clips: tuple[Clip, ...]
     vocabulary: Vocabulary
     feature_size: int  # F
-    tokens: bool  # whether all query tokens of a frame are stored
+    tokens: int  # query tokens of a frame, if all are stored; else 1
     unlabelled: tuple[str, ...]  # movie/person
     lost_movies: tuple[str, ...]  # those that failures.csv says could not be extracted at all
     warnings: tuple[str, ...]  # of labels that no movie has the times of
@@ -75,6 +76,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         if movie.movie_id not in lost and (entry := _read_movie(folder, movie, record, problems)) is not None
     ]
     problems += _size_problems(entries, config.feature_size)
+    problems += [*_token_problems(folder, entries, config)][:1]
     shown = _shown_movies(entries)
     clips = tuple(
         clip
@@ -93,7 +95,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
         clips=tuple(clip for clip in clips if clip.intervals),
         vocabulary=inputs.vocabulary,
         feature_size=entries[0].sizes[-1],
-        tokens=len(entries[0].sizes) > 1,
+        tokens=prod(entries[0].sizes[:-1]),
         unlabelled=unlabelled,
         lost_movies=lost,
         warnings=tuple(behind_the_end(folder.labels, {e.movie.movie_id: end_s(e.time_s) for e in entries})),
@@ -161,6 +163,27 @@ def _size_problems(entries: list[_MovieShard], expected: int | None) -> Iterator
                 f"as size of the text embedding of person {series.person_id}"
             )
             yield Problem(entry.shard, wanted, value=_text_size(series))
+
+
+def _token_problems(
+    folder: FeaturesFolder, entries: list[_MovieShard], config: DataConfig
+) -> Iterator[Problem]:
+    """What lacks of that which a model takes besides means: all query tokens, and the sentence's vector."""
+    again = "extract with --set encoder.tokens=all"
+    for entry in entries:
+        if config.tokens == "all" and len(entry.sizes) == 1:
+            expected = f"all query tokens of every frame, which the model takes: {again}"
+            yield Problem(entry.shard, expected, value=f"one vector of {entry.sizes[-1]} a frame")
+        for series in entry.series.values() if config.sentence else ():
+            if series.text_embedding is None:
+                expected = (
+                    f"the sentence's vector of person {series.person_id}, which the model takes: {again}"
+                )
+                yield Problem(entry.shard, f"{expected}, or leave it out (settings.network.sentence=false)")
+            elif series.text_embedding.shape != entry.sizes[-1:]:
+                whose = f"the sentence's vector of person {series.person_id}"
+                expected = f"{whose} to be of a token's size, {entry.sizes[-1]}"
+                yield Problem(entry.shard, expected, value=_text_size(series))
 
 
 def _times(sizes: tuple[int, ...]) -> str:

@@ -51,6 +51,11 @@ class DataConfig(Settings):
     in_memory: Literal["auto"] | bool = "auto"
     """Features to train and validate on stay in memory once they were read; auto: if they are at most a quarter of what
     is available, or of each process's part of it."""
+    tokens: Literal["mean", "all"] = "mean"
+    """Of features that hold all query tokens of a frame: samples have their mean, or one after the other. A model that
+    takes all of them sets that itself."""
+    sentence: bool = False
+    """Samples hold the vector of the person's sentence. A model that takes it sets that itself."""
     boxes: BoxConfig = BoxConfig()
     unlabelled: Literal["error", "skip"] = "error"
     """Persons who are in a movie, but not in labels.csv."""

@@ -31,6 +31,7 @@ class Dataset:
     splits: dict[str, SampleSet]  # train, val, test
     vocabulary: Vocabulary
     feature_size: int  # F of the folder; models may get boxes besides (`DataConfig.boxes`)
+    tokens: int  # query tokens of a frame, if samples have all of them; else 1
     unlabelled: tuple[str, ...]  # movie/person of those skipped for want of labels
     lost_movies: tuple[str, ...]  # movie_ids that could not be extracted, as failures.csv records
     left_out_frames: int  # of those who are there for fewer than `min_frames`
@@ -79,12 +80,16 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
     contents = read_contents(features, config)
     windows, left_out = cut(contents.clips, config.window, config.min_frames)
     sides = split_windows(windows, config, features)
+    tokens = contents.tokens if config.tokens == "all" else 1
     shards, used = OpenShards(), {name: _overlapping(own, config, name) for name, own in sides.items()}
     # What is read again and again: the test split is read once.
     keep = config.in_memory is True or (
         config.in_memory == "auto"
         and fits_in_memory(
-            [*used["train"], *used["val"]], contents.feature_size, contents.tokens, processes_here()
+            [*used["train"], *used["val"]],
+            contents.feature_size * tokens,
+            means=contents.tokens > 1 and tokens == 1,
+            processes=processes_here(),
         )
     )
     splits = {
@@ -95,7 +100,7 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
             boundary_sigma,
             config.soft_sigma,
             keep and name != "test",
-            config.boxes,
+            config,
         )
         for name, own in used.items()
     }
@@ -104,6 +109,7 @@ def load_dataset(features: Path, config: DataConfig, boundary_sigma: float | Non
         splits=splits,
         vocabulary=contents.vocabulary,
         feature_size=contents.feature_size,
+        tokens=tokens,
         unlabelled=contents.unlabelled,
         lost_movies=contents.lost_movies,
         left_out_frames=left_out,

@@ -4,7 +4,7 @@ A frame without features holds zeros, and its mask says so: zeros alone never st
 between samples, a bounded number in each process, so that DataLoader workers never share one. What is kept in memory
 is what was read, and holds as long as the file's stamp is the same.
 
-Shapes: T frames, F feature size, C classes.
+Shapes: T frames, F feature size (of all query tokens, where samples have them), C classes, D size of a sentence.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
@@ -28,7 +29,8 @@ from rhas.manifests.common.memory import available_bytes
 from rhas.manifests.shards.reader import PersonSeries, Shard, Stamp, reading, stamp_of
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.vocabulary import Vocabulary
-from rhas.train.data.boxes import BoxConfig, box_channels
+from rhas.train.data.boxes import box_channels
+from rhas.train.data.config import DataConfig
 from rhas.train.data.rasterise import Bools
 from rhas.train.data.targets import boundary_target, soft_labels
 from rhas.train.data.windows import Window, disjoint
@@ -38,7 +40,7 @@ MEMORY_SHARE = 0.25  # of what is available, for features that are kept
 
 Halves = NDArray[np.float16]
 Floats = NDArray[np.float32]
-_NO_BOXES = BoxConfig()
+_AS_IT_IS = DataConfig()
 Rows = Halves | Floats | tuple[int, int]  # of one stream [T, F]; of zeros, only their shape
 
 
@@ -55,6 +57,7 @@ class Sample:
     valid: Tensor  # [T] bool: promised, labelled and not N/A; whether features are there is another matter
     boundary: Tensor | None  # [T] float32
     soft_labels: Tensor | None  # [T, C] float32
+    sentence: Tensor | None = None  # [D] float32
 
 
 @dataclass(frozen=True)
@@ -65,26 +68,28 @@ class _Read:
     partial: Rows
     has_partial: Bools
     channels: Tensor | None
+    sentence: Tensor | None
 
 
 class SampleSet(torch.utils.data.Dataset[Sample]):
     """The samples of one split, in the order of movie, person and start.
 
     What is made from labels is computed anew each time: milliseconds. The curves' widths are in frames; None leaves
-    one out. `keep`: features stay in memory once they were read (see `fits_in_memory`). `boxes`: what samples hold of
-    boxes, behind the features; frames whose box isn't sure enough have no partial features.
+    one out. `keep`: features stay in memory once they were read (see `fits_in_memory`). Of `config` counts what samples
+    hold: boxes, behind the features; all query tokens, or their mean; the sentence. Frames whose box isn't sure enough
+    have no partial features.
     """
 
     def __init__(
         self, windows: Sequence[Window], vocabulary: Vocabulary, shards: OpenShards,
         boundary_sigma: float | None = None, soft_sigma: float | None = None, keep: bool = False,
-        boxes: BoxConfig = _NO_BOXES,
+        config: DataConfig = _AS_IT_IS,
     ):  # fmt: skip
         self.windows = tuple(windows)
         self.vocabulary = vocabulary
         self.boundary_sigma, self.soft_sigma = boundary_sigma, soft_sigma
         self.keep = keep
-        self.boxes = boxes
+        self.config = config
         self._shards = shards
         self._kept: dict[int, tuple[Stamp, _Read]] = {}
 
@@ -111,6 +116,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
             valid=valid_T,
             boundary=None if boundary_sigma is None else boundary_target(labels_TC, valid_T, boundary_sigma),
             soft_labels=None if soft_sigma is None else soft_labels(labels_TC, valid_T, soft_sigma),
+            sentence=read.sentence,
         )
 
     def labels(self) -> Iterator[tuple[Bools, Bools]]:
@@ -121,7 +127,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
         """The same with windows of at most so many frames, none of which overlap."""
         apart = disjoint(self.windows, frames)
         return SampleSet(
-            apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma, self.keep, self.boxes
+            apart, self.vocabulary, self._shards, self.boundary_sigma, self.soft_sigma, self.keep, self.config
         )
 
     def read_ahead(self) -> None:
@@ -148,7 +154,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
                 f"person {window.clip.person_id} as when training began; the features were changed since"
             )
             raise InputError(Problem(window.clip.shard, expected))
-        found = _read_window(series, window, self.boxes)
+        found = _read_window(series, window, self.config)
         if self.keep:
             self._kept[index] = stamp, found
         return found
@@ -159,7 +165,8 @@ def _tensor(rows: Rows) -> Tensor:
     return torch.zeros(rows) if isinstance(rows, tuple) else torch.from_numpy(rows.astype(np.float32))
 
 
-def _read_window(series: PersonSeries, window: Window, boxes: BoxConfig) -> _Read:
+def _read_window(series: PersonSeries, window: Window, config: DataConfig) -> _Read:
+    boxes, all_tokens = config.boxes, config.tokens == "all"
     has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
     has_partial_T = np.isin(window.status, HAS_PARTIAL)
     channels = None
@@ -171,22 +178,34 @@ def _read_window(series: PersonSeries, window: Window, boxes: BoxConfig) -> _Rea
         if boxes.channels:
             channels = box_channels(box_T4, sure_T, has_partial_T)
     return _Read(
-        _features(series, window, "holistic", has_holistic_T),
-        _features(series, window, "partial", has_partial_T),
+        _features(series, window, "holistic", has_holistic_T, all_tokens),
+        _features(series, window, "partial", has_partial_T, all_tokens),
         has_partial_T,
         channels,
+        _sentence(series, window) if config.sentence else None,
     )
 
 
-def _features(series: PersonSeries, window: Window, stream: str, has_T: Bools) -> Rows:
-    """As stored, or the mean over the query tokens where all are stored."""
+def _sentence(series: PersonSeries, window: Window) -> Tensor:
+    clip, vector = window.clip, series.text_embedding
+    if vector is None or not np.isfinite(vector).all():
+        expected = f"the sentence's vector of person {clip.person_id}, of finite numbers"
+        raise InputError(Problem(clip.shard, expected, value="none" if vector is None else "NaN or infinity"))
+    return torch.from_numpy(vector.astype(np.float32))
+
+
+def _features(series: PersonSeries, window: Window, stream: str, has_T: Bools, all_tokens: bool) -> Rows:
+    """As stored; where all query tokens are, their mean, or one after the other."""
     if not has_T.any():
-        return len(has_T), getattr(series, stream).shape[-1]
+        shape = getattr(series, stream).shape[1:]
+        return len(has_T), prod(shape) if all_tokens else shape[-1]
     clip = window.clip
     person = f"person {clip.person_id}"
     with reading(clip.shard, f"{stream} of {person}, samples {window.start} to {window.stop}"):
         rows = getattr(series, stream)[window.start : window.stop]
-    features_TF: Halves | Floats = rows if rows.ndim == 2 else rows.mean(axis=1, dtype=np.float32)
+    features_TF: Halves | Floats = rows
+    if rows.ndim > 2:
+        features_TF = rows.reshape(len(rows), -1) if all_tokens else rows.mean(axis=1, dtype=np.float32)
     broken_T = has_T & ~np.isfinite(features_TF).all(axis=1)
     if broken_T.any():
         t = int(broken_T.argmax())
@@ -198,10 +217,10 @@ def _features(series: PersonSeries, window: Window, stream: str, has_T: Bools) -
     return features_TF
 
 
-def fits_in_memory(windows: Iterable[Window], feature_size: int, tokens: bool, processes: int = 1) -> bool:
+def fits_in_memory(windows: Iterable[Window], feature_size: int, means: bool, processes: int = 1) -> bool:
     """Whether the features of these windows are at most a quarter of the memory that there is for each process.
 
-    `tokens`: means over query tokens are kept as float32, all else as it is stored.
+    `means`: those over query tokens are kept as float32, all else as it is stored.
     """
     available = available_bytes()
     frames = sum(
@@ -210,7 +229,7 @@ def fits_in_memory(windows: Iterable[Window], feature_size: int, tokens: bool, p
         for has in (HAS_HOLISTIC, HAS_PARTIAL)
         if np.isin(window.status, has).any()
     )
-    needed = frames * feature_size * (4 if tokens else 2)
+    needed = frames * feature_size * (4 if means else 2)
     return available is not None and needed <= MEMORY_SHARE * available / processes
 
 

@@ -37,11 +37,13 @@ from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
 from rhas.train.models.mstcn import released as mstcn
 from rhas.train.models.mstcn.segmenter import MSTCNSegmenter
+from rhas.train.models.refatomnet import released as refatomnet
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.checkpoint import digest_of
 from rhas.train.runs.run import RunFolder, Validation, build_for, check_postprocess, data_record, write_run
 
+QUERY_TOKENS = 32  # of a BLIP-2, where no features tell
 # Each gives the names of what it left out.
 LOADERS: dict[str, Callable[[Segmenter, Path], list[str]]] = {
     "actdiff": lambda model, file: actdiff.load_released(cast(ActDiffSegmenter, model).actdiff, file),
@@ -50,6 +52,7 @@ LOADERS: dict[str, Callable[[Segmenter, Path], list[str]]] = {
     "asquery": lambda model, file: asquery.load_released(cast(ASQuerySegmenter, model).asquery, file),
     "fact": lambda model, file: fact.load_released(cast(FACTSegmenter, model).fact, file),
     "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
+    "refatomnet": lambda model, file: refatomnet.load_released(model, file),
     "mstcn": lambda model, file: mstcn.load_released(cast(MSTCNSegmenter, model).mstcn, file),
 }
 
@@ -81,6 +84,8 @@ def import_weights(
             "features": None, "extraction": None, "models": None, "feature_size": feature_size,
             "actions": list(vocabulary.actions), "left_out": {}, "samples": {name: [] for name in SPLITS},
         }  # fmt: skip
+        if config.data.tokens == "all":
+            data["tokens"] = config.settings["tokens"] or QUERY_TOKENS
     model = build_for(config, data)
     left_out = LOADERS[config.model](model, checkpoint)
     model = model.to(device)

@@ -30,6 +30,8 @@ from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.losses import BoundaryConfig
 from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegmenter
 from rhas.train.models.mstcn.segmenter import MSTCNConfig, MSTCNSegmenter
+from rhas.train.models.refatomnet.config import RefAtomNetConfig
+from rhas.train.models.refatomnet.segmenter import RefAtomNetSegmenter
 from rhas.train.models.segmenter import Segmenter
 
 C = TypeVar("C", bound=Settings)
@@ -78,6 +80,12 @@ def boundary_sigma(name: str, values: Mapping[str, Any]) -> float | None:
     return boundary.sigma if isinstance(boundary, BoundaryConfig) else None
 
 
+def data_needs(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Data settings that a model decides, by what its config's `data_needs` says: dotted names to values."""
+    needs = getattr(model_config(name, values), "data_needs", None)
+    return {} if needs is None else dict(needs())
+
+
 def build_model(name: str, feature_size: int, classes: int, config: Any = None) -> Segmenter:
     """A model with fresh weights. `config` is the model's own, or plain values for `model_config`."""
     model = _model(name)
@@ -118,3 +126,4 @@ register("fact", FACTConfig, FACTSegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
 register("ltcontext", LTContextConfig, LTContextSegmenter)
 register("mstcn", MSTCNConfig, MSTCNSegmenter)
+register("refatomnet", RefAtomNetConfig, RefAtomNetSegmenter)

@@ -46,7 +46,7 @@ from rhas.train.device import chosen_device
 from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
-from rhas.train.models.registry import build_model, model_config
+from rhas.train.models.registry import build_model, data_needs, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
 from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, load_weights
 
@@ -208,9 +208,11 @@ def check_postprocess(model: Segmenter, config: TrainConfig, file: str | Path = 
 
 
 def with_model_settings(config: TrainConfig, file: str | Path = "training config") -> TrainConfig:
-    """With all settings of the model, checked. Raises InputError, naming `file` and `settings.…`."""
+    """With all settings of the model, checked, and data as it needs it. Raises InputError, naming `file` and
+    `settings.…`."""
     settings = model_config(config.model, config.settings, file, "settings")
-    return config.replace(settings=settings.to_dict())
+    needs = [f"data.{name}={value}" for name, value in data_needs(config.model, config.settings).items()]
+    return with_overrides(config.replace(settings=settings.to_dict()), needs)
 
 
 def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -305,11 +307,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def spec_of(config: TrainConfig, data: dict[str, Any]) -> ModelSpec:
     """What weights of such a run are for."""
-    return ModelSpec(config.model, config.settings, _input_size(config, data), tuple(data["actions"]))
+    settings = _bound(config, data)
+    return ModelSpec(config.model, settings, _input_size(config, data), tuple(data["actions"]))
 
 
 def _input_size(config: TrainConfig, data: dict[str, Any]) -> int:
-    return int(data["feature_size"]) + config.data.boxes.size
+    return int(data["feature_size"]) * int(data.get("tokens", 1)) + config.data.boxes.size
+
+
+def _bound(config: TrainConfig, data: dict[str, Any]) -> dict[str, Any]:
+    """The model's settings; for one that takes all query tokens, with their number. Raises InputError for another."""
+    if "tokens" not in data or "tokens" not in config.settings:
+        return config.settings
+    if (given := config.settings["tokens"]) not in (None, data["tokens"]):
+        expected = f"null, or {data['tokens']}, which the features have"
+        raise InputError(Problem("training config", expected, column="settings.tokens", value=given))
+    return {**config.settings, "tokens": data["tokens"]}
 
 
 def write_settings(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:
@@ -331,11 +344,13 @@ def write_run(
 def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
     """What data.json holds."""
     extraction = read_config(FeaturesFolder(features))
+    several = {} if dataset.tokens == 1 else {"tokens": dataset.tokens}  # that samples have all of
     return {
         "features": str(features.absolute()),
         "extraction": extraction["config"],  # so that a new movie can be extracted in the same way
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
+        **several,
         "actions": list(dataset.vocabulary.actions),
         "background": list(dataset.vocabulary.background),
         "left_out": dataset.record(),
@@ -368,7 +383,9 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
     """The model with fresh weights, and those of classes if they are asked for."""
     with torch.random.fork_rng(devices=[]):  # modules know no other way to draw their weights
         torch.manual_seed(config.seed)
-        model = build_model(config.model, _input_size(config, data), len(data["actions"]), config.settings)
+        model = build_model(
+            config.model, _input_size(config, data), len(data["actions"]), _bound(config, data)
+        )
     if config.balance_classes and training is not None:  # later, they come with the checkpoint
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"

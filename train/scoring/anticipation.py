@@ -49,7 +49,7 @@ def anticipate_run(
     for clip in read_clips(opened, features):
         end = clip.first + len(clip.status)
         windows.append(Window(clip, max(clip.first, end - opened.config.data.window), end))
-    samples = SampleSet(windows, opened.vocabulary, OpenShards(), boxes=opened.config.data.boxes)
+    samples = SampleSet(windows, opened.vocabulary, OpenShards(), config=opened.config.data)
     segments: list[Segment] = []
     for index, window in enumerate(samples.windows):
         seen = len(window.time_s)

@@ -43,13 +43,14 @@ class LoadedRun(Run):
 
     def predict(
         self, holistic: ArrayLike, partial: ArrayLike | None = None, name: str = "movie/person",
-        boxes: ArrayLike | None = None,
+        boxes: ArrayLike | None = None, sentence: ArrayLike | None = None,
     ) -> Floats:  # fmt: skip
         """Scores [T, C] of one person, from features [T, F] of whole frames and of that person.
 
         A row of NaN says that there is no feature; without `partial` there is none of the person. `name` is what noise
         is drawn by: movie and person, as in a features folder. `boxes` [T, 5], for a run that hears of them: x1 y1 x2
-        y2 as shares of the frame and how sure, as shards hold them. Raises InputError for arrays that don't fit.
+        y2 as shares of the frame and how sure, as shards hold them. For a run that takes all query tokens features are
+        [T, tokens, F], and `sentence` [F] its vector. Raises InputError for arrays that don't fit.
         """
         whole = self._checked(holistic, "holistic")
         if not len(whole):
@@ -79,18 +80,31 @@ class LoadedRun(Run):
         if rows_T5.shape != (len(whole), 5) or (boxes is None and (used.channels or used.least_sure > 0)):
             expected = f"the shape [{len(whole)}, 5], since the run was trained with data.boxes"
             raise InputError(Problem("boxes", expected, value=None if boxes is None else rows_T5.shape))
-        arrays = _Arrays(holistic=whole, partial=own, status=status_T, box=rows_T5[:, :4], sure=rows_T5[:, 4])
-        samples = SampleSet(windows, self.vocabulary, arrays, boxes=used)
+        vector = None if sentence is None else np.asarray(sentence, np.float32)
+        size = self.data["feature_size"]
+        if data.sentence and (vector is None or vector.shape != (size,) or not np.isfinite(vector).all()):
+            expected = f"the sentence's vector, {size} finite numbers, which the model takes"
+            raise InputError(Problem("sentence", expected, value=None if vector is None else vector.shape))
+        arrays = _Arrays(
+            holistic=whole, partial=own, status=status_T, box=rows_T5[:, :4], sure=rows_T5[:, 4],
+            text_embedding=vector,
+        )  # fmt: skip
+        samples = SampleSet(windows, self.vocabulary, arrays, config=data)
         here = dataclasses.replace(self, config=self.config.replace(workers=0))
         (series,) = read_persons(here, samples)
         return series.scores
 
     def _checked(self, features: ArrayLike, what: str) -> Floats:
         rows = np.asarray(features, dtype=np.float32)
-        rows = rows.mean(axis=1) if rows.ndim == 3 else rows  # over query tokens, as in training
-        size = self.data["feature_size"]
-        if rows.ndim != 2 or rows.shape[1] != size:
-            raise InputError(Problem(what, f"the shape [frames, {size}]", value=rows.shape))
+        size, tokens = self.data["feature_size"], self.data.get("tokens")
+        if tokens is not None:
+            if rows.shape[1:] != (tokens, size):
+                raise InputError(Problem(what, f"the shape [frames, {tokens}, {size}]", value=rows.shape))
+            rows = rows.reshape(len(rows), -1)
+        else:
+            rows = rows.mean(axis=1) if rows.ndim == 3 else rows  # over query tokens, as in training
+            if rows.ndim != 2 or rows.shape[1] != size:
+                raise InputError(Problem(what, f"the shape [frames, {size}]", value=rows.shape))
         broken_T = ~np.isfinite(rows).all(axis=1) & ~np.isnan(rows).all(axis=1)
         if broken_T.any():
             expected = "rows of finite numbers, or of NaN alone where there is no feature"
@@ -103,7 +117,7 @@ class LoadedRun(Run):
 class _Arrays(OpenShards):
     """One person, whose features are in memory."""
 
-    def __init__(self, **series: NDArray[Any]):
+    def __init__(self, **series: NDArray[Any] | None):
         super().__init__()
         self._series = SimpleNamespace(**series)
 

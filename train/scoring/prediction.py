@@ -66,7 +66,7 @@ def predict_run(
     check_extraction(features, opened)
     windows = _windows(opened, features, split)
     # Nothing is learnt here, and there may be no labels to make targets from.
-    samples = SampleSet(windows, opened.vocabulary, OpenShards(), boxes=opened.config.data.boxes)
+    samples = SampleSet(windows, opened.vocabulary, OpenShards(), config=opened.config.data)
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
     for done, series in enumerate(read_persons(opened, samples), start=1):
@@ -151,6 +151,14 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
                         f"features of size {run.data['feature_size']}, as {run.folder.root} was trained on"
                     )
                     problems.append(Problem(shard.path, expected, column=person_id, value=size))
+                tokens = run.data.get("tokens")
+                if tokens and series.holistic.shape[1:-1] != (tokens,):
+                    expected = (
+                        f"all {tokens} query tokens of every frame (encoder.tokens=all), as in training"
+                    )
+                    problems.append(
+                        Problem(shard.path, expected, column=person_id, value=series.holistic.shape[1:])
+                    )
                 promised = np.flatnonzero(series.status != FrameStatus.OUTSIDE)
                 if promised.size:
                     first, stop = int(promised[0]), int(promised[-1]) + 1

@@ -62,6 +62,22 @@ def test_all_tokens_average_to_the_mean(encoder, images):
 
 
 @torch.inference_mode()
+def test_the_sentences_vector_is_the_mean_of_what_the_models_own_text_pass_says():
+    encoder = load_encoder(EncoderConfig(weights="random:tiny", tokens="all"))
+    model, seen = encoder.model, []
+    hook = model.qformer.register_forward_hook(lambda _, args, out: seen.append(out.last_hidden_state))
+    text = encoder.tokenizer([encoder.clean(MAN)], return_tensors="pt")
+    image = torch.rand(1, 3, 32, 32)
+    model(pixel_values=image, input_ids=text["input_ids"], attention_mask=text["attention_mask"])
+    hook.remove()
+    (theirs,) = (states for states in seen if states.shape[1] == text["input_ids"].shape[1])
+    ours = encoder.text_embedding(MAN)
+    assert ours.shape == encoder.feature_shape[1:] and ours.dtype == torch.float32
+    torch.testing.assert_close(ours, theirs[0].mean(0), atol=1e-5, rtol=1e-5)
+    assert (ours - encoder.text_embedding(WOMAN)).abs().mean() > 0.05
+
+
+@torch.inference_mode()
 def test_sentence_and_image_both_matter(encoder, images):
     seen = encoder.see(images)
     man, woman = encoder.read(seen, MAN), encoder.read(seen, WOMAN)

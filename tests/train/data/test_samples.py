@@ -48,7 +48,10 @@ def _all_samples(
 def test_boxes_come_behind_the_features_and_unsure_ones_not_at_all(folder: FeaturesFolder) -> None:
     plain = _all_samples(folder)
     samples = SampleSet(
-        plain.windows, VOCABULARY, OpenShards(), boxes=BoxConfig(channels=True, least_sure=0.5)
+        plain.windows,
+        VOCABULARY,
+        OpenShards(),
+        config=DataConfig(boxes=BoxConfig(channels=True, least_sure=0.5)),
     )
     unsure = 0
     for sample, before in zip(samples, plain, strict=True):
