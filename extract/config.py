@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from rhas.manifests.common import configs
 from rhas.manifests.common.configs import Settings, from_mapping, overridden, preset_path, read_yaml
-from rhas.manifests.common.plugins import one_of
+from rhas.manifests.common.plugins import listed, one_of
 from rhas.manifests.shards.status import FrameStatus
 
 PRESETS = Path(__file__).parent / "presets"
@@ -86,7 +86,9 @@ class SurenessConfig(Settings):
 class DetectorConfig(Settings):
     """How the sentence is grounded: which GroundingDINO, and what counts as a detection."""
 
-    implementation: Annotated[str, AfterValidator(one_of(DETECTORS, OUR_DETECTORS))] = "groundingdino"
+    implementation: Annotated[str, AfterValidator(one_of(DETECTORS, OUR_DETECTORS))] = Field(
+        "groundingdino", json_schema_extra=listed(DETECTORS, OUR_DETECTORS)
+    )
     """groundingdino, transformers, boxes, or the name of a detector of another package (see `rhas.extract.ground`)."""
     weights: str = "IDEA-Research/grounding-dino-tiny"
     """A released checkpoint (.pth), a local directory or a hub id; `shipped:mini`; or `random:tiny` / `random:full`.
@@ -129,7 +131,9 @@ class DetectorConfig(Settings):
 class EncoderConfig(Settings):
     """Which vision-language encoder turns frames and crops into features."""
 
-    kind: Annotated[str, AfterValidator(one_of(ENCODERS, OUR_ENCODERS))] = "blip2"
+    kind: Annotated[str, AfterValidator(one_of(ENCODERS, OUR_ENCODERS))] = Field(
+        "blip2", json_schema_extra=listed(ENCODERS, OUR_ENCODERS)
+    )
     """blip2, clip, or the name of an encoder of another package (see `rhas.extract.encode`)."""
     weights: str = "Salesforce/blip2-itm-vit-g"
     """Local directory, hub id, shipped:mini, random:tiny or random:full. Of another package's encoder, what it says."""

@@ -59,13 +59,8 @@ def load(config: DetectorConfig) -> OutsideDetector:
     try:
         with torch.inference_mode():
             found = detector.detect(torch.full((1, *_TRIAL, 3), 128, dtype=torch.uint8), sentences)
-        assert len(found) == len(sentences), (
-            f"got candidates of {len(found)} sentences, expected {len(sentences)}"
-        )
-        for frames in found:
-            assert len(frames) == 1, f"got candidates of {len(frames)} frames, expected 1"
-            _check(frames[0])
-        assert isinstance(detector.weights_hash, str) and detector.weights_hash, "got no weights_hash"
+        check_found(found, len(sentences), 1)
+        expect(isinstance(detector.weights_hash, str) and bool(detector.weights_hash), "no weights_hash")
     except InputError:
         raise
     except Exception as error:
@@ -76,15 +71,26 @@ def load(config: DetectorConfig) -> OutsideDetector:
     return detector
 
 
+def check_found(found: Sequence[Sequence[Candidates]], sentences: int, frames: int) -> None:
+    """Raises ValueError, saying what a detector gave instead of candidates for so many sentences and frames each."""
+    expect(len(found) == sentences, f"candidates of {len(found)} sentences, not of {sentences}")
+    for own in found:
+        expect(len(own) == frames, f"candidates of {len(own)} frames, not of {frames}")
+        for candidates in own:
+            _check(candidates)
+
+
 def _check(candidates: Candidates) -> None:
-    """Raises ValueError."""
+    expect(isinstance(candidates, Candidates), f"a {type(candidates).__name__}, not Candidates")
     boxes, scores = candidates.boxes, candidates.scores
-    for tensor, shape in ((boxes, (len(scores), 4)), (scores, (len(scores),))):
-        expect(tensor.shape == shape, f"shape {tuple(tensor.shape)}, not {shape}")
-        expect(
-            tensor.dtype == torch.float32 and tensor.device.type == "cpu",
-            f"{tensor.dtype} on {tensor.device}",
-        )
-        expect(bool(((tensor >= 0) & (tensor <= 1)).all()), "boxes or scores outside [0, 1]")
+    expect(isinstance(boxes, Tensor) and isinstance(scores, Tensor), "boxes or scores that are no tensors")
+    expect(scores.ndim == 1, f"scores of shape {tuple(scores.shape)}, not (N,)")
+    shape = (len(scores), 4)
+    expect(boxes.shape == shape, f"boxes of shape {tuple(boxes.shape)}, not {shape}")
+    for name, tensor in (("boxes", boxes), ("scores", scores)):
+        right = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+        expect(right, f"{name} of {tensor.dtype} on {tensor.device}, not torch.float32 on cpu")
+        expect(bool(tensor.isfinite().all()), f"{name} that are not finite")
+        expect(bool(((tensor >= 0) & (tensor <= 1)).all()), f"{name} outside [0, 1]")
     expect(bool((boxes[:, 2:] > boxes[:, :2]).all()), "boxes without an area; they are x1 y1 x2 y2")
     expect(bool((scores[1:] <= scores[:-1]).all()), "candidates that are not best first")

@@ -24,7 +24,7 @@ from rhas.extract.ground.boxes import Candidates
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.exclusive import assign, overlapping
 from rhas.extract.ground.known_boxes import KnownBoxes
-from rhas.extract.ground.outside import OutsideDetector
+from rhas.extract.ground.outside import OutsideDetector, check_found
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 
@@ -114,6 +114,8 @@ class Grounder:
         else:
             frames = torch.from_numpy(window.frames.pixels[at]).to(self.device)
             found = self.detector.detect(frames, [one.person.reference for one in asked])
+            if isinstance(self.detector, OutsideDetector):  # a trial on one picture proves little of others
+                check_found(found, len(asked), len(frames))
         return list(zip(asked, found, strict=True))
 
     def _look_back(

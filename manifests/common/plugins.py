@@ -33,6 +33,15 @@ def one_of(group: str, ours: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
+def listed(group: str, ours: Sequence[str]) -> Callable[[dict[str, Any]], None]:
+    """For a setting's `json_schema_extra`: the names that `one_of` takes where the schema is made."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        schema["enum"] = [*ours, *plugins(group)]
+
+    return extend
+
+
 def make(group: str, name: str, kind: type[T], *given: Any) -> T:
     """What the plugin of this name, which is there, makes of what it is `given`.
 

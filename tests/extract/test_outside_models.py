@@ -168,14 +168,27 @@ def test_they_find_and_encode(implementation: str, module: ModuleType, siglip: P
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda found: found[:1], "got candidates of 1 sentences, expected 2"),
-        (lambda found: [[c, c] for (c,) in found], "got candidates of 2 frames, expected 1"),
-        (lambda found: [[Candidates(c.boxes * 2, c.scores)] for (c,) in found], r"outside \[0, 1\]"),
+        (lambda found: found[:1], "got candidates of 1 sentences, not of 2"),
+        (lambda found: [[c, c] for (c,) in found], "got candidates of 2 frames, not of 1"),
+        (lambda found: [[Candidates(c.boxes * 2, c.scores)] for (c,) in found], r"boxes outside \[0, 1\]"),
+        (
+            lambda found: [[Candidates(c.boxes / 0, c.scores)] for (c,) in found],
+            "got boxes that are not finite",
+        ),
+        (
+            lambda found: [[Candidates(c.boxes, c.scores - 1)] for (c,) in found],
+            r"got scores outside \[0, 1\]",
+        ),
+        (
+            lambda found: [[Candidates(c.boxes, c.scores[None])] for (c,) in found],
+            r"scores of shape \(1, 2\)",
+        ),
+        (lambda found: [[c.boxes] for (c,) in found], "got a Tensor, not Candidates"),
         (lambda found: [[Candidates(c.boxes.flip(1), c.scores)] for (c,) in found], "boxes without an area"),
         (lambda found: [[Candidates(c.boxes, c.scores.flip(0))] for (c,) in found], "not best first"),
         (
             lambda found: [[Candidates(c.boxes[:1], c.scores)] for (c,) in found],
-            r"shape \(1, 4\), not \(2, 4\)",
+            r"boxes of shape \(1, 4\), not \(2, 4\)",
         ),
         (lambda found: [[Candidates(c.boxes.double(), c.scores)] for (c,) in found], "torch.float64"),
         (lambda found: 1 / 0, "ZeroDivisionError"),
@@ -188,6 +201,28 @@ def test_a_detector_that_does_not_fit_is_told(
     with pytest.raises(InputError, match=said) as caught:
         load_detector(DetectorConfig(implementation="made"))
     assert "entry point rhas.detectors, column made" in str(caught.value)
+
+
+def test_what_does_not_fit_later_is_told_as_well(
+    module: ModuleType, siglip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever passes the trial on a grey picture may still give nonsense for others: no box is made of it."""
+    config = ExtractConfig(
+        detector=DetectorConfig(implementation="made"),
+        encoder=EncoderConfig(kind="siglip", weights=str(siglip)),
+        precision="float32",
+    )
+    detector, encoder = load_detector(config.detector), load_encoder(config.encoder)
+    nowhere = torch.full((2, 4), torch.nan)
+    monkeypatch.setattr(
+        Torch,
+        "change",
+        staticmethod(lambda found: [[Candidates(nowhere, c.scores) for c in own] for own in found]),
+    )
+    window = WindowFrames(Frames(np.zeros((2, 40, 60, 3), np.uint8), np.ones(2, bool), "", False, 0), lead=0)
+    passes = OnePass(detector, encoder, config, torch.device("cpu"), batch=2)
+    with pytest.raises(ValueError, match="got boxes that are not finite"):
+        passes.process(window, [Person("m", "p", SENTENCE)], [np.ones(2, bool)])
 
 
 def test_an_encoder_that_does_not_fit_is_told(

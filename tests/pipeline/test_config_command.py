@@ -79,6 +79,8 @@ def test_presets_follow_their_schema(stage: str, name: str) -> None:
         ("blip2", {"decode": {"fps": 0}}),
         ("blip2", {"decode": {"short_side": "480"}}),
         ("blip2", {"encoder": {"tokens": "some"}}),
+        ("blip2", {"encoder": {"kind": "dino"}}),
+        ("blip2", {"detector": {"implementation": "dino"}}),
         ("paper", {"epochs": 0}),
         ("paper", {"settings": {"encoder": {"dropout": 1}}}),
         ("paper", {"settings": {"stream": "partial"}}),  # ActDiff's
@@ -90,6 +92,17 @@ def test_what_is_refused_does_not_follow_the_schema(name: str, values: dict[str,
         jsonschema.validate(values, json.loads(printed(name, "--schema")))
     with pytest.raises(InputError):
         with_model_settings(train_config(values)) if name == "paper" else extract_config(values)
+
+
+def test_kinds_of_other_packages_are_in_the_schema_where_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "elsewhere-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rhas.encoders]\ndino = nowhere:Dino\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    jsonschema.validate({"encoder": {"kind": "dino"}}, json.loads(printed("blip2", "--schema")))
 
 
 def test_settings_can_be_set_and_all_wrong_ones_are_told() -> None:
