@@ -21,7 +21,8 @@ from rhas.pipeline.commands.config import commands as config_commands
 from rhas.pipeline.commands.demo import commands as demo_commands
 from rhas.pipeline.commands.doctor import commands as doctor_commands
 from rhas.pipeline.commands.imports import import_app
-from rhas.pipeline.commands.options import EXTRACT, LOOK, HelpByDefault
+from rhas.pipeline.commands.options import EXTRACT, LOOK, TRAIN, HelpByDefault
+from rhas.pipeline.commands.ravar import ravar_app
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
 from rhas.pipeline.views.telling import said, set_up
@@ -71,6 +72,7 @@ for commands in (
     app.add_typer(commands)
 app.add_typer(import_app, name="import", rich_help_panel=EXTRACT)
 app.add_typer(annotate_app, name="annotate", rich_help_panel=LOOK)
+app.add_typer(ravar_app, name="ravar", rich_help_panel=TRAIN)
 app.add_typer(world_app, name="world", rich_help_panel=EXTRACT)
 
 

@@ -108,6 +108,7 @@ def import_refava(
     from rhas.pipeline.programs.importing import import_refava_folder
 
     typer.echo(import_refava_folder(directory, videos, out, offset))
+    next_step("ravar", "extract", "--clips", out / "clips.csv", "--out", "tokens")
 
 
 @import_app.command("rhas133")

@@ -67,7 +67,7 @@ class ClipNet(nn.Module):
         self.box_head = BoxHead(width, config.box_head)
 
     def forward(self, clips: Clips, generators: Generators | None = None) -> Found:
-        """`generators` has the dropout, in training; None is torch's global one."""
+        """`generators` has the dropout, in training, as of one video with a frame for each clip; None is torch's."""
         network, sentence, places = self.config.network, None, None
         if network.sentence:
             sentence = self.refatomnet.look("sentence", self.refatomnet.sentence(clips.sentence_BD))
@@ -76,7 +76,7 @@ class ClipNet(nn.Module):
             known_BKX = torch.cat([clips.boxes_BK4, names_BKD], -1)
             places = self.refatomnet.places(known_BKX, clips.categories_BK >= 0)
         joined = self.refatomnet(clips.visual_BND, sentence, places)
-        logits_BC = self.class_head(joined.fused_BD[:, None], generators)[..., 0]
+        logits_BC = self.class_head(joined.fused_BD[None], generators)[0].T
         return Found(logits_BC, self.box_head(joined.fused_BD), joined)
 
     def losses(self, found: Found, labels_BC: Tensor, box_B4: Tensor) -> dict[str, Tensor]:
