@@ -61,6 +61,7 @@ _OTHERS = {
     "hopadiff, one branch": ("hopadiff", {"partial_branch": False}),
     "hopadiff without the Fourier condition": ("paper", {"fourier": {"variant": "none"}}),
     "ltcontext softmax": ("ltcontext", {"link": "softmax"}),
+    "refatomnet softmax": ("refatomnet", {"link": "softmax"}),
     "refatomnet released": ("refatomnet", {"network": {"released": True}}),
 }
 CASES = [*preset_names(), *_OTHERS]

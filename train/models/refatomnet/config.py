@@ -12,6 +12,7 @@ from pydantic import Field
 
 from rhas.manifests.common.configs import Settings
 from rhas.train.models.actdiff.config import DropoutRate
+from rhas.train.models.diffusion.labels import Link
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -48,7 +49,7 @@ class NetworkConfig(Settings):
 
 
 class RefAtomNetLossConfig(Settings):
-    """The binary cross entropy of the classes."""
+    """The cross entropy of the classes, binary where a frame may have several."""
 
     over_classes: Literal["mean", "sum"] = "mean"
     """mean, as in the paper (Eq. 13); as a sum it weighs the more the more classes there are."""
@@ -57,6 +58,8 @@ class RefAtomNetLossConfig(Settings):
 class RefAtomNetConfig(Settings):
     """A RefAtomNet on frames: places are the tokens of the person's crop and where its box is."""
 
+    link: Link = "sigmoid"
+    """As in the paper; softmax: a frame has one label."""
     tokens: int | None = Field(None, ge=2)
     """Query tokens of a frame; null: as many as the features have, 32 of a BLIP-2."""
     boxes: bool = True

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.data.boxes import CHANNELS, corners
+from rhas.train.models.diffusion.labels import probabilities
 from rhas.train.models.layers.masking import masked
 from rhas.train.models.losses import label_loss
 from rhas.train.models.refatomnet.config import RefAtomNetConfig
@@ -35,7 +36,7 @@ class RefAtomNetSegmenter(SupervisedSegmenter):
 
     def __init__(self, feature_size: int, classes: int, config: RefAtomNetConfig):
         """`feature_size`: N · D, and behind these what is told of boxes. Raises InputError where it isn't."""
-        super().__init__(classes, "sigmoid")
+        super().__init__(classes, config.link)
         self.config, network = config, config.network
         self.boxes = network.location and config.boxes
         tokens, size = config.tokens, feature_size - CHANNELS * self.boxes
@@ -62,7 +63,8 @@ class RefAtomNetSegmenter(SupervisedSegmenter):
     def predict(self, batch: Batch, generators: Generators) -> Tensor:
         """Scores in [0, 1] [B, C, T], zero in the padding; nothing is drawn. In eval mode only."""
         assert not self.training, "predict draws no dropout: call eval() first"
-        return masked(self._logits(batch, None).float().sigmoid(), batch.real_BT)
+        scores_BCT = probabilities(self._logits(batch, None).float(), self.link)
+        return masked(scores_BCT, batch.real_BT)
 
     def _logits(self, batch: Batch, generators: Generators | None) -> Tensor:
         B, _, T = batch.holistic_BFT.shape
