@@ -89,10 +89,20 @@ def _card(run: Run, metrics: dict[str, Any], name: str) -> Iterator[str]:
     yield "\n## How to use it\n"
     yield from (
         "```python", "import rhas", "", f'run = rhas.load_run("{name}")',
-        "scores = run.predict(holistic, partial)  # arrays [T, F] to [T, C], C as in run.actions", "```", "",
+        f"scores = run.predict({_taken(run)} to [T, C], C as in run.actions", "```", "",
         f"Or `rhas predict --run {name} --shards features/` for features that `rhas extract` made, and",
         f'`rhas predict --run {name} --movie movie.mp4 --person "the man with the blue hat"`.', "",
     )  # fmt: skip
+
+
+def _taken(run: Run) -> str:
+    """The arguments of `predict`, and what they are."""
+    used = run.config.data
+    others = [name for name, there in (("boxes", used.boxes.channels), ("sentence", used.sentence)) if there]
+    shape = f"[T, {run.data['tokens']}, F]" if "tokens" in run.data else "[T, F]"
+    given = ", ".join(["holistic", "partial", *(f"{name}={name}" for name in others)])
+    behind = "".join(f", {name} {'[T, 5]' if name == 'boxes' else '[F]'}" for name in others)
+    return f"{given})  # arrays {shape}{behind}"
 
 
 def _strict(values: dict[str, Any]) -> dict[str, Any]:

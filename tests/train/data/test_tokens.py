@@ -162,6 +162,12 @@ def test_a_run_is_trained_measured_used_and_loaded(root: Path, tmp_path: Path) -
     )
     assert "## test: " in rhas_command("eval", "--run", run, "--device", "cpu")
     rhas_command("predict", "--run", run, "--shards", root, "--device", "cpu")
+    rhas_command("export", "--run", run, "--out", tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert (
+        "run.predict(holistic, partial, boxes=boxes, sentence=sentence)  # arrays [T, 3, F], boxes [T, 5]"
+        in card
+    )
     loaded, series = rhas.load_run(run, "cpu"), FeaturesReader(root).person("m1", "a")
     boxes = np.concatenate([series.box[...], series.sure[...][:, None]], 1)
     rows = {"holistic": series.holistic[...], "partial": series.partial[...], "boxes": boxes}

@@ -21,7 +21,7 @@ from rhas.train.models.layers.masking import masked
 CHANNELS = 16  # of the encoder's condition
 
 
-@pytest.mark.parametrize("case", ["actdiff sigmoid", "actfusion", "hopadiff", "ltcontext"])
+@pytest.mark.parametrize("case", ["actdiff sigmoid", "actfusion", "hopadiff", "ltcontext", "refatomnet"])
 def test_a_step_is_one_graph(case: str) -> None:
     """All of it, draws included: the second step is compiled, whole or not at all."""
     torch._dynamo.reset()
