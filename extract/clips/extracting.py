@@ -1,8 +1,8 @@
 """All clips of a table, movie by movie: a movie whose file is there, and of these clips, is left alone.
 
-A clip is lost where its movie can't be decoded, its moment lies behind the movie's end, or one of its frames can't be
-had; it is then in no file, and in failures.csv. Models and sentences that don't go together are told before any movie
-is read.
+A clip is lost where its movie can't be decoded, its moment lies behind the movie's end, one of its frames can't be
+had, or its features can't be stored; it is then in no file, and in failures.csv. Models and sentences that don't go
+together are told before any movie is read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_side
 from rhas.extract.decode.sampling import ROUNDING_S
 from rhas.extract.encode import load_encoder
+from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground import load_detector
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
@@ -170,10 +171,11 @@ def _movie(
         here = list(group)
         try:
             frames, key = _frames(decoder, clips[0].video, index, time_s, seer)
-        except _Lost as error:
+            found = seer.see(frames, key, [clips[k].reference for k in here])
+        except (_Lost, FeatureError) as error:
             lost += [_failure(clips[k], str(error)) for k in here]
             continue
-        seen.update(zip(here, seer.see(frames, key, [clips[k].reference for k in here]), strict=True))
+        seen.update(zip(here, found, strict=True))
     if not seen:
         return None, lost
     there = sorted(seen)

@@ -20,6 +20,7 @@ from rhas.extract.clips.config import ClipConfig
 from rhas.extract.config import ExtractConfig
 from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.encode.encoder import Encoder
+from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground.boxes import Candidates, suppress
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.known_boxes import KnownBoxes
@@ -77,9 +78,10 @@ class Seer:
 
     @torch.inference_mode()
     def see(self, frames_THW3: NDArray[np.uint8], key: int, sentences: list[str]) -> list[Seen]:
-        """For each sentence. `key`: which of the frames is the key frame."""
+        """For each sentence. `key`: which of the frames is the key frame. Raises FeatureError."""
         pixels = torch.from_numpy(frames_THW3).to(self.device)
         encoder, shown = self.encoder, pixels[key : key + 1]
+        vectors = [self._vector(sentence) for sentence in sentences]  # in float32, as in any extraction
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             seen = encoder.see(whole_frames(pixels, encoder.image_size, encoder.fit, encoder.fill))
             boxes, categories, scores = self._detections(
@@ -87,20 +89,20 @@ class Seer:
             )
             meant = [found for (found,) in self.detector.detect(shown, sentences)]
             out = []
-            for sentence, candidates in zip(sentences, meant, strict=True):
+            for sentence, vector, candidates in zip(sentences, vectors, meant, strict=True):
                 image = self._shaped(encoder.read(seen, sentence)).mean(0)
-                person, box, score = torch.full_like(image, torch.nan), np.full(4, np.nan, np.float32), np.nan
+                person = np.full(image.shape, np.nan, np.float16)
+                box, score = np.full(4, np.nan, np.float32), np.nan
                 if len(candidates):
                     box, score = candidates.boxes[0].numpy(), float(candidates.scores[0])
                     crops = person_crops(
                         shown, candidates.boxes[:1].to(self.device), [0], encoder.image_size,
                         self.config.encoder.crop_margin, encoder.fill,
                     )  # fmt: skip
-                    person = self._shaped(encoder.read(encoder.see(crops), sentence))[0]
+                    person = _half(self._shaped(encoder.read(encoder.see(crops), sentence))[0], sentence)
                 out.append(
                     Seen(
-                        _half(image), _half(person), self._vector(sentence), box, np.float32(score), boxes, categories,
-                        scores,
+                        _half(image, sentence), person, vector, box, np.float32(score), boxes, categories, scores,
                     )
                 )  # fmt: skip
         return out
@@ -138,6 +140,9 @@ class Seer:
         return boxes, categories, scores
 
 
-def _half(features: Tensor) -> NDArray[np.float16]:
+def _half(features: Tensor, sentence: str) -> NDArray[np.float16]:
+    """Raises FeatureError for what can't be stored."""
     array: NDArray[np.float16] = features.to(torch.float16).cpu().numpy()
+    if not np.isfinite(array).all():
+        raise FeatureError(f"features of {sentence!r} are not finite in float16")
     return array

@@ -182,3 +182,16 @@ def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
         trials(systems_of(["actdiff", "actdiff"]), load_config(), [], 1, tmp_path)
     with pytest.raises(InputError, match="model"):
         trials(systems_of(["other"]), load_config(), [], 1, tmp_path)
+
+
+def test_a_model_that_takes_tokens_gets_them_whatever_the_base(tmp_path: Path) -> None:
+    planned = {
+        t.system.name: t.config for t in trials(load_systems("tokens"), load_config(), [], 1, tmp_path)
+    }
+    assert planned["hopadiff"].data.tokens == "mean" and not planned["hopadiff"].data.sentence
+    for name, config in planned.items():
+        if name != "hopadiff":
+            channels = name not in ("without-places", "without-boxes")
+            needed = ("all", name != "without-sentence", channels)
+            assert (config.data.tokens, config.data.sentence, config.data.boxes.channels) == needed, name
+            assert config.settings["losses"]["over_classes"] == "sum"
