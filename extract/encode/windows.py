@@ -71,7 +71,7 @@ class OnePass:
         lead, ok = window.lead, window.frames.ok
         wanted = np.any([mask[lead:] for mask in inside], axis=0) & ok[lead:]
         timings = Timings(frames=int(wanted.sum()))
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), self.autocast():
             clock = time.perf_counter()
             boxes = self.grounder.ground(window, persons, inside)
             timings.ground_s = time.perf_counter() - clock
@@ -85,7 +85,8 @@ class OnePass:
             timings.encode_s = time.perf_counter() - clock
         return rows, timings
 
-    def _autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[object]:
+        """In which the models run: their weights may have been cast already."""
         bfloat16 = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16)
 

@@ -190,7 +190,7 @@ class ModelWorker:
         self.models.grounder.detector.check(sentences)
         self.models.encoder.check(sentences)
         embeddings = {}
-        with torch.inference_mode():
+        with torch.inference_mode(), self.models.autocast():
             for sentence in dict.fromkeys(sentences):
                 embedding = self.models.encoder.text_embedding(sentence)
                 if embedding is not None:

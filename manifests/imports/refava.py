@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rhas.manifests.common.errors import InputError, Problem, Problems, raise_problems, shorten
+from rhas.manifests.imports.label_map import AVA_ACTIONS
 from rhas.manifests.imports.plain_pickle import load_plain
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.clips import Box, Clip
@@ -34,9 +35,6 @@ NAMES = {
     "RefAVA++": "{split}_{what}.pkl",
 }
 KINDS = ("keyframe", "label", "description")
-AVA_ACTIONS = Path(__file__).with_name(
-    "ava_actions.csv"
-)  # of AVA's action list v2.1 and v2.2, in the order of their ids
 VIDEO_SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 _KEY = re.compile(r"(?P<movie>.+)___(?P<second>[0-9]{1,6})___(?P<person>.+)", re.DOTALL)
 _ID = re.compile(r"[0-9]{1,4}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from rhas.extract.config import load_config
 from rhas.extract.encode import load_encoder
 from rhas.extract.ground import load_detector
+from rhas.extract.run.workers import ModelWorker
 from rhas.extract.weights.precision import cast_once
 
 SENTENCE = "the woman in the red coat"
@@ -65,3 +67,15 @@ def test_an_encoder_gives_the_same_features(kind: str, tolerance: float) -> None
     before = features()
     cast_once(encoder.model)
     torch.testing.assert_close(features(), before, atol=tolerance * before.abs().max().item(), rtol=0)
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("clip", "mean"), ("blip2", "all")])
+def test_a_worker_whose_weights_were_cast_reads_sentences(kind: str, tokens: str) -> None:
+    config = load_config("tiny-random", [f"encoder.kind={kind}", f"encoder.tokens={tokens}"])
+    vectors = {
+        precision: ModelWorker(config.replace(precision=precision), 2, "cpu").prepare([SENTENCE])[SENTENCE]
+        for precision in ("float32", "bfloat16")
+    }
+    assert vectors["bfloat16"].dtype == np.float32
+    scale = abs(vectors["float32"]).max()
+    np.testing.assert_allclose(vectors["bfloat16"], vectors["float32"], atol=5e-2 * scale)
