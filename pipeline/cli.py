@@ -17,18 +17,19 @@ import typer
 from rhas import __version__
 from rhas.pipeline.commands import extract, features, train
 from rhas.pipeline.commands.annotate import annotate_app
+from rhas.pipeline.commands.anywhere import TellingAnywhere
 from rhas.pipeline.commands.config import commands as config_commands
 from rhas.pipeline.commands.demo import commands as demo_commands
 from rhas.pipeline.commands.doctor import commands as doctor_commands
 from rhas.pipeline.commands.imports import import_app
-from rhas.pipeline.commands.options import EXTRACT, LOOK, TRAIN, HelpByDefault
+from rhas.pipeline.commands.options import EXTRACT, LOOK, TRAIN
 from rhas.pipeline.commands.ravar import ravar_app
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
 from rhas.pipeline.views.telling import said, set_up
 
 app = typer.Typer(
-    cls=HelpByDefault,
+    cls=TellingAnywhere,
     pretty_exceptions_enable=False,
 )
 

@@ -120,7 +120,8 @@ def serve(requests: Connection, events: Connection, buffer_fd: int) -> None:
             _read(movie, request["indices"], tuple(request["size"]), buffer_fd, events)
             _send(events, {"end": True})
         except Exception as error:  # noqa: BLE001  everything goes to the parent, which decides
-            _send(events, {"error": _reason(error)})
+            # Of FFmpeg's errors, those of contents are ValueErrors; others, as of a disk, may be gone the next time.
+            _send(events, {"error": _reason(error), "contents": isinstance(error, ValueError)})
 
 
 def _read(

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
+from rhas.manifests.common.digest import file_key
 from rhas.manifests.common.processes import python_command
 
 CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a movie that needs more fails alone
@@ -34,6 +35,18 @@ POLL_S = 0.5
 
 class DecodeError(Exception):
     """A movie or a request that can't be decoded; the message says why, for `failures.csv`."""
+
+
+class NoMovie(DecodeError):
+    """A file whose contents are no movie that can be decoded: the same bytes will be none the next time."""
+
+    def __init__(self, reason: str, file: tuple[int, int]):
+        """`file`: its `file_key` before it was read."""
+        super().__init__(reason, file)
+        self.reason, self.file = reason, file
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class _ChildLost(Exception):
@@ -95,6 +108,7 @@ class DecoderProcess:
     def index(self, video: Path) -> MovieIndex:
         """Reads `video` once and lists its frames. Raises DecodeError."""
         check_file(video)
+        key = file_key(video)
         reason = ""
         for _ in range(self.attempts):
             try:
@@ -102,8 +116,9 @@ class DecoderProcess:
                 self._request({"op": "index", "path": str(video)}, 4 * video.stat().st_size + (64 << 20))
                 answer = self._receive()
                 if answer.startswith(b"{"):
-                    raise DecodeError(json.loads(answer)["error"])
-                return _believable(MovieIndex.from_bytes(answer))
+                    told = json.loads(answer)
+                    raise NoMovie(told["error"], key) if told.get("contents") else DecodeError(told["error"])
+                return _believable(MovieIndex.from_bytes(answer), key)
             except _ChildLost as lost:
                 reason = str(lost)
         raise DecodeError(reason)
@@ -266,14 +281,15 @@ def check_file(video: Path) -> None:
         raise DecodeError("the file is empty")
 
 
-def _believable(index: MovieIndex) -> MovieIndex:
-    """Refuses times from which no samples can be planned. Raises DecodeError."""
+def _believable(index: MovieIndex, key: tuple[int, int]) -> MovieIndex:
+    """Refuses times from which no samples can be planned. Raises NoMovie."""
     start_s, end_s = index.start_s, index.end_s
     if not (np.isfinite(start_s).all() and (np.diff(start_s) >= 0).all() and start_s[-1] <= end_s < np.inf):
-        raise DecodeError("the movie's time stamps do not ascend")
+        raise NoMovie("the movie's time stamps do not ascend", key)
     if end_s > MAX_MOVIE_S or len(start_s) > MAX_FRAMES:
-        raise DecodeError(
+        raise NoMovie(
             f"the movie claims {len(start_s)} frames in {end_s:.0f} s; "
-            f"at most {MAX_FRAMES} in {MAX_MOVIE_S:.0f} s are believed"
+            f"at most {MAX_FRAMES} in {MAX_MOVIE_S:.0f} s are believed",
+            key,
         )
     return index

@@ -13,7 +13,11 @@ from rhas.extract.config import ExtractConfig
 from rhas.extract.run.workers import ReadReport, WindowTask, window_task
 from rhas.manifests.shards.format import MovieHeader
 
-SELF_EXPLAINING = ("DecodeError", "FeatureError")  # errors whose messages are reasons as they stand
+SELF_EXPLAINING = (
+    "DecodeError",
+    "NoMovie",
+    "FeatureError",
+)  # errors whose messages are reasons as they stand
 REASON_CHARS = 500
 HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a frame
 

@@ -87,7 +87,7 @@ def _work(
 
     Returns the contents of report.json.
     """
-    if options.address is None:  # a cluster's nodes may have what isn't here
+    if options.address is None:  # a cluster's nodes, which may have what isn't here, look themselves
         check_places(config)
     from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
 
@@ -105,6 +105,7 @@ def _work(
                 write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
             books.video_keys[movie.movie_id] = index.key()
             header = _movie(movie, index, grid, config, extraction, embeddings)
+            header = replace(header, other_columns=inputs.manifest.others)
             finished = FinishedWindows(folder, header, options.retry_failed)
             return header, set(header.planned()) - finished.indices()
 
@@ -116,7 +117,9 @@ def _work(
             )
 
         _begin(progress, inputs.manifest, books, todo)
-        scheduler = Scheduler(pool, config, options, progress, open_movie, welcome, books.keep_traceback)
+        scheduler = Scheduler(
+            pool, config, options, progress, open_movie, welcome, books.keep_traceback, books.ledger.refuse
+        )
         try:
             scheduler.run(iter(todo))
         except BaseException:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
+from rhas.extract.decode.process import NoMovie
 from rhas.extract.run.jobs import Job, MovieJob, Span, one_line, spans_of
 from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit, refuse
 from rhas.extract.run.progress import Progress
@@ -57,7 +58,8 @@ class Scheduler:
     """Runs movies through a pool. `open_movie` turns a probed movie into a header and its unfinished windows.
 
     `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising; `keep`
-    with what raised and where, for each movie and window that fails by an error.
+    with what raised and where, for each movie and window that fails by an error; `refuse_file` with a movie's id, its
+    file's key and the reason where these bytes are no movie.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Scheduler:
         open_movie: Callable[[Movie, Any, Any], tuple[MovieHeader, set[int]]],
         welcome: Callable[[Any], None] = lambda described: None,
         keep: Callable[[str, Exception], None] = lambda where, error: None,
+        refuse_file: Callable[[str, tuple[int, int], str], None] = lambda movie_id, file, reason: None,
     ):
         self.pool = pool
         self.config = config
@@ -77,6 +80,7 @@ class Scheduler:
         self.open_movie = open_movie
         self.welcome = welcome
         self.keep = keep
+        self.refuse_file = refuse_file
         self.movies: deque[tuple[Movie, int]] = deque()  # with the number of attempts
         self.spans: deque[Span] = deque()
         self.again: deque[Job] = deque()  # windows to read once more
@@ -253,6 +257,8 @@ class Scheduler:
 
         def failed_by(error: Exception) -> None:
             self.keep(f"movie {movie.movie_id}", error)
+            if isinstance(error, NoMovie):
+                self.refuse_file(movie.movie_id, error.file, one_line(error))
             self._fail_movie(movie, one_line(error))
 
         self.pending[self.pool.call(decoder, "probe", movie.movie_id, movie.video)] = Pending(

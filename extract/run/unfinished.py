@@ -52,7 +52,7 @@ def unfinished(
             books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
             continue
         if found is None:
-            if reason := _refused(movie.video, options):
+            if reason := _refused(movie.movie_id, movie.video, video, options, books):
                 books.unreadable[movie.movie_id] = ("probe", reason)
             else:
                 todo.append(movie)
@@ -97,14 +97,17 @@ def _look(
     return found, sound
 
 
-def _refused(video: Path, options: RunOptions) -> str:
-    """Why a file can't be a movie. On a cluster that is for its nodes to say, which may see other files."""
+def _refused(movie_id: str, video: Path, key: FileKey | None, options: RunOptions, books: Accounts) -> str:
+    """Why a file can't be a movie, as it shows or as an earlier run found; a rerun with --retry-failed tries again.
+
+    What shows here is on a cluster for its nodes to say, which may see other files.
+    """
     if options.address is None:
         try:
             check_file(video)
         except DecodeError as error:
             return str(error)
-    return ""
+    return "" if options.retry_failed else books.ledger.refused(movie_id, key)
 
 
 def _digest(folder: FeaturesFolder, movie: Movie, video: FileKey | None, found: Finished | None) -> str:

@@ -153,8 +153,10 @@ class ModelWorker:
         from rhas.extract.encode import load_encoder
         from rhas.extract.encode.windows import OnePass
         from rhas.extract.ground import load_detector
+        from rhas.extract.run.places import check_places
         from rhas.extract.weights.precision import cast_once
 
+        check_places(self.config)  # on this node, which needn't have what the driver's has
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError(Problem("--gpus", "workers that see a CUDA device; use --gpus 0 for CPUs"))
         detector = load_detector(self.config.detector)

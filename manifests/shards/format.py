@@ -8,8 +8,8 @@
     source_frame    [T] int64     frame of the movie that the sample shows
     windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
                     of it could be computed), digest, stage, reason (of lost frames), decoder_messages
-    persons/ID/     attributes reference, start_s, end_s (absent: to the end), split; ID is as
-                    rhas.manifests.common.names writes it;
+    persons/ID/     attributes reference, start_s, end_s (absent: to the end), split, others (JSON: what the manifest's
+                    other columns say, by name; absent without any); ID is as rhas.manifests.common.names writes it;
                     text_embedding [F] float32 where the encoder has one, and always where it stored all tokens
       holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
       partial       the same for the person's crop
@@ -22,6 +22,9 @@
 Features are uncompressed (float16 features do not compress). All series are checksummed per chunk (fletcher32),
 and chunks that no window wrote take no room; a window's digest ties its rows to its id and to what is said of
 it. Files have the layout of HDF5 1.10, which checksums its own structures too, and texts of fixed length.
+
+Features depend neither on split nor on others, so no window's identity does: both are what the manifest said when the
+shard was written, and what it says now is in the folder's manifest.csv.
 
 Nothing is ever changed in place: a window is first a part file of its own, and when a movie's windows are done
 its shard is built from them; both are written under a temporary name, flushed to disk and renamed.
@@ -136,6 +139,7 @@ class MovieHeader:
     persons: tuple[Person, ...]
     feature_shape: tuple[int, ...]
     text_embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    other_columns: tuple[str, ...] = ()  # what `Person.others` are
 
     def bounds(self) -> list[tuple[int, int]]:
         """[start, stop) of every window, whether or not a person is in it."""
@@ -302,6 +306,8 @@ def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int
 def _create_person(group: h5py.Group, header: MovieHeader, person: Person) -> None:
     end_s = person.end_s if np.isfinite(person.end_s) else None
     _describe(group, reference=person.reference, start_s=person.start_s, end_s=end_s, split=person.split)
+    if header.other_columns:
+        _describe(group, others=json.dumps(dict(zip(header.other_columns, person.others, strict=True))))
     if (embedding := header.text_embeddings.get(person.person_id)) is not None:
         group.create_dataset("text_embedding", data=embedding.astype(np.float32), fletcher32=True)
     samples = len(header.time_s)

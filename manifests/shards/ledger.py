@@ -2,11 +2,13 @@
 
 In: shards that were just written, or read from end to end. Out: what a rerun asks of them, as long as their files keep
 size and time; of any other there is nothing, and who asks reads the shard again. What verification finds damaged is
-struck out. A line is appended for each; the last one of a movie counts, and one that was cut off by a kill is none.
+struck out. Of a file that is no movie it is known why, as long as that keeps size and time. A line is appended for
+each; the last one of a movie counts, and one that was cut off by a kill is none.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -18,6 +20,7 @@ from typing import Any
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.digest import file_key
 from rhas.manifests.shards.failures import Failure, shard_failures
+from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
@@ -39,10 +42,11 @@ class Finished:
     notes: list[str]  # what is unusual about the movie
     lost: bool  # some window lost frames
     undone: bool  # of some window nothing could be computed
+    windows: str = ""  # one checksum of those of all windows; empty in lines of earlier versions
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no run of ours writes: shards and lines may come from anywhere."""
-        texts = [self.movie_id, self.identity.get("video"), *self.notes]
+        texts = [self.movie_id, self.windows, self.identity.get("video"), *self.notes]
         for failure in self.failures:
             texts += [failure.movie_id, failure.stage, failure.reason]
             if not isinstance(failure.frames, int):
@@ -58,7 +62,8 @@ class Finished:
         with reading(path, "a feature shard"):
             key = file_key(path)
         with Shard(path) as shard, reading(path, "a feature shard"):
-            windows = [row for row in shard.windows() if row["reason"]]
+            table = shard.windows()
+            windows = [row for row in table if row["reason"]]
             return cls(
                 movie_id=shard.movie_id,
                 shard=key,
@@ -69,6 +74,7 @@ class Finished:
                 notes=[str(note) for note in shard.json("source").get("notes", [])],
                 lost=bool(windows),
                 undone=not all(row["done"] for row in windows),
+                windows=checksum_of(table),
             )
 
     def to_json(self) -> str:
@@ -87,6 +93,11 @@ class Finished:
         return cls(**{**values, **keys, "tally": tally, "failures": failures})
 
 
+def checksum_of(windows: Iterable[dict[str, Any]]) -> str:
+    """One checksum of those of a shard's windows, which are its table's rows."""
+    return content_id([row["digest"] for row in windows])
+
+
 class Ledger:
     """The file, and what it says of shards that are as they were."""
 
@@ -94,6 +105,7 @@ class Ledger:
         self.folder = folder
         self._lines = 0
         self._known: dict[str, Finished] = {}
+        self._refused: dict[str, tuple[FileKey, str]] = {}
         with suppress(OSError):
             for line in folder.finished.read_bytes().splitlines():
                 self._read(line)
@@ -103,8 +115,12 @@ class Ledger:
             values = json.loads(line)
             self._lines += 1
             self._known.pop(values["movie_id"], None)
+            self._refused.pop(values["movie_id"], None)
             if values["shard"] is not None:
                 self._known[values["movie_id"]] = Finished.from_dict(values)
+            elif (refused := values.get("refused")) is not None and refused["version"] == _version():
+                size, time = refused["video"]
+                self._refused[str(values["movie_id"])] = (size, time), str(refused["reason"])
 
     def known(self, movie_id: str) -> Finished | None:
         """What is known of the movie's shard, if its file is still the one that it is known of."""
@@ -116,10 +132,23 @@ class Ledger:
         except OSError:
             return None
 
+    def refused(self, movie_id: str, video: FileKey | None) -> str:
+        """Why this version found that a file which is as it was then is no movie; empty if it didn't."""
+        found, reason = self._refused.get(movie_id, (None, ""))
+        return reason if found is not None and found == video else ""
+
+    def refuse(self, movie_id: str, video: FileKey, reason: str) -> None:
+        """A file that has no shard, since its contents are no movie."""
+        self._known.pop(movie_id, None)
+        self._refused[movie_id] = video, reason
+        self._lines += 1
+        _append(self.folder, [_refusal(movie_id, video, reason)])
+
     def add(self, finished: Finished) -> None:
         """A shard that was written whole, or read whole and found sound."""
         if self._known.get(finished.movie_id) != finished:
             self._known[finished.movie_id] = finished
+            self._refused.pop(finished.movie_id, None)
             self._lines += 1
             _append(self.folder, [finished.to_json()])
 
@@ -131,11 +160,23 @@ class Ledger:
 
     def tidy(self) -> None:
         """Without the lines that no longer count, if they are most of them."""
-        if self._lines > 2 * len(self._known):
-            text = "".join(f"{found.to_json()}\n" for found in self._known.values())
+        count = len(self._known) + len(self._refused)
+        if self._lines > 2 * count:
+            lines = [found.to_json() for found in self._known.values()]
+            lines += [_refusal(movie_id, *own) for movie_id, own in self._refused.items()]
             with suppress(OSError):
-                write_text_atomically(self.folder.finished, text)
-                self._lines = len(self._known)
+                write_text_atomically(self.folder.finished, "".join(f"{line}\n" for line in lines))
+                self._lines = count
+
+
+def _version() -> str:
+    """Another one may decode more."""
+    return importlib.metadata.version("rhas")
+
+
+def _refusal(movie_id: str, video: FileKey, reason: str) -> str:
+    refused = {"video": video, "reason": reason, "version": _version()}
+    return json.dumps({"movie_id": movie_id, "shard": None, "refused": refused})
 
 
 def _append(folder: FeaturesFolder, lines: Sequence[str]) -> None:

@@ -98,6 +98,10 @@ class PersonSeries:
         self.person_id = person_id
         self.reference = attribute(group, "reference", str)
         self.split = attribute(group, "split", str) if "split" in group.attrs else None
+        others = json.loads(attribute(group, "others", str)) if "others" in group.attrs else {}
+        if not isinstance(others, dict) or not all(isinstance(text, str) for text in others.values()):
+            raise ValueError("others: no texts by column")
+        self.others: dict[str, str] = others  # the manifest's other columns, as they were then
         self.time_s: NDArray[np.float64] = file["time_s"][...]
         self.source_frame: NDArray[np.int64] = file["source_frame"][...]
         self.status: NDArray[np.uint8] = group["status"][...]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import LOOK, SetOption
+from rhas.pipeline.commands.options import LOOK, SetOption, next_step
 
 commands = typer.Typer()
 
@@ -33,6 +33,7 @@ def config(
     if preset is None:
         for line in list_presets():
             typer.echo(line)
+        next_step("config", "blip2")
         return
     stage = stage_of(preset, stage)
 
@@ -40,3 +41,8 @@ def config(
 
     show = resolving.schema if schema else resolving.resolved
     typer.echo(show(stage, preset, settings or []).rstrip())
+    chosen = [part for setting in settings or [] for part in ("--set", setting)]
+    if stage == "extract":
+        next_step("extract", "--movies", "manifest.csv", "--preset", preset, *chosen)
+    else:
+        next_step("train", "--shards", "features", "--config", preset, *chosen)

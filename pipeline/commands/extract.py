@@ -156,7 +156,10 @@ def extract(
         bool, typer.Option("--update", help="Redo movies whose sentences or file changed")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Redo windows that lost frames")
+        bool,
+        typer.Option(
+            "--retry-failed", help="Redo windows that lost frames, and movies that could not be opened"
+        ),
     ] = False,
     verify: Annotated[
         bool,

@@ -47,6 +47,7 @@ def frames(
     typer.echo(
         f"{out}: {written.shown} frames" + (f", {written.lost} could not be decoded" * bool(written.lost))
     )
+    next_step("plan", "--movies", "manifest.csv", *(["--preset", preset] if preset != "blip2" else []))
     raise typer.Exit(3 if written.lost else 0)
 
 
@@ -122,3 +123,4 @@ def look(
 
     draw_movie(features, movie, out)
     typer.echo(str(out))
+    next_with_features(features)

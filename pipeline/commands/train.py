@@ -240,6 +240,8 @@ def benchmark(
         from rhas.pipeline.programs.benchmark import run_benchmark
 
         code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds, chosen)
+    for cost in sorted(out.glob("*/cost.json"))[:1]:  # of a run that is done
+        next_step("report", "--run", cost.parent, "--out", out / "report")
     raise typer.Exit(code)
 
 
@@ -259,3 +261,4 @@ def report(
     from rhas.pipeline.report.making import write_report
 
     typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))
+    next_step("predict", "--run", run, "--shards", shards or "features")

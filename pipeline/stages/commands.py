@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import CLUSTER, interruptible_work
+from rhas.pipeline.commands.options import CLUSTER, interruptible_work, next_step, next_with_features
+
+if TYPE_CHECKING:
+    from rhas.pipeline.stages.pipeline_file import Pipeline
 
 commands = typer.Typer()
 
@@ -28,16 +31,29 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done")] = False,
 ) -> None:
     """Run the stages of a pipeline, leaving alone what is done already."""
+    from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED
     from rhas.pipeline.stages.pipeline_file import load_pipeline
     from rhas.pipeline.stages.running import describe, run_pipeline
 
     loaded = load_pipeline(pipeline, address)
     if dry_run:
         describe(loaded, typer.echo)
+        next_step("run", pipeline, *([] if address is None else ["--address", address]))
     else:
         with interruptible_work("what is finished stays, the same command goes on from there"):
             code = run_pipeline(loaded, typer.echo)
+        if code in (EXIT_DONE, EXIT_SOME_FAILED):
+            _next_after(loaded)
         raise typer.Exit(code)
+
+
+def _next_after(pipeline: Pipeline) -> None:
+    """With what the last stage made that something can be done with."""
+    made = {stage.command: stage.output for stage in pipeline.stages if stage.output is not None}
+    if "train" in made:
+        next_step("export", "--run", made["train"], "--out", "model")
+    elif "extract" in made:
+        next_with_features(made["extract"])
 
 
 @commands.command(rich_help_panel=CLUSTER)
@@ -73,6 +89,10 @@ def status(
         typer.echo(line)
     if logs and job is not None:
         typer.echo(job_logs(address, job))
+    elif lines:
+        next_step("status", job or lines[0].split()[0], "--address", address, "--logs")
+    else:
+        next_step("submit", "pipeline.yaml", "--address", address)
 
 
 @commands.command(rich_help_panel=CLUSTER)
@@ -81,3 +101,4 @@ def cancel(address: DashboardAddress, job: Job) -> None:
     from rhas.pipeline.stages.jobs import cancel_job
 
     typer.echo(f"{job}: {cancel_job(address, job)}")
+    next_step("status", job, "--address", address, "--logs")

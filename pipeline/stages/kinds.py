@@ -15,7 +15,8 @@ from rhas.manifests.common.digest import file_digest, file_key
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
-from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.ledger import Ledger, checksum_of
+from rhas.manifests.shards.reader import FeaturesReader, Shard
 from rhas.manifests.tables.manifest import load_manifest
 from rhas.pipeline.commands import extract, features, train
 
@@ -57,7 +58,7 @@ def digest(path: Path) -> str:
     best = path / "checkpoints" / "best.safetensors"
     try:
         if FeaturesFolder(path).config.is_file():
-            return FeaturesReader(path).digest()
+            return _features_digest(FeaturesFolder(path))
         if best.is_file():
             return file_digest(best)
         if path.is_dir():
@@ -68,6 +69,21 @@ def digest(path: Path) -> str:
         return file_digest(path)
     except (OSError, InputError):
         return ""
+
+
+def _features_digest(folder: FeaturesFolder) -> str:
+    """Tables, and every window's checksum: of shards whose files are as they were when they were last written or read,
+    as that is known; of others read now. Raises InputError for a damaged one."""
+    ledger, shards = Ledger(folder), {}
+    for movie_id in FeaturesReader(folder.root).movie_ids:
+        known = ledger.known(movie_id)
+        if known is not None and known.windows:
+            shards[movie_id] = known.windows
+        else:
+            with Shard(folder.shard(movie_id)) as shard:
+                shards[movie_id] = checksum_of(shard.windows())
+    tables = (folder.manifest, folder.labels, folder.actions, folder.folds)
+    return content_id([{path.name: file_digest(path) for path in tables if path.is_file()}, shards])
 
 
 def movies_digest(manifest: Path) -> str:

@@ -1,7 +1,8 @@
 """How much is said, and where: on a terminal as it is, elsewhere with times, and all of it in a log file if asked for.
 
-In: `-v`, `-q` and `--log-file`, then lines. Warnings and what libraries say go through `logging`, to stderr; progress
-is printed, and told to the logger `rhas.said`, which only the log file listens to.
+In: `-v`, `-q` and `--log-file`, then lines. What is logged, here and in libraries, goes to stderr; with a log file
+Python's warnings are logged too. Progress is printed, and told to the logger `rhas.said`, which only the log file
+listens to.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def set_up(verbosity: int, log_file: Path | None) -> None:
     for handler in handlers[1:] or [logging.NullHandler()]:
         said.addHandler(handler)
     _handlers[:] = handlers
+    logging.captureWarnings(log_file is not None)  # else they are printed as ever
     logging.getLogger("rhas").setLevel(min(handler.level for handler in handlers))
     said.setLevel(logging.INFO)
 

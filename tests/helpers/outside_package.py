@@ -14,4 +14,5 @@ def install(root: Path, module: str, code: str | None = None) -> dict[str, str]:
     (info / "entry_points.txt").write_text(f"[rhas.models]\noutside = {module}\n")
     if code is not None:
         (root / f"{module}.py").write_text(code)
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{Path(__file__).parent}"}
+    paths = [str(root), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -82,6 +82,31 @@ def test_rhas_alone_tells_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "following"),
+    [
+        (["config", "clip"], "extract --movies manifest.csv --preset clip"),
+        (
+            ["config", "paper", "--set", "epochs=3"],
+            "train --shards features --config paper --set epochs=3",
+        ),
+        (["config", "--list"], "config blip2"),
+        (["status", "--address", "a:1"], "status job-1 --address a:1 --logs"),
+        (["cancel", "job-1", "--address", "a:1"], "status job-1 --address a:1 --logs"),
+        (["report", "--run", "r", "--out", "page"], "predict --run r --shards features"),
+    ],
+)
+def test_commands_name_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], following: str
+) -> None:
+    jobs = "rhas.pipeline.stages.jobs"
+    monkeypatch.setattr(f"{jobs}.describe_jobs", lambda address, job: ["job-1  RUNNING  3 s  night.yaml"])
+    monkeypatch.setattr(f"{jobs}.cancel_job", lambda address, job: "STOPPED")
+    monkeypatch.setattr("rhas.pipeline.report.making.write_report", lambda *_: Path("page/index.html"))
+    done = rhas(*given)
+    assert (done.exit_code, done.stderr) == (0, f"next: rhas {following}\n")
+
+
+@pytest.mark.parametrize(
     ("given", "out"),
     [
         (["films"], "films"),

@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from rhas.extract.config import load_config
 from rhas.extract.run.progress import Snapshot
 from rhas.pipeline.cli import app
+from rhas.pipeline.commands.anywhere import in_front
 from rhas.pipeline.programs import doctor
 from rhas.pipeline.views import telling
 from rhas.pipeline.views.display import live, make_console
@@ -65,6 +69,47 @@ def test_the_options_stand_before_the_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["-q", "--log-file", str(log), "plan", "--movies", str(manifest)])
     assert done.exit_code == 3 and done.stderr == "", "no hint"
     assert "INFO rhas.said: rhas " in log.read_text()
+
+
+def test_the_options_stand_behind_it_as_well(tmp_path: Path) -> None:
+    manifest, log = tmp_path / "manifest.csv", tmp_path / "rhas.log"
+    manifest.write_text("movie_id,video,person_id,reference\na,a.mp4,p,the man\n")
+    done = CliRunner().invoke(app, ["plan", "--movies", str(manifest), "-q", f"--log-file={log}"])
+    assert done.exit_code == 3 and done.stderr == ""
+    assert "INFO rhas.said: rhas " in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("import mstcn a --out b -vv --log-file c", "-vv --log-file c import mstcn a --out b"),
+        ("-v plan --movies m.csv -q", "-v -q plan --movies m.csv"),
+        ("predict --run r --person -q --movie -v", "predict --run r --person -q --movie -v"),  # values
+        ("predict --run=r --verbose --person x", "--verbose predict --run=r --person x"),
+        ("extract --update -q", "-q extract --update"),
+        ("config -- -q", "config -- -q"),
+        ("config --log-file", "--log-file config"),
+        ("nosuch -q", "-q nosuch"),
+    ],
+)
+def test_what_is_moved_in_front_and_what_stays(given: str, meant: str) -> None:
+    assert in_front(get_command(app), given.split()) == meant.split()
+
+
+def test_warnings_are_in_the_log_file_too(tmp_path: Path) -> None:
+    code = f"""
+import warnings
+from pathlib import Path
+from rhas.pipeline.views.telling import set_up
+set_up(0, None)
+warnings.warn("first")
+set_up(0, Path({str(tmp_path / "rhas.log")!r}))
+warnings.warn("second")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "UserWarning: first" in done.stderr and "UserWarning: second" in done.stderr
+    (line, *_) = (tmp_path / "rhas.log").read_text().splitlines()
+    assert re.match(rf"{TIME} WARNING py\.warnings: .*UserWarning: second", line)
 
 
 def test_a_doctor_says_what_stands_in_the_way(

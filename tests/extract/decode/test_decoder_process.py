@@ -1,6 +1,7 @@
 """The decoder process: right frames, a deadline that holds, and nothing lost that had arrived."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from numbered_movies import number_of, regular, write_movie
 
 from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.indexing import build_index
-from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, fit_short_side
+from rhas.extract.decode.process import DecodeError, DecoderProcess, Frames, NoMovie, fit_short_side
 from rhas.extract.decode.windows import WindowDecoder
+from rhas.manifests.common.digest import file_key
 
 SIZE = (48, 64)
 
@@ -108,9 +110,15 @@ def unusable(kind: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "garbage", "directory", "fifo"])
 def test_what_is_no_movie_is_refused_with_a_reason(tmp_path: Path, kind: str) -> None:
+    path = unusable(kind, tmp_path)
     with DecoderProcess(deadline_s=5) as decoder, pytest.raises(DecodeError) as error:
-        decoder.index(unusable(kind, tmp_path))
+        decoder.index(path)
     assert str(error.value)
+    # Of what only the contents say, it is known that the same bytes will say it again, also behind a pickle.
+    assert isinstance(error.value, NoMovie) == (kind == "garbage")
+    if kind == "garbage":
+        came = pickle.loads(pickle.dumps(error.value))
+        assert (came.file, str(came)) == (file_key(path), str(error.value))
 
 
 class Sabotaged(DecoderProcess):
@@ -157,8 +165,9 @@ def test_a_child_that_never_answers_is_killed_in_time(movie: Path, index: MovieI
     clock = time.monotonic()
     with Sabotaged(SPINS, faulty=99) as decoder:
         frames = decoder.read(movie, index, np.arange(20), SIZE)
-        with pytest.raises(DecodeError, match="no progress for 1 s"):
+        with pytest.raises(DecodeError, match="no progress for 1 s") as caught:
             decoder.index(movie)
+    assert not isinstance(caught.value, NoMovie), "the next time it may be faster"
     assert not frames.ok.any()
     assert "no progress for 1 s" in frames.reason
     assert time.monotonic() - clock < 20

@@ -14,6 +14,7 @@ import torch
 
 from rhas.extract.config import load_config
 from rhas.extract.run.places import check_places
+from rhas.extract.run.workers import ModelWorker
 from rhas.extract.weights.shipped_weights import FOLDER
 from rhas.manifests.common.errors import InputError
 
@@ -42,6 +43,15 @@ def test_a_folder_without_tokenizer(encoder: Path) -> None:
         (encoder / name).unlink()
     (line,) = told(f"encoder.weights={encoder}")
     assert f"encoder.weights: got '{encoder}': expected the tokenizer's files" in line
+
+
+def test_a_worker_looks_on_its_own_node(encoder: Path) -> None:
+    """Which may have other files than the machine that starts an extraction on a cluster."""
+    (encoder / "tokenizer.json").unlink()
+    (encoder / "vocab.txt").unlink(missing_ok=True)
+    config = load_config("mini", [f"encoder.weights={encoder}"])
+    with pytest.raises(InputError, match="expected the tokenizer's files"):
+        ModelWorker(config, 1, "cpu").describe()
 
 
 def test_a_part_of_the_weights_that_is_missing(encoder: Path) -> None:

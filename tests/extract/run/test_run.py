@@ -214,6 +214,28 @@ def test_a_rerun_with_nothing_to_do_needs_neither_ray_nor_models(
     ]
 
 
+def test_a_file_that_is_no_movie_is_found_out_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a column that means nothing here is with the shards of the movies that are new with it."""
+    (small / "noise.mp4").write_bytes(bytes(range(256)) * 100)
+    shutil.copy(small / "b.mp4", small / "c.mp4")
+    header = "movie_id,video,person_id,reference,start_s,end_s,licence"
+    rows = [
+        f"{name},{name}.mp4,p,the person on the left,,,CC{at}" for at, name in enumerate(("b", "noise", "c"))
+    ]
+    manifest = small / "licences.csv"
+    manifest.write_text("\n".join([header, *rows]))
+    first = run(manifest, small / "f")
+    assert not first.idle and (first.movies_skipped, first.movies_failed) == (1, 1)
+    reader = FeaturesReader(small / "f")
+    assert reader.person("b", "p").others == {} and reader.person("c", "p").others == {"licence": "CC2"}
+    assert problems(small / "f") == []
+    monkeypatch.setattr(ray_pool, "ray_pool", None)  # whoever asks for a pool fails
+    again = run(manifest, small / "f")
+    assert again.idle and again.failures == first.failures and again.failures[0].movie_id == "noise"
+    with pytest.raises(TypeError):
+        run(manifest, small / "f", retry_failed=True)
+
+
 def test_a_changed_sentence_is_refused_unless_update(small: Path) -> None:
     before = series(small / "f")
     manifest = write_manifest(small, ["b,b.mp4,p,the person on the right,,"])

@@ -13,11 +13,12 @@ from feature_folders import make_movie, write_folder
 from rhas.extract.config import RunOptions
 from rhas.extract.run import unfinished
 from rhas.extract.run.accounts import Accounts
-from rhas.manifests.common.digest import file_digest
+from rhas.manifests.common.digest import file_digest, file_key
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ledger import Ledger
 from rhas.manifests.shards.verify import read_config
-from rhas.manifests.tables.manifest import load_manifest
+from rhas.manifests.tables.manifest import load_manifest, write_manifest
 from rhas.pipeline.views.shards_table import print_verification
 
 ODD = {
@@ -105,6 +106,45 @@ def test_a_movie_that_changed_is_refused_and_one_that_was_touched_or_is_gone_is_
     folder.shard("m2").unlink()
     first.write_text("m1")
     assert left(folder) == [], "there is nothing to make the second one's shard of"
+
+
+def test_a_file_that_is_no_movie_is_tried_once(folder: FeaturesFolder) -> None:
+    """Until it changes, or is asked for."""
+    movie = load_manifest(folder.manifest).movies[0]
+    assert left(folder) == []
+    folder.shard("m1").unlink()
+    assert left(folder) == ["m1"]
+    Ledger(folder).refuse("m1", file_key(movie.video), "no frame of the movie can be decoded")
+    manifest = load_manifest(folder.manifest)
+    books = Accounts(folder, manifest)
+    assert unfinished.unfinished(folder, manifest, read_config(folder), RunOptions(), books) == []
+    assert books.unreadable == {"m1": ("probe", "no frame of the movie can be decoded")}
+    again = unfinished.unfinished(
+        folder, manifest, read_config(folder), RunOptions(retry_failed=True), Accounts(folder, manifest)
+    )
+    assert [movie.movie_id for movie in again] == ["m1"]
+    for _ in range(9):
+        Ledger(folder).refuse("m1", file_key(movie.video), "no frame of the movie can be decoded")
+    ledger = Ledger(folder)
+    ledger.tidy()
+    assert len(folder.finished.read_text().splitlines()) == 2 and left(folder) == []
+    lines = folder.finished.read_text()
+    folder.finished.write_text(lines.replace('"version": "', '"version": "9'))
+    assert left(folder) == ["m1"], "another version may decode more"
+    folder.finished.write_text(lines)
+    movie.video.write_text("other")
+    assert left(folder) == ["m1"]
+
+
+def test_columns_that_mean_nothing_here_may_change(folder: FeaturesFolder) -> None:
+    assert left(folder) == []
+    manifest = load_manifest(folder.manifest)
+    movies = [
+        replace(movie, persons=tuple(replace(p, others=("CC0",)) for p in movie.persons))
+        for movie in manifest.movies
+    ]
+    write_manifest(replace(manifest, movies=tuple(movies), others=("licence",)), folder.manifest)
+    assert left(folder) == [] and left(folder, verify=True) == []
 
 
 @pytest.mark.parametrize("found_by", ["--verify", "rhas verify"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -52,6 +53,25 @@ def test_a_series_keeps_its_file_open_and_no_longer(folder: FeaturesFolder) -> N
     assert all(len(s.partial[...]) == len(s) for s in every)
     del series, every
     assert open_shards() == before
+
+
+def test_other_columns_are_with_each_person(tmp_path: Path) -> None:
+    """Whatever they are called and however long a text is; and a shard without any has none."""
+    said = {"licence": "CC0", "name, or “nom”": "é" * 100_000, "empty": ""}
+    header = make_movie("m1")
+    persons = tuple(replace(person, others=tuple(said.values())) for person in header.persons)
+    named = replace(header, persons=persons, other_columns=tuple(said))
+    assert named.identity == header.identity and named.window_id(0) == header.window_id(0)
+    folder = write_folder(tmp_path / "features", [header])
+    assert FeaturesReader(folder.root).person("m1", "p1").others == {}
+    write_shard(folder, named, make_windows(named).__getitem__)
+    assert FeaturesReader(folder.root).person("m1", "p2").others == said
+    for odd in (b'{"a": 1}', b"[]", b"{", b"[" * 5000):
+        with h5py.File(folder.shard("m1"), "r+") as file:
+            del file["persons/p1"].attrs["others"]
+            file["persons/p1"].attrs.create("others", odd)
+        with pytest.raises(InputError, match="series of person p1"):
+            FeaturesReader(folder.root).person("m1", "p1")
 
 
 def test_text_embeddings(folder: FeaturesFolder) -> None:
