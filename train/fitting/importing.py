@@ -21,7 +21,7 @@ from rhas.train.config import TrainConfig
 from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import chosen_device
 from rhas.train.fitting.training import check_link, resolved
-from rhas.train.fitting.validation import validate
+from rhas.train.fitting.validation import prior_for, validate
 from rhas.train.metrics.evaluate import HALF
 from rhas.train.models.actdiff import released as actdiff
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
@@ -102,7 +102,13 @@ def _validated(
 ) -> Validation:
     if features is None or dataset is None:
         check_postprocess(model, config)
+        if config.readout.decoding == "durations":
+            expected = "none, or null: how long actions last is learnt from labels, which --shards would have"
+            raise InputError(
+                Problem("training config", expected, column="readout.decoding", value="durations")
+            )
         readout = config.readout.start(HALF if model.link == "sigmoid" else None)
         return Validation(0, 0, readout, math.nan)
     check_link(model, config, dataset, features)
-    return validate(model, dataset.splits["val"], config, 0, 0)
+    prior = prior_for(config, dataset.splits["train"])
+    return validate(model, dataset.splits["val"], config, 0, 0, prior)
