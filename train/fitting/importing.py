@@ -33,6 +33,8 @@ from rhas.train.models.asquery import released as asquery
 from rhas.train.models.asquery.segmenter import ASQuerySegmenter
 from rhas.train.models.fact import released as fact
 from rhas.train.models.fact.segmenter import FACTSegmenter
+from rhas.train.models.futr import released as futr
+from rhas.train.models.futr.segmenter import FUTRSegmenter
 from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
 from rhas.train.models.mstcn import released as mstcn
@@ -51,6 +53,7 @@ LOADERS: dict[str, Callable[[Segmenter, Path], list[str]]] = {
     "asformer": lambda model, file: asformer.load_released(cast(ASFormerSegmenter, model).asformer, file),
     "asquery": lambda model, file: asquery.load_released(cast(ASQuerySegmenter, model).asquery, file),
     "fact": lambda model, file: fact.load_released(cast(FACTSegmenter, model).fact, file),
+    "futr": lambda model, file: futr.load_released(cast(FUTRSegmenter, model).futr, file),
     "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
     "refatomnet": lambda model, file: refatomnet.load_released(model, file),
     "mstcn": lambda model, file: mstcn.load_released(cast(MSTCNSegmenter, model).mstcn, file),
