@@ -43,7 +43,7 @@ def train(
         str | None,
         typer.Option(
             "--model",
-            help="hopadiff (default), actdiff, actfusion, asformer, asquery, fact, ltcontext or mstcn",
+            help="hopadiff (default), actdiff, actfusion, asformer, asquery, fact, futr, ltcontext or mstcn",
         ),
     ] = None,
     split: Annotated[

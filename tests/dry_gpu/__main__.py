@@ -29,7 +29,7 @@ from tests.dry_gpu.device import DryGpu
 
 PRESETS = (
     "paper", "hopadiff", "actdiff-breakfast", "actfusion", "ltcontext", "asquery", "asquery-breakfast", "asformer",
-    "mstcn",
+    "mstcn", "futr",
 )  # fmt: skip
 FEATURES, CLASSES, FRAMES = 768, 137, 3000
 LAUNCH_S = 5e-6

@@ -49,6 +49,16 @@ _SMALL: dict[str, dict[str, Any]] = {
         },
         "time_mask": {"longest": 4},
     },
+    "futr": {
+        "network": {
+            "width": 8,
+            "heads": 2,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "queries": 4,
+            "positions": 60,
+        }
+    },
     "hopadiff": {**_ACTDIFF, "hp_xlstm": {"heads": 2, "gate_width": 4, "chunk": 16}},
     "ltcontext": {"network": {"stages": 2, "layers": 2, "width": 8, "window": 8, "long_term_step": 4}},
     "refatomnet": {"tokens": 2, "boxes": False, "network": {"agents": 2, "head": [8, 6]}, "chunk": 50},
@@ -68,8 +78,9 @@ CASES = [*preset_names(), *_OTHERS]
 # Those that differ by more than numbers. FACT's block of segments has a test of its own: a pretended GPU takes half a
 # minute for its GRU.
 KINDS = [
-    "actdiff-50salads", "actfusion", "actfusion-gtea", "asformer", "asquery", "asquery-breakfast", "hopadiff",
-    "ltcontext", "mstcn", "paper", "refatomnet", *_OTHERS,
+    "actdiff-50salads", "actfusion", "actfusion-gtea", "asformer", "asquery", "asquery-breakfast", "futr",
+    "futr-50salads", "hopadiff", "ltcontext", "mstcn", "paper", "refatomnet",
+    *_OTHERS,
 ]  # fmt: skip
 
 

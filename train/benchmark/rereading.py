@@ -17,7 +17,7 @@ from rhas.train.data import load_dataset
 from rhas.train.device import chosen_device
 from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.training import resolved
-from rhas.train.fitting.validation import validate
+from rhas.train.fitting.validation import prior_for, validate
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.runs.run import (
     READING,
@@ -56,7 +56,8 @@ def reread(
     with locked(folder.lock):
         remove_leftovers(out)
         chosen = trained.validation
-        validation = validate(model, dataset.splits["val"], config, chosen.step, chosen.epoch)
+        prior = prior_for(config, dataset.splits["train"])
+        validation = validate(model, dataset.splits["val"], config, chosen.step, chosen.epoch, prior)
         write_run(folder, config, trained.data, model, validation)
         evaluate_run(out, "val", features, device)
     return validation

@@ -21,7 +21,7 @@ from rhas.train.config import TrainConfig
 from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import chosen_device
 from rhas.train.fitting.training import check_link, resolved
-from rhas.train.fitting.validation import validate
+from rhas.train.fitting.validation import prior_for, validate
 from rhas.train.metrics.evaluate import HALF
 from rhas.train.models.actdiff import released as actdiff
 from rhas.train.models.actdiff.segmenter import ActDiffSegmenter
@@ -33,6 +33,8 @@ from rhas.train.models.asquery import released as asquery
 from rhas.train.models.asquery.segmenter import ASQuerySegmenter
 from rhas.train.models.fact import released as fact
 from rhas.train.models.fact.segmenter import FACTSegmenter
+from rhas.train.models.futr import released as futr
+from rhas.train.models.futr.segmenter import FUTRSegmenter
 from rhas.train.models.ltcontext import released as ltcontext
 from rhas.train.models.ltcontext.segmenter import LTContextSegmenter
 from rhas.train.models.mstcn import released as mstcn
@@ -51,6 +53,7 @@ LOADERS: dict[str, Callable[[Segmenter, Path], list[str]]] = {
     "asformer": lambda model, file: asformer.load_released(cast(ASFormerSegmenter, model).asformer, file),
     "asquery": lambda model, file: asquery.load_released(cast(ASQuerySegmenter, model).asquery, file),
     "fact": lambda model, file: fact.load_released(cast(FACTSegmenter, model).fact, file),
+    "futr": lambda model, file: futr.load_released(cast(FUTRSegmenter, model).futr, file),
     "ltcontext": lambda model, file: ltcontext.load_released(cast(LTContextSegmenter, model).ltcontext, file),
     "refatomnet": lambda model, file: refatomnet.load_released(model, file),
     "mstcn": lambda model, file: mstcn.load_released(cast(MSTCNSegmenter, model).mstcn, file),
@@ -102,7 +105,13 @@ def _validated(
 ) -> Validation:
     if features is None or dataset is None:
         check_postprocess(model, config)
+        if config.readout.decoding == "durations":
+            expected = "none, or null: how long actions last is learnt from labels, which --shards would have"
+            raise InputError(
+                Problem("training config", expected, column="readout.decoding", value="durations")
+            )
         readout = config.readout.start(HALF if model.link == "sigmoid" else None)
         return Validation(0, 0, readout, math.nan)
     check_link(model, config, dataset, features)
-    return validate(model, dataset.splits["val"], config, 0, 0)
+    prior = prior_for(config, dataset.splits["train"])
+    return validate(model, dataset.splits["val"], config, 0, 0, prior)

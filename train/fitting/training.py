@@ -25,7 +25,7 @@ from rhas.train.fitting.curves import Curves
 from rhas.train.fitting.initialising import warm_start
 from rhas.train.fitting.loop import Callback, Ranks, Step, fit
 from rhas.train.fitting.tensorboard import TensorBoardLog
-from rhas.train.fitting.validation import validate
+from rhas.train.fitting.validation import prior_for, validate
 from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
@@ -87,8 +87,10 @@ def train(
 
         callback.loaded((*dataset.told(), *model.remarks))
 
+        prior = prior_for(config, dataset.splits["train"])
+
         def validated(model: Segmenter, step: int, epoch: int) -> Validation:
-            return validate(model, validation_set, config, step, epoch)
+            return validate(model, validation_set, config, step, epoch, prior)
 
         best = fit(model, dataset.splits["train"], config, checkpoints, validated, callback, ranks).best
         assert best is not None  # there is no end without a validation

@@ -15,16 +15,31 @@ from rhas.manifests.common.interruption import check
 from rhas.train.config import TrainConfig
 from rhas.train.data import BatchLoader, BatchSampler, SampleSet
 from rhas.train.metrics import evaluate
+from rhas.train.metrics.durations import ActionPrior
 from rhas.train.metrics.readout import BEST_CLASS, GRID, choose_readout
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.run import Validation
 from rhas.train.scoring.inference import score, stitch
 
 
-def validate(model: Segmenter, samples: SampleSet, config: TrainConfig, step: int, epoch: int) -> Validation:
-    """The model after so many steps and epochs. Raises InputError if nothing in `samples` is labelled."""
+def prior_for(config: TrainConfig, training: SampleSet) -> ActionPrior | None:
+    """What labels may be decoded by, of the training split; None where they are not to be."""
+    return None if config.readout.decoding == "none" else ActionPrior.learnt(training.labels())
+
+
+def validate(
+    model: Segmenter,
+    samples: SampleSet,
+    config: TrainConfig,
+    step: int,
+    epoch: int,
+    prior: ActionPrior | None = None,
+) -> Validation:
+    """The model after so many steps and epochs. `prior`: of `prior_for`. Raises InputError if nothing in `samples` is
+    labelled.
+    """
     persons = [person.measured(samples.vocabulary) for person in stitch(score(model, samples, config))]
-    choice = choose_readout(persons, config.readout, GRID if model.link == "sigmoid" else BEST_CLASS)
+    choice = choose_readout(persons, config.readout, GRID if model.link == "sigmoid" else BEST_CLASS, prior)
     report = evaluate((person.video(choice.readout) for person in persons), choice.readout.tau)
     return Validation(
         step, epoch, choice.readout, choice.f1_macro_50,

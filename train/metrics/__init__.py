@@ -6,7 +6,8 @@
 
 - `video`: what is measured, checked; `evaluate`, `report`: all metrics of a split
 - `frames`, `segments`, `edit`, `top1`: the metrics; `totals`: what the sequence metrics share
-- `readout`: τ, and how scores are read, from the validation split; `baselines`: what a model has to beat
+- `readout`: τ, and how scores are read, from the validation split; `durations`, `decoding`: labels by how long actions
+  last; `baselines`: what a model has to beat
 - `compat`: the evaluator released with HopaDIFF, to place its paper's numbers only; `dense`: what works on Charades,
   MultiTHUMOS and TSU compute
 

@@ -1,7 +1,8 @@
 """The read-out: how a model's scores become the ones that are measured, and choosing it on the validation split.
 
 In: for each person the scores of every head that a model has, and the truth. Out: a `ReadOut`, which says whose mean is
-taken, by which shares, how it is smoothed along time, how classes are brought to one threshold, and that threshold τ.
+taken, by which shares, how it is smoothed along time, how classes are brought to one threshold, that threshold τ, and
+whether labels are decoded by how long actions last (`decoding`).
 Chosen by macro segment F1@50, never on the test split: macro, because pooled counts would follow the few most frequent
 classes of a long tail; at 50 %, because it asks for segments and not only for touches.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,15 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 from rhas.manifests.common.configs import Settings
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.train.metrics.decoding import decoded_classes, decoded_sets
+from rhas.train.metrics.durations import ActionPrior
 from rhas.train.metrics.evaluate import HALF, no_videos
 from rhas.train.metrics.segments import OVERLAPS, SegmentCounts
-from rhas.train.metrics.video import Bools, Video, label_sets
+from rhas.train.metrics.video import Bools, Frames, Video, label_sets
 
 Floats = NDArray[np.float32]
 Smoothing = Literal["none", "median", "gaussian"]
+Decoding = Literal["none", "durations"]
 
 ByTau = Mapping[float | None, SegmentCounts]
 
@@ -45,6 +49,8 @@ WIDTHS: dict[Smoothing, tuple[float, ...]] = {
 """That are tried: a median's frames, a Gaussian's standard deviation in frames. Wider ones only while that helps."""
 SHARES = tuple((round(0.1 * i, 1), round(1 - 0.1 * i, 1)) for i in range(1, 10) if i != 5)
 """Of two heads, that are tried beside their mean."""
+EVIDENCE = (0.03, 0.1, 0.3, 1.0)
+"""Of a frame in decoding, that are tried."""
 FOLDS = 5
 PULLS = (50.0, 20.0, 10.0, 5.0)
 """How many true segments the threshold of all classes counts for beside a class's own."""
@@ -64,6 +70,8 @@ class ReadOutConfig(Settings):
     """Of a smoothing that is not left open: a median's frames, a Gaussian's standard deviation in frames."""
     by_class: bool = False
     """Whether classes may have thresholds of their own."""
+    decoding: Decoding | None = "none"
+    """By how long actions last and what follows what, learnt from training labels."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if (self.smoothing in (None, "none")) != (self.width == 0):
@@ -95,12 +103,35 @@ class ReadOut:
     """[C]: each class's own threshold, which its scores are raised from to τ = ½; none: one threshold for all."""
     shares: tuple[float, ...] = ()
     """Of the heads in their mean; none: all the same."""
+    prior: ActionPrior | None = None
+    """What labels are decoded by; none: they aren't."""
+    evidence: float = 0.0
+    """Of a frame in decoding."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> ReadOut:
+        """The inverse of `asdict`, from JSON."""
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        prior = record.get("prior")
+        return cls(**{**plain, "prior": None if prior is None else ActionPrior.from_record(prior)})
 
     def scores(self, heads: Mapping[str, Floats]) -> Floats:
         """The scores [T, C] to be measured, cut at τ and written down, of one person.
 
         Raises InputError for a head that there isn't.
         """
+        scores_TC = self.smooth_scores(heads)
+        thresholds = self.taus or self.tau
+        raised_TC = brought_to_half(scores_TC, self.taus) if self.taus else scores_TC
+        if self.prior is None:
+            return raised_TC
+        if thresholds is None:
+            return made_best(scores_TC, decoded_classes(scores_TC, self.prior, self.evidence))
+        on_TC = decoded_sets(scores_TC, [thresholds], self.prior, self.evidence)[0]
+        return brought_across(raised_TC, self.tau or HALF, on_TC)
+
+    def smooth_scores(self, heads: Mapping[str, Floats]) -> Floats:
+        """The scores [T, C] that thresholds are for, before any cuts them or anything is decoded."""
         names = self.heads or (next(iter(heads)),)
         if unknown := [name for name in names if name not in heads]:
             expected = f"heads of the model: {', '.join(heads)}"
@@ -109,8 +140,17 @@ class ReadOut:
         if len(names) > 1:
             every = [heads[name] for name in names]
             scores_TC = np.average(every, axis=0, weights=self.shares or None).astype(np.float32)
-        scores_TC = smoothed(scores_TC, self.smoothing, self.width)
-        return brought_to_half(scores_TC, self.taus) if self.taus else scores_TC
+        return smoothed(scores_TC, self.smoothing, self.width)
+
+    def label_sets(self, scores_TC: Floats, grid: Sequence[float | None]) -> list[Bools]:
+        """The labels [T, C] that are read at each τ from `smooth_scores`, whatever thresholds the read-out has."""
+        if self.prior is None:
+            return [label_sets(scores_TC, tau) for tau in grid]
+        cut = [tau for tau in grid if tau is not None]
+        if not cut:
+            best_T = decoded_classes(scores_TC, self.prior, self.evidence)
+            return [label_sets(made_best(scores_TC, best_T), None) for _ in grid]
+        return list(decoded_sets(scores_TC, cut, self.prior, self.evidence))
 
     def heads_text(self) -> str:
         """The heads and their shares, none for the model's first."""
@@ -124,7 +164,8 @@ class ReadOut:
             "not smoothed" if self.smoothing == "none" else f"{self.smoothing} of {self.width:g} frames"
         )
         tau = "best class" if self.tau is None else f"τ = {self.tau:g}{' of each class' if self.taus else ''}"
-        return f"{heads}; {smoothing}; {tau}"
+        decoded = f"; decoded by durations, a frame's evidence × {self.evidence:g}" if self.prior else ""
+        return f"{heads}; {smoothing}; {tau}{decoded}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +180,10 @@ class HeadScores:
     def video(self, readout: ReadOut) -> Video:
         """As they are read."""
         return Video(readout.scores(self.heads), self.labels, self.valid, self.name)
+
+    def present(self, scores_TC: Floats) -> Frames:
+        """The frames that count, with such scores. Raises InputError if they don't fit."""
+        return Video(scores_TC, self.labels, self.valid, self.name).present()
 
 
 class Tried(NamedTuple):
@@ -187,17 +232,38 @@ def brought_to_half(scores_TC: Floats, taus_C: Sequence[float]) -> Floats:
     return np.where(at_least_TC, raised_TC.clip(min=HALF), raised_TC.clip(max=below)).astype(np.float32)
 
 
+def brought_across(scores_TC: Floats, tau: float, on_TC: Bools) -> Floats:
+    """Scores in [0, 1] that are at least τ exactly where `on_TC` says, and otherwise as they were: the nearest such."""
+    least = np.float32(tau)
+    below = np.nextafter(least, np.float32(-1))
+    return np.where(on_TC, scores_TC.clip(min=least), scores_TC.clip(max=below)).astype(np.float32)
+
+
+def made_best(scores_TC: Floats, best_T: NDArray[np.int64]) -> Floats:
+    """Scores whose best class is `best_T`: it changes places with the one that was, and nobody is level with it."""
+    changed_TC, each_T = scores_TC.copy(), np.arange(len(scores_TC))
+    top_T = scores_TC.max(1, initial=0.0)
+    changed_TC[each_T, scores_TC.argmax(1)] = scores_TC[each_T, best_T]
+    level_T = np.nextafter(top_T, np.float32(-1)).clip(min=0)
+    changed_TC = np.minimum(changed_TC, level_T[:, None])
+    changed_TC[each_T, best_T] = top_T
+    return changed_TC.astype(np.float32)
+
+
 def choose_readout(
-    persons: Sequence[HeadScores], config: ReadOutConfig = PLAIN, grid: Sequence[float | None] = GRID
-) -> Choice:
+    persons: Sequence[HeadScores], config: ReadOutConfig = PLAIN, grid: Sequence[float | None] = GRID,
+    prior: ActionPrior | None = None,
+) -> Choice:  # fmt: skip
     """The best read-out among those that `config` leaves open; of equals the plainer. Raises InputError if there is
     nothing to choose by.
 
-    Each head, and the mean of all, by the best shares of two, with each smoothing, at the best τ of the grid; then τ of
-    each class. `grid` is `BEST_CLASS` where a frame has one label.
+    Each head, and the mean of all, by the best shares of two, with each smoothing, at the best τ of the grid; the
+    best of these, and the same without smoothing, decoded by `prior`; then τ of each class. `grid` is `BEST_CLASS`
+    where a frame has one label.
     """
     if not persons:
         raise no_videos()
+    assert prior is not None or config.decoding == "none", "nothing to decode by"
     search, start = _Search(persons, grid), config.start()
     heads = [start.heads]
     if config.heads is None:
@@ -212,6 +278,16 @@ def choose_readout(
     if config.smoothing is None:
         tried += [search.wider(readout, kind) for readout in plain for kind in WIDTHS]
     best = max(tried, key=_f1)
+    if config.decoding != "none":
+        bases = [best.readout]
+        if config.smoothing is None and best.readout.smoothing != "none":
+            bases.append(replace(best.readout, smoothing="none", width=0.0))
+        decoded = [
+            search.at_best(replace(base, prior=prior, evidence=evidence))
+            for base in bases
+            for evidence in EVIDENCE
+        ]
+        best = max(decoded if config.decoding == "durations" else [best, *decoded], key=_f1)
     by_class = best
     if config.by_class and None not in grid:
         by_class = _by_class(persons, best)
@@ -302,11 +378,18 @@ def counts_by_tau(
     persons: Sequence[HeadScores], readout: ReadOut, grid: Sequence[float | None] = GRID
 ) -> dict[float | None, SegmentCounts]:
     """Segments of all persons at every τ of the grid, whatever τ the read-out has."""
-    frames = [person.video(readout).present() for person in persons]
-    scores_NC = np.concatenate([own.scores_NC for own in frames])
+    smooth = [readout.smooth_scores(person.heads) for person in persons]
+    frames = [own.present(scores_TC) for own, scores_TC in zip(persons, smooth, strict=True)]
     labels_NC = np.concatenate([own.labels_NC for own in frames])
     breaks_N = np.concatenate([own.breaks_N for own in frames])
-    return {tau: SegmentCounts.of(label_sets(scores_NC, tau), labels_NC, breaks_N) for tau in grid}
+    read = [
+        [sets_TC[own.valid] for sets_TC in readout.label_sets(scores_TC, grid)]
+        for own, scores_TC in zip(persons, smooth, strict=True)
+    ]
+    return {
+        tau: SegmentCounts.of(np.concatenate(sets), labels_NC, breaks_N)
+        for tau, sets in zip(grid, zip(*read, strict=True), strict=True)
+    }
 
 
 def _sum(parts: Sequence[ByTau]) -> dict[float | None, SegmentCounts]:

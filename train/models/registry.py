@@ -25,6 +25,7 @@ from rhas.train.models.asformer.segmenter import ASFormerConfig, ASFormerSegment
 from rhas.train.models.asquery.segmenter import ASQueryConfig, ASQuerySegmenter
 from rhas.train.models.fact.config import FACTConfig
 from rhas.train.models.fact.segmenter import FACTSegmenter
+from rhas.train.models.futr.segmenter import FUTRConfig, FUTRSegmenter
 from rhas.train.models.hopadiff.config import HopaDIFFConfig
 from rhas.train.models.hopadiff.segmenter import HopaDIFF
 from rhas.train.models.losses import BoundaryConfig
@@ -123,6 +124,7 @@ register("actfusion", ActFusionConfig, ActFusionSegmenter)
 register("asformer", ASFormerConfig, ASFormerSegmenter)
 register("asquery", ASQueryConfig, ASQuerySegmenter)
 register("fact", FACTConfig, FACTSegmenter)
+register("futr", FUTRConfig, FUTRSegmenter)
 register("hopadiff", HopaDIFFConfig, HopaDIFF)
 register("ltcontext", LTContextConfig, LTContextSegmenter)
 register("mstcn", MSTCNConfig, MSTCNSegmenter)

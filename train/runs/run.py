@@ -53,7 +53,7 @@ from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, load_weight
 # What a run may be used with other settings of: none of them shapes weights.
 USE = (
     "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.shares",
-    "readout.smoothing", "readout.width", "postprocess", "batch", "precision",
+    "readout.smoothing", "readout.width", "readout.decoding", "postprocess", "batch", "precision",
 )  # fmt: skip
 READING = (*USE, "readout")  # and where the read-out is chosen anew
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
@@ -83,11 +83,7 @@ class Validation:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Validation:
         """The inverse of `asdict`."""
-        readout: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in record["readout"].items()
-        }
-        return cls(**{**record, "readout": ReadOut(**readout)})
+        return cls(**{**record, "readout": ReadOut.from_record(record["readout"])})
 
 
 @dataclass(frozen=True)
@@ -177,6 +173,11 @@ def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str
         readout = replace(readout, heads=now.heads, shares=now.shares or ())
     if names & {"readout.smoothing", "readout.width"} and now.smoothing is not None:
         readout = replace(readout, smoothing=now.smoothing, width=now.width)
+    if "readout.decoding" in names and now.decoding == "none":
+        readout = replace(readout, prior=None, evidence=0.0)
+    elif "readout.decoding" in names and now.decoding == "durations" and readout.prior is None:
+        expected = "none: what to decode by is chosen with the weights, and this run has nothing"
+        raise InputError(Problem("--set", expected, column="readout.decoding", value=now.decoding))
     return readout
 
 

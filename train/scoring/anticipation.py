@@ -72,7 +72,7 @@ def anticipate_run(
 def anticipator(run: Run) -> Anticipator:
     """The run's model, in eval mode. Raises InputError for one that doesn't anticipate."""
     if not isinstance(run.model, Anticipator):
-        expected = "a run of a model that anticipates, such as actfusion"
+        expected = "a run of a model that anticipates, such as actfusion or futr"
         raise InputError(Problem(run.folder.root, expected, value=run.config.model))
     return run.model.eval()
 

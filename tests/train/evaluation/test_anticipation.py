@@ -28,13 +28,29 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(features, run) of an ActFusion that sees every second frame."""
+FUTR = {
+    "network": {
+        "width": 8,
+        "heads": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "queries": 4,
+        "positions": 40,
+    },
+}
+
+
+@pytest.fixture(scope="module", params=["actfusion", "futr"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(features, run) of an ActFusion or a FUTR that sees every second frame."""
     root = tmp_path_factory.mktemp("made")
     toy_features(root / "features")
     config = toy_config(
-        "data.sample_rate=2", "data.window=20", model="actfusion", settings=SETTINGS, epochs=2
+        "data.sample_rate=2",
+        "data.window=20",
+        model=request.param,
+        epochs=2,
+        settings=SETTINGS if request.param == "actfusion" else FUTR,
     )
     train(root / "features", root / "run", config, "cpu")
     return root / "features", root / "run"

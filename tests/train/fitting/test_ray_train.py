@@ -156,6 +156,6 @@ def test_the_cluster_is_asked_before_waiting(ray_here: None, features: Path, tmp
     with pytest.raises(InputError, match=r"--gpus: got -1(.|\n)*--workers: got 0"):
         train_distributed(features, tmp_path, toy_config(), gpus=-1, workers=0)
     with pytest.raises(
-        InputError, match="one of actdiff, actfusion, asformer, asquery, fact, hopadiff, ltcontext"
+        InputError, match="one of actdiff, actfusion, asformer, asquery, fact, futr, hopadiff, ltcontext"
     ):
         train_distributed(features, tmp_path, toy_config("model=other"))

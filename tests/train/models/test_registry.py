@@ -57,7 +57,7 @@ def test_a_resolved_config_reads_back_as_itself() -> None:
 def test_an_unknown_model_is_told_the_known_ones() -> None:
     with pytest.raises(
         InputError,
-        match="got 'hopadif': expected one of actdiff, actfusion, asformer, asquery, fact, hopadiff, ltcontext",
+        match="got 'hopadif': expected one of actdiff, actfusion, asformer, asquery, fact, futr, hopadiff, ltcontext",
     ):
         build_model("hopadif", 6, 4, {})
 
