@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test learn cluster wheel lint bench faults dry-gpu clean
+.PHONY: setup demo test learn cluster wheel browser lint bench faults dry-gpu clean
 
 setup: $(READY)
 
@@ -18,7 +18,7 @@ demo: $(READY)
 # In two processes, for two cores; the tests of a file stay together, since they share what is made for them once.
 test: $(READY) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster \
-		--ignore tests/dry_gpu --ignore tests/learning --ignore tests/wheel
+		--ignore tests/browser --ignore tests/dry_gpu --ignore tests/learning --ignore tests/wheel
 
 # Every shipped preset learns as it is shipped, and the default one 137 classes by heart: what each reached is shown.
 learn: $(READY)
@@ -32,6 +32,17 @@ cluster: $(READY)
 # What `python -m build` gives, installed into a fresh environment outside the repository: five minutes, most of them pip's.
 wheel: $(READY)
 	$(BIN)/python -m pytest tests/wheel
+
+# `rhas view` in a headless Chromium, the distribution's (fetched by apt as root where there is none): what is shown of
+# every kind of movie, edits, saving, and memory and start of ten hours with twenty persons, which are shown.
+browser: $(READY) .venv/.browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP tests/browser
+
+.venv/.browser: $(READY) tests/browser/requirements.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --requirement tests/browser/requirements.txt
+	command -v chromium && command -v chromedriver || { apt-get update --quiet && \
+		apt-get install --quiet --yes --no-install-recommends chromium chromium-driver; }
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .

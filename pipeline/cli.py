@@ -24,6 +24,7 @@ from rhas.pipeline.commands.doctor import commands as doctor_commands
 from rhas.pipeline.commands.imports import import_app
 from rhas.pipeline.commands.options import EXTRACT, LOOK, TRAIN
 from rhas.pipeline.commands.ravar import ravar_app
+from rhas.pipeline.commands.view import commands as view_commands
 from rhas.pipeline.commands.world import world_app
 from rhas.pipeline.stages import commands as stages
 from rhas.pipeline.views.telling import said, set_up
@@ -69,6 +70,7 @@ for commands in (
     config_commands,
     demo_commands,
     doctor_commands,
+    view_commands,
 ):
     app.add_typer(commands)
 app.add_typer(import_app, name="import", rich_help_panel=EXTRACT)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from viewed import given, intervals
 
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
@@ -26,6 +27,19 @@ def test_the_demo_leaves_shards_and_pictures_and_a_page(made_demo: Path) -> None
     picture = np.asarray(Image.open(made_demo / "shard.png").convert("RGB"))
     assert picture.shape[1] > 800 and picture.std() > 20
     assert (made_demo / "report" / "index.html").stat().st_size > 100_000
+
+
+def test_the_demo_ends_with_a_page_of_what_was_predicted(made_demo: Path) -> None:
+    _, index = given(made_demo / "view" / "data" / "index.js")
+    tested = json.loads((made_demo / "run" / "data.json").read_text())["samples"]["test"]
+    assert {movie["id"] for movie in index["movies"]} == {name.split("/")[0] for name in tested}
+    for number, movie in enumerate(index["movies"]):
+        _, persons = given(made_demo / "view" / "data" / str(number) / "labels.js")
+        assert sum(map(len, (intervals(own, index["actions"]) for own in persons))) > 0
+        _, described = given(made_demo / "view" / "data" / str(number) / "movie.js")
+        original = made_demo / "movies" / "movies" / f"{movie['id']}.mp4"
+        assert (made_demo / "view" / described["media"]).read_bytes() == original.read_bytes()
+        assert any(person["predicted"] for person in described["persons"])
 
 
 def test_a_second_demo_goes_on_from_what_is_there(made_demo: Path) -> None:

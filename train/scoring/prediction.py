@@ -14,7 +14,7 @@ Shapes: T frames, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,13 +63,9 @@ def predict_run(
     that don't fit the run.
     """
     opened = open_run(run, device, overrides)
-    check_extraction(features, opened)
-    windows = _windows(opened, features, split)
-    # Nothing is learnt here, and there may be no labels to make targets from.
-    samples = SampleSet(windows, opened.vocabulary, OpenShards(), config=opened.config.data)
     tau, actions = opened.validation.tau, opened.vocabulary.actions
     segments: list[Segment] = []
-    for done, series in enumerate(read_persons(opened, samples), start=1):
+    for done, series in enumerate(predicted_series(opened, features, split), start=1):
         segments += segments_of(series, tau, actions)
         _write_scores(out / "scores", series, tau, actions)
         png = out / "timelines" / f"{series.name}.png"
@@ -79,6 +75,17 @@ def predict_run(
             progress(done)
     write_rows(out / "segments.csv", COLUMNS, segments)
     return segments
+
+
+def predicted_series(
+    run: Run, features: Path, split: str | None = None, movies: Collection[str] | None = None
+) -> Iterator[Series]:
+    """The scores of everyone in `features`, or in a split of the run, or in some movies. Raises InputError."""
+    check_extraction(features, run)
+    windows = _windows(run, features, split, movies)
+    # Nothing is learnt here, and there may be no labels to make targets from.
+    samples = SampleSet(windows, run.vocabulary, OpenShards(), config=run.config.data)
+    return read_persons(run, samples)
 
 
 def segments_of(series: Series, tau: float | None, actions: tuple[str, ...]) -> Iterator[Segment]:
@@ -113,8 +120,8 @@ def _write_scores(folder: Path, series: Series, tau: float | None, actions: tupl
     write_tensors(path, tensors, {"actions": list(actions), "tau": tau})
 
 
-def _windows(run: Run, features: Path, split: str | None) -> list[Window]:
-    """Windows of everyone, none left out for being short, or those that were in a split of the run."""
+def _windows(run: Run, features: Path, split: str | None, movies: Collection[str] | None) -> list[Window]:
+    """Windows of everyone, none left out for being short, or those that were in a split of the run, or in movies."""
     data = run.config.data
     windows, _ = cut(read_clips(run, features), data.window, overlap=data.overlap_in(split))
     if split is not None:
@@ -122,6 +129,8 @@ def _windows(run: Run, features: Path, split: str | None) -> list[Window]:
             raise InputError(Problem("--split", f"one of {', '.join(SPLITS)}", value=split))
         own = set(run.data["samples"][split])
         windows = [window for window in windows if window.name in own]
+    if movies is not None:
+        windows = [window for window in windows if window.clip.movie_id in movies]
     if not windows:
         whose = (
             "someone who was promised in some frame"

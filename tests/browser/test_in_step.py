@@ -1,0 +1,82 @@
+"""What the browser shows at a time is what the movie shows then: every kind of movie, copied or as a proxy.
+
+The movies carry numbers, and what FFmpeg shows of them is committed (`tests/truth`).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium.webdriver import Chrome
+
+from rhas.pipeline.programs.viewing import Wanted, write_view
+from rhas.pipeline.viewer.media import Proxies
+from tests.browser.driving import Page
+from tests.truth import numbers
+
+TRUTH = Path(__file__).parents[1] / "truth"
+SHOWN = json.loads((TRUTH / "shown.json").read_text())
+# Pictures of which FFmpeg's own times are in doubt, see tests/truth; and one whose second half has another shape.
+LAST = {"mpeg2_pulldown.mpg": 2, "mpeg2_open.vob": 2}
+PICTURE = """(() => { const v = document.getElementById('video'), c = document.createElement('canvas');
+c.width = v.videoWidth; c.height = v.videoHeight; c.getContext('2d').drawImage(v, 0, 0); return c.toDataURL(); })()"""
+
+
+def manifest(folder: Path, names: list[str]) -> Path:
+    rows = [f"{name},{TRUTH / 'movies' / name},p1,the square" for name in names]
+    path = folder / "manifest.csv"
+    path.write_text("\n".join(["movie_id,video,person_id,reference", *rows]) + "\n")
+    return path
+
+
+def shown(page: Page) -> int | None:
+    png = base64.b64decode(page.js(PICTURE).partition(",")[2])
+    return numbers.read(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")))
+
+
+def wrong(page: Page, names: list[str]) -> list[tuple]:
+    """What differs from the truth, at moments over the whole movie, not in their order."""
+    found = []
+    for at, name in enumerate(names):
+        page.open(at)
+        frames = SHOWN[name]["frames"][: -LAST.get(name, 1)]
+        for i in np.unique(np.linspace(0, len(frames) - 1, 7).astype(int))[[0, 4, 2, -1, 1, 3, 5]].tolist():
+            time_s, expected, *_ = frames[i]
+            page.seek(time_s)
+            if (number := shown(page)) != expected:
+                found.append((name, time_s, expected, number))
+    return found
+
+
+def test_copies_and_proxies_show_the_right_picture_at_every_time(driver: Chrome, tmp_path: Path) -> None:
+    names = sorted(SHOWN)
+    write_view(manifest(tmp_path, names), tmp_path / "view", Wanted(), lambda line: None)
+    page = Page(driver, tmp_path / "view")
+    assert wrong(page, names) == []
+    proxies = sum(path.stem.count("-") for path in (tmp_path / "view" / "media").iterdir())
+    assert 60 < proxies < len(names) - 10  # the others are played as they are
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9"])
+def test_proxies_that_are_asked_for(driver: Chrome, tmp_path: Path, codec: str) -> None:
+    names = ["uneven.mp4", "starts_at_12.mkv", "late_video.mp4", "turned_90_sar.mp4", "still.mp4"]
+    wanted = Wanted(video="proxy", proxies=Proxies(96, codec))
+    write_view(manifest(tmp_path, names), tmp_path / "view", wanted, lambda line: None)
+    assert wrong(Page(driver, tmp_path / "view"), names) == []
+
+
+def test_times_that_count_from_the_containers_clock(driver: Chrome, tmp_path: Path) -> None:
+    names = ["starts_at_12.mkv", "sound.mp4"]
+    write_view(
+        manifest(tmp_path, names), tmp_path / "view", Wanted(time_origin="container"), lambda line: None
+    )
+    page = Page(driver, tmp_path / "view")
+    for time_s, number in SHOWN["starts_at_12.mkv"]["frames"][::30]:
+        page.seek(12.4 + time_s)
+        assert shown(page) == number
