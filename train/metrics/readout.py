@@ -111,7 +111,9 @@ class ReadOut:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ReadOut:
         """The inverse of `asdict`, from JSON."""
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
         prior = record.get("prior")
         return cls(**{**plain, "prior": None if prior is None else ActionPrior.from_record(prior)})
 

@@ -6,6 +6,7 @@ A segmenter has no part for what a detector finds in a frame, nor for the box, s
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from rhas.train.models.released import load_renamed, read_state
 
 _STREAMS = {"sentence": "agent_semantic", "location": "agent_box", "visual": "agent_temporal"}
 # In their order; what one has made is what the next one sees.
-_RENAMED = [
+_RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^refatomnet\.blocks\.(\w+)\.", lambda found: f"{_STREAMS[found[1]]}."),
     (r"\.norm_in\.", ".norm1."),
     (r"\.norm_out\.", ".norm2."),
