@@ -18,7 +18,7 @@ from typing import Any
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.digest import file_key
 from rhas.manifests.shards.failures import Failure, shard_failures
-from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
@@ -39,6 +39,7 @@ class Finished:
     notes: list[str]  # what is unusual about the movie
     lost: bool  # some window lost frames
     undone: bool  # of some window nothing could be computed
+    tracks: FileKey | None = None  # the file of the movie's tracks, where it has some
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no run of ours writes: shards and lines may come from anywhere."""
@@ -58,7 +59,9 @@ class Finished:
         with reading(path, "a feature shard"):
             key = file_key(path)
         with Shard(path) as shard, reading(path, "a feature shard"):
-            windows = [row for row in shard.windows() if row["reason"]]
+            rows = shard.windows()
+            windows = [row for row in rows if row["reason"]]
+            tracked = any(row["tracks"] for row in rows)
             return cls(
                 movie_id=shard.movie_id,
                 shard=key,
@@ -69,6 +72,7 @@ class Finished:
                 notes=[str(note) for note in shard.json("source").get("notes", [])],
                 lost=bool(windows),
                 undone=not all(row["done"] for row in windows),
+                tracks=_key_of_tracks(path) if tracked else None,
             )
 
     def to_json(self) -> str:
@@ -83,7 +87,12 @@ class Finished:
         video = values["video"]
         tally = Tally({FrameStatus(int(status)): int(count) for status, count in values["tally"].items()})
         failures = [Failure(*row) for row in values["failures"]]
-        keys = {"shard": (size, time), "video": None if video is None else (video[0], video[1])}
+        tracks = values["tracks"]
+        keys = {
+            "shard": (size, time),
+            "video": None if video is None else (video[0], video[1]),
+            "tracks": None if tracks is None else (tracks[0], tracks[1]),
+        }
         return cls(**{**values, **keys, "tally": tally, "failures": failures})
 
 
@@ -111,10 +120,12 @@ class Ledger:
         found = self._known.get(movie_id)
         if found is None:
             return None
+        path = self.folder.shard(movie_id)
         try:
-            return found if found.shard == file_key(self.folder.shard(movie_id)) else None
+            same = found.shard == file_key(path)
         except OSError:
             return None
+        return found if same and found.tracks in (None, _key_of_tracks(path)) else None
 
     def add(self, finished: Finished) -> None:
         """A shard that was written whole, or read whole and found sound."""
@@ -136,6 +147,14 @@ class Ledger:
             with suppress(OSError):
                 write_text_atomically(self.folder.finished, text)
                 self._lines = len(self._known)
+
+
+def _key_of_tracks(shard: Path) -> FileKey:
+    """Of the tracks' file beside a shard; one that no file has, where there is none."""
+    try:
+        return file_key(tracks_beside(shard))
+    except OSError:
+        return (-1, -1)
 
 
 def _append(folder: FeaturesFolder, lines: Sequence[str]) -> None:
