@@ -21,8 +21,9 @@ from rhas.manifests.common.plugins import listed, one_of
 from rhas.manifests.shards.status import FrameStatus
 
 PRESETS = Path(__file__).parent / "presets"
-DETECTORS, ENCODERS = "rhas.detectors", "rhas.encoders"  # groups of entry points
+DETECTORS, ENCODERS, TRACKERS = "rhas.detectors", "rhas.encoders", "rhas.trackers"  # groups of entry points
 OUR_DETECTORS, OUR_ENCODERS = ("groundingdino", "transformers", "boxes"), ("blip2", "clip")
+OUR_TRACKERS = ("frames", "builtin", "boxes")
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
 # Decoded frames in flight. A window of 1080p movie takes 0.9 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
@@ -66,12 +67,14 @@ class SurenessConfig(Settings):
     detected: Curve = _AS_IT_IS
     followed: Curve = _AS_IT_IS
     doubtful: Curve = _AS_IT_IS
+    tracked: Curve = _AS_IT_IS
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         for name, curve in (
             ("detected", self.detected),
             ("followed", self.followed),
             ("doubtful", self.doubtful),
+            ("tracked", self.tracked),
         ):
             scores = [score for score, _ in curve]
             if any(later <= earlier for earlier, later in pairwise(scores)):
@@ -128,6 +131,26 @@ class DetectorConfig(Settings):
         return min(self.follow_threshold, self.box_threshold)
 
 
+class TracksConfig(Settings):
+    """Whether each frame is grounded by itself, or persons are tracked and the sentences given to whole tracks."""
+
+    implementation: Annotated[str, AfterValidator(one_of(TRACKERS, OUR_TRACKERS))] = "frames"
+    """frames: every sample by itself. builtin: sparse detections, linked over the movie (`rhas.extract.tracks`). boxes:
+    those of a file, with its tracks and scores (`detector.implementation: boxes`). Or the name of a tracker of another
+    package, which follows detected persons between detections."""
+    every_s: float = Field(0.4, gt=0, le=60)
+    """Seconds between detections."""
+    cut: float = Field(8.0, ge=0, le=255)
+    """Change of the picture's thumbnail, in grey levels, from which it may be a cut."""
+    longest_gap_s: float = Field(1.5, ge=0, le=3600)
+    """So long a person may be out of sight, within a shot, and still go on in the same track."""
+
+    @property
+    def two_passes(self) -> bool:
+        """Whether movies are seen as a whole before anything is encoded."""
+        return self.implementation not in ("frames", "boxes")
+
+
 class EncoderConfig(Settings):
     """Which vision-language encoder turns frames and crops into features."""
 
@@ -152,9 +175,20 @@ class ExtractConfig(Settings, title="extraction config"):
 
     decode: DecodeConfig = DecodeConfig()
     detector: DetectorConfig = DetectorConfig()
+    tracks: TracksConfig = TracksConfig()
     encoder: EncoderConfig = EncoderConfig()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        known = self.detector.implementation == "boxes"
+        if self.tracks.implementation == "boxes" and not known:
+            yield (
+                "tracks.implementation",
+                "boxes only with detector.implementation: boxes, the file that holds them",
+            )
+        if self.tracks.two_passes and known:
+            yield "tracks.implementation", "boxes or frames, where detector.implementation is boxes"
 
     def resolved(self, on_gpu: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced by what it means on this hardware."""

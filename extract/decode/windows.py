@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.process import DecoderProcess, Frames
+from rhas.extract.decode.thumbnails import Changes, changes
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,23 @@ class WindowFrames:
     """Frames of one window and its lead-in, all of one size.
 
     `frames.pixels` [lead + n, H, W, 3]; the first `lead` rows come before the window. `time_s` [lead + n] is movie
-    time, for boxes that are looked up; it is added where the task is at hand.
+    time, for boxes that are looked up; it is added where the task is at hand. `changes` and `decoded` [n], of a
+    window that was thinned out, are those of the whole one.
     """
 
     frames: Frames
     lead: int
     time_s: NDArray[np.float64] | None = None
+    changes: Changes | None = None
+    decoded: NDArray[np.bool_] | None = None
+
+    def thinned_out(self, look: NDArray[np.bool_]) -> WindowFrames:
+        """Only the frames to `look` at [n], and how the picture changes over all; of a window without lead-in."""
+        assert not self.lead
+        frames = replace(self.frames, pixels=self.frames.pixels[look].copy(), ok=self.frames.ok[look])
+        return replace(
+            self, frames=frames, changes=changes(self.frames.pixels, self.frames.ok), decoded=self.frames.ok
+        )
 
 
 class WindowDecoder:

@@ -9,7 +9,7 @@ shard. Left to others: decoding, scheduling, files.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.known_boxes import KnownBoxes
 from rhas.extract.ground.outside import OutsideDetector
 from rhas.extract.ground.windows import Grounder
+from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import PersonRows
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
 from rhas.manifests.tables.manifest import Person
@@ -62,10 +63,15 @@ class OnePass:
         self.encode_batches = Batches(batch)
 
     def process(
-        self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]]
+        self,
+        window: WindowFrames,
+        persons: Sequence[Person],
+        inside: Sequence[NDArray[np.bool_]],
+        tracked: Mapping[str, PersonBoxes] | None = None,
     ) -> tuple[dict[str, PersonRows], Timings]:
         """Features of `persons`, all of the movie's; `inside[i]` [lead + n] says where person i is promised.
 
+        `tracked`: where they are, if that is known already, in a window without lead-in; else they are looked for.
         Raises FeatureError for features that are not finite in float16.
         """
         lead, ok = window.lead, window.frames.ok
@@ -73,7 +79,10 @@ class OnePass:
         timings = Timings(frames=int(wanted.sum()))
         with torch.inference_mode(), self.autocast():
             clock = time.perf_counter()
-            boxes = self.grounder.ground(window, persons, inside)
+            if tracked is None:
+                boxes = self.grounder.ground(window, persons, inside)
+            else:
+                boxes = {person_id: own.without(~ok) for person_id, own in tracked.items()}
             timings.ground_s = time.perf_counter() - clock
             nothing = np.full((len(wanted), *self.encoder.feature_shape), np.nan, np.float16)
             rows = {

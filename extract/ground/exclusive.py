@@ -36,7 +36,7 @@ def assign(
     worth_N[overlapping(boxes_N4, taken, same_iou) | (worth_N < 0)] = -1.0
     if (worth_N < 0).all():
         return chosen
-    person_N = _persons(boxes_N4, worth_N, same_iou)
+    person_N = persons_seen(boxes_N4, worth_N, same_iou)
     worth_PO = np.full((len(found), person_N.max() + 1), -1.0)
     best_PO = np.full(worth_PO.shape, -1)
     for n in np.flatnonzero(worth_N >= 0)[::-1]:  # of equal ones the first, which is the best of its sentence
@@ -55,7 +55,7 @@ def _matched(worth_PO: NDArray[np.float64]) -> list[tuple[int, int]]:
     return list(zip(*linear_sum_assignment(worth_PO.clip(min=0), maximize=True), strict=True))
 
 
-def _persons(boxes_N4: torch.Tensor, worth_N: NDArray[np.float64], same_iou: float) -> NDArray[np.int64]:
+def persons_seen(boxes_N4: torch.Tensor, worth_N: NDArray[np.floating], same_iou: float) -> NDArray[np.int64]:
     """Whom each box shows: boxes join the best one that they overlap, best first."""
     same_NN = (pairwise_iou(boxes_N4) > same_iou).numpy()
     person_N = np.full(len(worth_N), -1)

@@ -25,19 +25,9 @@ from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.exclusive import assign, overlapping
 from rhas.extract.ground.known_boxes import KnownBoxes
 from rhas.extract.ground.outside import OutsideDetector, check_found
+from rhas.manifests.shards.boxes import PersonBoxes, no_boxes
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
-
-
-@dataclass(frozen=True)
-class PersonBoxes:
-    """Where one person is in a window, as shards hold it (`rhas.manifests.shards.format`)."""
-
-    box: NDArray[np.float32]  # [n, 4]
-    score: NDArray[np.float32]  # [n]
-    sure: NDArray[np.float32]  # [n]
-    candidates: NDArray[np.uint16]  # [n]
-    status: NDArray[np.uint8]  # [n]
 
 
 @dataclass
@@ -81,12 +71,21 @@ class Grounder:
         rows = range(-lead, len(ok) - lead)
         detected = {row: self._detected(sought, row) for row in rows[lead:]}
         self._look_back(window, sought, detected)
-        boxes = {one.person.person_id: _empty(one.inside[lead:]) for one in sought}
+        boxes = {one.person.person_id: no_boxes(one.inside[lead:]) for one in sought}
         last: dict[str, _Last] = {}
         for row in rows:
             if ok[lead + row]:
                 self._settle(row, lead, sought, detected.get(row, {}), last, boxes)
         return boxes
+
+    def candidates(
+        self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]]
+    ) -> list[dict[int, Candidates]]:
+        """All that is found of each person in the rows in which they are promised, of a window without lead-in."""
+        assert not window.lead
+        sought = [_Sought(person, mask, {}) for person, mask in zip(persons, inside, strict=True)]
+        self._look(window, sought, np.flatnonzero(np.any(inside, axis=0) & window.frames.ok))
+        return [one.found for one in sought]
 
     # --- asking
 
@@ -212,15 +211,3 @@ class Grounder:
             own.sure[row] = self.config.sure.of(status, score)
             own.candidates[row] = min(len(candidates), np.iinfo(np.uint16).max)
         return box
-
-
-def _empty(inside: NDArray[np.bool_]) -> PersonBoxes:
-    """Nothing seen yet: where the person is promised, the frame may not even have been decoded."""
-    n = len(inside)
-    return PersonBoxes(
-        box=np.full((n, 4), np.nan, np.float32),
-        score=np.full(n, np.nan, np.float32),
-        sure=np.full(n, np.nan, np.float32),
-        candidates=np.zeros(n, np.uint16),
-        status=np.where(inside, FrameStatus.UNDECODABLE, FrameStatus.OUTSIDE).astype(np.uint8),
-    )

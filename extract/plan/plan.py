@@ -33,7 +33,7 @@ ENCODER_TFLOP = {"blip2": 0.533, "clip": 0.0088}
 FEATURE_SIZE = {("blip2", "mean"): 768, ("blip2", "all"): 32 * 768, ("clip", "mean"): 512}
 # Pixels that decord decodes a second on one core: 86 frames of 1080p, 147 of 720p.
 DECODED_PIXELS_PER_S = 150e6
-ROW_BYTES = 16 + 4 + 2 + 1  # box, score, candidates, status
+ROW_BYTES = 16 + 4 + 4 + 2 + 1 + 4  # box, score, sure, candidates, status, track
 
 
 @dataclass(frozen=True)

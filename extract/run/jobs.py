@@ -1,4 +1,4 @@
-"""What the scheduler moves: movies cut into spans of consecutive windows, a window's job, an error's one line.
+"""What the scheduler moves: passes over a movie, spans of consecutive windows, a window's job, an error's one line.
 
 In: a movie and its unfinished windows. Out: spans, each for one decoder to read from front to back.
 """
@@ -6,12 +6,15 @@ In: a movie and its unfinished windows. Out: spans, each for one decoder to read
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 from rhas.extract.config import ExtractConfig
 from rhas.extract.run.workers import ReadReport, WindowTask, window_task
+from rhas.extract.tracks.sparse import looked_at
 from rhas.manifests.shards.format import MovieHeader
+from rhas.manifests.shards.tracks import MovieTracks
 
 SELF_EXPLAINING = (
     "DecodeError",
@@ -22,12 +25,35 @@ REASON_CHARS = 500
 HOPELESS_AFTER = 3  # windows in a row that killed the decoder without giving a frame
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One way through a movie's windows, and whose methods go it.
+
+    `task` makes a window's task; the model workers' `model` takes it, with report and frames, to a report and what the
+    writer stores. When every window is stored or failed, the `ending` worker's `end` is called with the movie's header
+    and the failed ones: for seconds, and for what is next.
+    """
+
+    task: Callable[[MovieJob, int, ExtractConfig], WindowTask]
+    model: str
+    ending: Literal["writer", "linker"]
+    end: str
+    stage: str  # of whose seconds its end is counted
+    counts: bool  # its windows are the movie's in progress and accounts
+
+
 @dataclass
 class MovieJob:
-    """A movie being worked on. `todo` windows are not yet written or failed."""
+    """A pass of a movie being worked on. `todo` windows are not yet written or failed.
+
+    `then` makes the next pass of what ended this one; the last one has none.
+    """
 
     header: MovieHeader
     todo: set[int]
+    going: Pass
+    then: Callable[[Any], MovieJob] | None = None
+    tracks: MovieTracks | None = None
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
     fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
     gave_up: str = ""  # why the rest of the movie is not read
@@ -54,21 +80,45 @@ Span: TypeAlias = deque[Job]
 
 
 def spans_of(opened: MovieJob, config: ExtractConfig, span_windows: int) -> list[Span]:
-    """The movie's unfinished windows as runs of at most `span_windows` consecutive ones."""
+    """The pass's unfinished windows as runs of at most `span_windows` consecutive ones."""
     spans: list[Span] = []
     for index in sorted(opened.todo):
-        start, stop = opened.header.bound(index)
-        # Who was there just before may have had a box that nobody else could have. One caption for everyone must
-        # always hold everyone.
-        lead = min(config.detector.follow_frames, start)
-        everyone = opened.header.persons
-        persons = everyone if config.detector.joint else opened.header.promised(start - lead, stop)
-        task = window_task(opened.header, index, persons, lead, config.decode.short_side)
+        task = opened.going.task(opened, index, config)
         follows = spans and spans[-1][-1].task.index == index - 1
         if not follows or len(spans[-1]) == span_windows:
             spans.append(deque())
         spans[-1].append(Job(opened, task))
     return spans
+
+
+def _looking(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask:
+    """Everybody in the sparse samples of a window."""
+    header = opened.header
+    start, stop = header.bound(index)
+    task = window_task(header, index, header.persons, 0, config.decode.short_side)
+    look = looked_at(header.time_s, [header.inside(p) for p in header.persons], config.tracks.every_s)
+    return replace(task, look=look[start:stop])
+
+
+def _encoding(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask:
+    header, tracks = opened.header, opened.tracks
+    start, stop = header.bound(index)
+    short_side = config.decode.short_side
+    if tracks is not None:
+        persons = header.promised(start, stop)
+        boxes = {p.person_id: tracks.boxes[p.person_id].part(start, stop) for p in persons}
+        task = window_task(header, index, persons, 0, short_side)
+        return replace(task, boxes=boxes, tracks=header.tracks[index])
+    # Who was there just before may have had a box that nobody else could have. One caption for everyone must
+    # always hold everyone.
+    lead = min(config.detector.follow_frames, start)
+    everyone = header.persons
+    persons = everyone if config.detector.joint else header.promised(start - lead, stop)
+    return window_task(header, index, persons, lead, short_side)
+
+
+LOOKING = Pass(_looking, "look", "linker", "link", "ground", counts=False)
+ENCODING = Pass(_encoding, "encode", "writer", "seal", "write", counts=True)
 
 
 def one_line(error: Exception) -> str:

@@ -72,6 +72,10 @@ class Pool(Protocol):
     @property
     def writer(self) -> Any: ...
 
+    @property
+    def linker(self) -> Any:
+        """None where nothing is tracked."""
+
     def call(self, worker: Any, method: str, *args: Any) -> Any:
         """Starts `worker.method(*args)` and returns its ticket. Tickets among `args` become their results."""
 

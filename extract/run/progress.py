@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from rhas.extract.run.workers import ModelReport
 from rhas.manifests.shards.format import MovieHeader
-from rhas.manifests.tables.manifest import Movie
 
 TICK_S = 0.25
 
@@ -58,6 +57,7 @@ class Progress:
         default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0}
     )
     model_frames: int = 0
+    looked_frames: int = 0  # that the detector saw
     model_busy_s: float = 0.0
     failed_movies: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason
     _started: float = field(default_factory=time.monotonic)
@@ -82,6 +82,7 @@ class Progress:
         self.stages["ground"] += report.ground_s
         self.stages["encode"] += report.encode_s
         self.model_frames += report.frames
+        self.looked_frames += report.looked
         self.model_busy_s += report.busy_s
 
     def movie_opened(self, header: MovieHeader, todo: set[int]) -> None:
@@ -107,8 +108,8 @@ class Progress:
         if self.on_movie:
             self.on_movie(header.movie_id)
 
-    def movie_failed(self, movie: Movie, stage: str, reason: str) -> None:
+    def movie_failed(self, movie_id: str, stage: str, reason: str) -> None:
         self.now.movies_failed += 1
-        self.failed_movies[movie.movie_id] = (stage, reason)
+        self.failed_movies[movie_id] = (stage, reason)
         if self.on_movie:
-            self.on_movie(movie.movie_id)
+            self.on_movie(movie_id)

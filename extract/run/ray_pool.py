@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions, object_store_bytes
 from rhas.extract.run.pool import COLOURS, WorkerLost, WorkerUnfit
-from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
+from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check, keeping_handlers
 from rhas.manifests.common.processes import check_temporary_folder, no_working_dir, start_patiently
@@ -153,6 +153,10 @@ class RayPool:
             Actor(f"decoder {i}", decode.remote(*decoder)) for i in range(layout.decoders)
         ]
         self.writer = Actor("writer", write.remote(root))
+        self.linker: Actor | None = None
+        if config.tracks.two_passes:
+            link = _actor(LinkWorker, folder).options(num_cpus=0, scheduling_strategy=here, **restarts)
+            self.linker = Actor("linker", link.remote(root, config))
 
     def call(self, worker: Actor, method: str, *args: Any) -> Any:
         return self._once(worker, method).remote(*args)
@@ -192,8 +196,9 @@ class RayPool:
             raise cause from None
 
     def close(self) -> None:
-        for actor in (*self.decoders, *self.models, self.writer):
-            ray.kill(actor.handle)
+        for actor in (*self.decoders, *self.models, self.writer, self.linker):
+            if actor is not None:
+                ray.kill(actor.handle)
 
 
 def _what_failed(error: RayActorError) -> str:

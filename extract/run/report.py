@@ -39,6 +39,7 @@ def speed_report(progress: Progress, workers: Workers, alone: list[float | None]
     ratios = [ratio for ratio in alone if ratio]
     report: dict[str, Any] = {
         "frames": frames,
+        "looked_frames": progress.looked_frames,
         "elapsed_s": round(elapsed_s, 3),
         "frames_per_s": round(frames / elapsed_s, 3) if elapsed_s else None,
         "stage_s": stages,

@@ -19,6 +19,7 @@ from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import fit_short_side
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.run.accounts import Accounts, Summary
+from rhas.extract.run.jobs import ENCODING, LOOKING, MovieJob
 from rhas.extract.run.places import check_places
 from rhas.extract.run.pool import Pool, ask_all, first_to_answer
 from rhas.extract.run.progress import Progress, Snapshot
@@ -32,8 +33,9 @@ from rhas.manifests.common.lock import locked
 from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
-from rhas.manifests.shards.resume import FinishedWindows
+from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.snapshot import write_snapshot
+from rhas.manifests.shards.tracks import MovieTracks
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, load_manifest
@@ -99,15 +101,27 @@ def _work(
             todo = unfinished(folder, inputs.manifest, extraction, options, books)
         write_snapshot(folder, inputs)
 
-        def open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> tuple[MovieHeader, set[int]]:
+        def open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> MovieJob:
             if stored_index(folder.index(movie.movie_id), movie.video) is None:
                 folder.index(movie.movie_id).parent.mkdir(exist_ok=True)
                 write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
             books.video_keys[movie.movie_id] = index.key()
             header = _movie(movie, index, grid, config, extraction, embeddings)
             header = replace(header, other_columns=inputs.manifest.others)
+            if not config.tracks.two_passes or not header.planned():
+                return encode(header, None)
+            seen = SeenWindows(folder, header, options.retry_failed)
+            if (tracks := seen.whole()) is not None:
+                return encode(header, tracks)
+            todo = set(header.planned()) - seen.indices()
+            return MovieJob(header, todo, LOOKING, then=lambda tracks: encode(header, tracks))
+
+        def encode(header: MovieHeader, tracks: MovieTracks | None) -> MovieJob:
+            failed = {} if tracks is None else dict(tracks.failed)
+            header = replace(header, tracks={} if tracks is None else tracks.digests())
             finished = FinishedWindows(folder, header, options.retry_failed)
-            return header, set(header.planned()) - finished.indices()
+            todo = set(header.planned()) - finished.indices() - failed.keys()
+            return MovieJob(header, todo, ENCODING, tracks=tracks, failed=failed)
 
         def welcome(other: dict[str, Any]) -> None:
             _refuse(
@@ -172,6 +186,7 @@ def _remove_leftovers(folder: FeaturesFolder) -> None:
     for temporary in (
         *folder.root.glob(".*.tmp"),
         *folder.root.glob("shards/.*.tmp"),
+        *folder.root.glob("tracks/.*.tmp"),
         *folder.root.glob("parts/*/.*.tmp"),
     ):
         temporary.unlink(missing_ok=True)

@@ -1,11 +1,12 @@
-"""The extraction's scheduler: movies to spans, spans to windows, windows through decoders, models, writer.
+"""The extraction's scheduler: movies to passes, spans, and windows, and these through decoders, models, writer.
 
-Everything is bounded. A decoder reads one window at a time and waits while enough of them wait for a model,
-or while decoded frames in flight would exceed the memory budget; a model worker has one window at work and
-one waiting, and gets none while the writer is behind; few movies are open at once. A window that loses a
-worker is tried again, then recorded as failed; a bad movie never stops the others. A worker gets work once it has
-said that it is there, and after a loss once it has said so again: on a node that is gone, that may be never, and the
-others go on without it. Left to others: workers (known only as a `Pool`), files.
+Everything is bounded. A decoder reads one window at a time and waits while enough of them wait for a model, or while
+decoded frames in flight would exceed the memory budget; a model worker has one window at work and one waiting, and
+gets none while the writer is behind; few movies are open at once. A window that loses a worker is tried again, then
+recorded as failed; a bad movie never stops the others. A worker gets work once it has said that it is there, and
+after a loss once it has said so again: on a node that is gone, that may be never, and the others go on without it. A
+movie may take several passes (`jobs.Pass`), one after the other; to the scheduler they differ in nothing but whom to
+call. Left to others: workers (known only as a `Pool`), files.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from rhas.extract.run.progress import Progress
 from rhas.extract.run.workers import ModelReport, ReadReport
 from rhas.manifests.common.errors import RhasError
 from rhas.manifests.common.interruption import check
-from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.tables.manifest import Movie
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Pending:
 
 
 class Scheduler:
-    """Runs movies through a pool. `open_movie` turns a probed movie into a header and its unfinished windows.
+    """Runs movies through a pool. `open_movie` turns a probed movie into its first pass.
 
     `welcome` is called with what each model worker says of itself when it joins, and may refuse it by raising; `keep`
     with what raised and where, for each movie and window that fails by an error; `refuse_file` with a movie's id, its
@@ -68,7 +68,7 @@ class Scheduler:
         config: ExtractConfig,
         options: RunOptions,
         progress: Progress,
-        open_movie: Callable[[Movie, Any, Any], tuple[MovieHeader, set[int]]],
+        open_movie: Callable[[Movie, Any, Any], MovieJob],
         welcome: Callable[[Any], None] = lambda described: None,
         keep: Callable[[str, Exception], None] = lambda where, error: None,
         refuse_file: Callable[[str, tuple[int, int], str], None] = lambda movie_id, file, reason: None,
@@ -231,17 +231,7 @@ class Scheduler:
 
         def done(result: tuple[Any, Any]) -> None:
             self.idle.append(decoder)
-            try:
-                header, todo = self.open_movie(movie, *result)
-                opened = MovieJob(header, set(todo))
-                spans = spans_of(opened, self.config, self.options.span_windows)
-            except Exception as error:  # noqa: BLE001  as with workers: it concerns this movie only
-                failed_by(error)
-                return
-            self.progress.movie_opened(header, opened.todo)
-            self.spans.extend(spans)
-            if not opened.todo:
-                self._seal(opened)
+            self._begin(movie.movie_id, lambda: self.open_movie(movie, *result))
 
         def lost(reason: str) -> None:
             self._await_decoder(decoder)
@@ -249,22 +239,32 @@ class Scheduler:
                 self.open_movies -= 1
                 self.movies.append((movie, attempts + 1))
             else:
-                self._fail_movie(movie, f"{reason} ({attempts + 1} attempts)")
+                self._fail_movie(movie.movie_id, "probe", f"{reason} ({attempts + 1} attempts)")
 
         def failed(error: Exception) -> None:
             self.idle.append(decoder)
-            failed_by(error)
-
-        def failed_by(error: Exception) -> None:
-            self.keep(f"movie {movie.movie_id}", error)
-            if isinstance(error, NoMovie):
-                self.refuse_file(movie.movie_id, error.file, one_line(error))
-            self._fail_movie(movie, one_line(error))
+            self._fail_movie_by(movie.movie_id, "probe", error)
 
         self.pending[self.pool.call(decoder, "probe", movie.movie_id, movie.video)] = Pending(
             done, lost, failed
         )
         return True
+
+    def _begin(self, movie_id: str, make: Callable[[], MovieJob]) -> None:
+        """A movie's first pass, or its next one."""
+        try:
+            opened = make()
+            spans = spans_of(opened, self.config, self.options.span_windows)
+        except Exception as error:  # noqa: BLE001  as with workers: it concerns this movie only
+            self._fail_movie_by(movie_id, "probe", error)
+            return
+        if opened.going.counts:
+            self.progress.movie_opened(opened.header, opened.todo | opened.failed.keys())
+            for index in opened.failed:  # by an earlier pass
+                self.progress.window_failed(opened.header, index)
+        self.spans.extend(spans)
+        if not opened.todo:
+            self._end(opened)
 
     def _read(self, decoder: Any, job: Job) -> None:
         self.bytes_in_flight += job.task.frame_bytes
@@ -298,7 +298,7 @@ class Scheduler:
 
     def _encode(self, worker: Any, job: Job) -> None:
         self.load[worker] += 1
-        report, window = self.pool.call_two(worker, "encode", job.task, job.read, job.frames)
+        report, window = self.pool.call_two(worker, job.movie.going.model, job.task, job.read, job.frames)
 
         def done(result: ModelReport) -> None:
             self.load[worker] -= 1
@@ -326,7 +326,8 @@ class Scheduler:
         def done(seconds: float) -> None:
             self.unwritten -= 1
             self.progress.stage("write", seconds)
-            self.progress.window_done(job.movie.header, job.task.index)
+            if job.movie.going.counts:
+                self.progress.window_done(job.movie.header, job.task.index)
             self._finish(job)
 
         def lost(reason: str) -> None:
@@ -338,19 +339,35 @@ class Scheduler:
 
         self.pending[self.pool.call(self.pool.writer, "write", window)] = Pending(done, lost, _stop)
 
-    def _seal(self, opened: MovieJob, attempts: int = 0) -> None:
-        def done(seconds: float) -> None:
-            self.progress.stage("write", seconds)
-            self.open_movies -= 1
-            self.progress.movie_done(opened.header)
+    def _end(self, opened: MovieJob, attempts: int = 0) -> None:
+        """What is to be done when all of a pass's windows are stored or failed."""
+        going, then, movie_id = opened.going, opened.then, opened.header.movie_id
+
+        def done(result: tuple[float, Any]) -> None:
+            seconds, made = result
+            self.progress.stage(going.stage, seconds)
+            if then is not None:
+                self._begin(movie_id, lambda: then(made))
+            else:
+                self.open_movies -= 1
+                self.progress.movie_done(opened.header)
 
         def lost(reason: str) -> None:
-            if attempts + 1 >= self.options.attempts:
+            if attempts + 1 < self.options.attempts:
+                self._end(opened, attempts + 1)
+            elif then is None:
                 raise WriteFailed(f"{reason} ({attempts + 1} attempts)")
-            self._seal(opened, attempts + 1)
+            else:
+                self._fail_movie(movie_id, going.end, f"{reason} ({attempts + 1} attempts)")
 
-        ticket = self.pool.call(self.pool.writer, "seal", opened.header, opened.failed)
-        self.pending[ticket] = Pending(done, lost, _stop)
+        def failed(error: Exception) -> None:
+            if then is None or isinstance(error, OSError):
+                _stop(error)
+            self._fail_movie_by(movie_id, going.end, error)
+
+        worker = self.pool.writer if going.ending == "writer" else self.pool.linker
+        ticket = self.pool.call(worker, going.end, opened.header, opened.failed)
+        self.pending[ticket] = Pending(done, lost, failed)
 
     # --- outcomes
 
@@ -371,21 +388,28 @@ class Scheduler:
     def _fail(self, job: Job, stage: str, reason: str) -> None:
         self._release(job)
         job.movie.failed[job.task.index] = (stage, reason)
-        self.progress.window_failed(job.movie.header, job.task.index)
+        if job.movie.going.counts:
+            self.progress.window_failed(job.movie.header, job.task.index)
         self._finish(job)
 
     def _fail_by(self, job: Job, stage: str, error: Exception) -> None:
         self.keep(f"movie {job.task.movie_id}, window {job.task.index}, {stage}", error)
         self._fail(job, stage, one_line(error))
 
-    def _fail_movie(self, movie: Movie, reason: str) -> None:
+    def _fail_movie(self, movie_id: str, stage: str, reason: str) -> None:
         self.open_movies -= 1
-        self.progress.movie_failed(movie, "probe", reason)
+        self.progress.movie_failed(movie_id, stage, reason)
+
+    def _fail_movie_by(self, movie_id: str, stage: str, error: Exception) -> None:
+        self.keep(f"movie {movie_id}", error)
+        if isinstance(error, NoMovie):
+            self.refuse_file(movie_id, error.file, one_line(error))
+        self._fail_movie(movie_id, stage, one_line(error))
 
     def _finish(self, job: Job) -> None:
         job.movie.todo.discard(job.task.index)
         if not job.movie.todo:
-            self._seal(job.movie)
+            self._end(job.movie)
 
 
 def _stop(error: Exception) -> None:

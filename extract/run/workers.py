@@ -1,8 +1,9 @@
-"""The three kinds of worker of an extraction, as plain classes; `ray_stage` makes actors of them.
+"""The kinds of worker of an extraction, as plain classes; `ray_stage` makes actors of them.
 
 `DecodeWorker` runs on a CPU and turns movies into frames, `ModelWorker` holds the models on a GPU (or CPUs)
-and turns frames into features, `WriteWorker` is the only one that writes shards. They hold no state that a
-restart would lose.
+and turns frames into features, `WriteWorker` is the only one that writes shards. Where persons are tracked, model
+workers first say what they see, and a `LinkWorker` makes a movie's tracks of it. They hold no state that a restart
+would lose.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import errno
 import importlib.metadata
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +28,18 @@ from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_s
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.decode.windows import WindowDecoder, WindowFrames
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.shards.format import MovieHeader, Window, failed_window, write_part, write_shard
+from rhas.manifests.shards.boxes import PersonBoxes
+from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
-from rhas.manifests.shards.resume import FinishedWindows
+from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
+from rhas.manifests.shards.seen import Seen, remove_seen, write_seen
 from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.tracks import MovieTracks, write_tracks
 from rhas.manifests.tables.manifest import Person
 
 if TYPE_CHECKING:  # torch takes seconds to import, and decoders don't need it
     from rhas.extract.encode.windows import OnePass
+    from rhas.extract.tracks.looking import Looker
 
 PACKAGES = ("rhas", "torch", "transformers", "groundingdino-py", "decord", "h5py", "numpy")
 
@@ -55,6 +61,9 @@ class WindowTask:
     time_s: NDArray[np.float64]
     persons: tuple[Person, ...]
     inside: tuple[NDArray[np.bool_], ...]
+    look: NDArray[np.bool_] | None = None  # [n] pass one: the samples that the detector sees
+    boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everybody's, by person
+    tracks: str = ""  # the digest of these
 
     @property
     def frame_bytes(self) -> int:
@@ -80,6 +89,7 @@ class ModelReport:
     ground_s: float
     encode_s: float
     busy_s: float
+    looked: int = 0  # frames that the detector saw
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,7 @@ class Sample:
     window: WindowFrames
     persons: tuple[Person, ...]
     inside: tuple[NDArray[np.bool_], ...]
+    boxes: Mapping[str, PersonBoxes] | None
     in_run_s: float
 
 
@@ -119,7 +130,8 @@ class DecodeWorker:
         window = self.decoder.read(task.video, index, task.source_frame, task.start, task.lead, task.size)
         ok = window.frames.ok[task.lead :]
         seconds = time.perf_counter() - clock
-        return ReadReport(int(ok.sum()), len(ok), window.frames.reason, window.frames.killed, seconds), window
+        report = ReadReport(int(ok.sum()), len(ok), window.frames.reason, window.frames.killed, seconds)
+        return report, window if task.look is None else window.thinned_out(task.look)
 
     def _index(self, task: WindowTask) -> MovieIndex:
         """The movie's index, kept while its windows are read. Raises DecodeError for a movie that has changed."""
@@ -170,6 +182,12 @@ class ModelWorker:
                     cast_once(model)
         return OnePass(detector, encoder, self.config, torch.device(self.device), self.batch)
 
+    @cached_property
+    def looker(self) -> Looker:
+        from rhas.extract.tracks.looking import Looker
+
+        return Looker(self.models.grounder, self.config)
+
     def describe(self) -> dict[str, Any]:
         """What the features depend on besides the configuration, and their shape."""
         detector, encoder = self.models.grounder.detector, self.models.encoder
@@ -199,17 +217,34 @@ class ModelWorker:
                     embeddings[sentence] = embedding.float().cpu().numpy()
         return embeddings
 
-    def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
-        """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
+    def look(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Seen]:
+        """Pass one: everybody seen in the window's sparse samples."""
+        assert task.look is not None
         clock = time.perf_counter()
-        frames = replace(frames, time_s=task.time_s)
+        with self._losing_the_process():
+            arrays = self.looker.look(frames, task.start, task.look, task.persons, task.inside)
+        busy_s = time.perf_counter() - clock
+        lost = read.ok < read.wanted
+        said = ("decode", one_line(read.reason)) if lost else ("", "")
+        seen = Seen(task.movie_id, task.index, task.start, task.stop, task.window_id, *said, arrays)
+        return ModelReport(0, busy_s, 0.0, busy_s, int(frames.frames.ok.sum())), seen
+
+    @contextmanager
+    def _losing_the_process(self) -> Iterator[None]:
         try:
-            rows, timings = self.models.process(frames, task.persons, task.inside)
+            yield
         except RuntimeError as error:
             if "CUDA error" in str(error):
                 # The device is lost to this process: it would fail all windows, faster than others do them.
                 os._exit(1)
             raise
+
+    def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
+        """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
+        clock = time.perf_counter()
+        frames = replace(frames, time_s=task.time_s)
+        with self._losing_the_process():
+            rows, timings = self.models.process(frames, task.persons, task.inside, task.boxes)
         busy_s = time.perf_counter() - clock
         lost = read.ok < read.wanted
         window = Window(
@@ -222,10 +257,12 @@ class ModelWorker:
             stage="decode" if lost else "",
             reason=read.reason if lost else "",
             decoder_messages=frames.frames.messages,
+            tracks=task.tracks,
         )
         if timings.frames:
             self._remember(task, frames, busy_s / timings.frames)
-        return ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s), window
+        looked = 0 if task.boxes is not None else timings.frames
+        return ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked), window
 
     def _remember(self, task: WindowTask, window: WindowFrames, in_run_s: float) -> None:
         """Keeps a copy of the window's first two batches: the whole window would stay in shared memory."""
@@ -235,7 +272,10 @@ class ModelWorker:
         if (np.any(inside, axis=0) & ok).any():
             frames = replace(window.frames, pixels=window.frames.pixels[part].copy(), ok=ok)
             sample = WindowFrames(frames, lead=0, time_s=task.time_s[part])
-            self._sample = Sample(sample, task.persons, inside, in_run_s)
+            boxes = None
+            if task.boxes is not None:
+                boxes = {who: own.part(0, len(ok)) for who, own in task.boxes.items()}
+            self._sample = Sample(sample, task.persons, inside, boxes, in_run_s)
 
     def speed_alone(self) -> float | None:
         """Speed of the models when fed from memory, over their speed within the run, on the same frames.
@@ -245,7 +285,7 @@ class ModelWorker:
         if self._sample is None:
             return None
         sample = self._sample
-        _, timings = self.models.process(sample.window, sample.persons, sample.inside)
+        _, timings = self.models.process(sample.window, sample.persons, sample.inside, sample.boxes)
         return sample.in_run_s * timings.frames / (timings.ground_s + timings.encode_s)
 
 
@@ -255,21 +295,24 @@ class WriteWorker:
     def __init__(self, root: Path):
         self.folder = FeaturesFolder(root)
 
-    def write(self, window: Window) -> float:
-        """Seconds it took. Raises OSError for a disk that is full or gone."""
+    def write(self, window: Window | Seen) -> float:
+        """Stores a part. Seconds it took. Raises OSError for a disk that is full or gone."""
         clock = time.perf_counter()
-        self._check_root()
-        write_part(self.folder, window)
+        check_root(self.folder)
+        if isinstance(window, Seen):
+            write_seen(self.folder, window)
+        else:
+            write_part(self.folder, window)
         return time.perf_counter() - clock
 
-    def seal(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> float:
+    def seal(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, None]:
         """Builds the movie's shard from its parts and from what an earlier shard holds; removes the parts.
 
         `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
-        stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took.
+        stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took; nothing is next.
         """
         clock = time.perf_counter()
-        self._check_root()
+        check_root(self.folder)
         kept = FinishedWindows(self.folder, header)
         finished = kept.indices()
 
@@ -280,12 +323,38 @@ class WriteWorker:
 
         write_shard(self.folder, header, load)
         kept.remove_parts()
-        return time.perf_counter() - clock
+        return time.perf_counter() - clock, None
 
-    def _check_root(self) -> None:
-        """Where a file system was lost, folders could be made anew, under it."""
-        if not self.folder.root.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "the features folder is gone", str(self.folder.root))
+
+class LinkWorker:
+    """Makes a movie's tracks of what was seen in its windows, on a CPU."""
+
+    def __init__(self, root: Path, config: ExtractConfig):
+        self.folder = FeaturesFolder(root)
+        self.config = config
+
+    def ready(self) -> None:
+        """Answers once the worker is there."""
+
+    def link(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, MovieTracks]:
+        """Seconds it took, and the tracks, which are stored. `failed`: windows of which nothing could be seen."""
+        from rhas.extract.tracks.link import link
+
+        clock = time.perf_counter()
+        check_root(self.folder)
+        seen = SeenWindows(self.folder, header)
+        tracks = link(
+            header, {i: seen.load(i) for i in header.planned() if i not in failed}, failed, self.config
+        )
+        write_tracks(self.folder, header.movie_id, tracks)
+        remove_seen(self.folder, header.movie_id)
+        return time.perf_counter() - clock, tracks
+
+
+def check_root(folder: FeaturesFolder) -> None:
+    """Where a file system was lost, folders could be made anew, under it. Raises OSError."""
+    if not folder.root.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the features folder is gone", str(folder.root))
 
 
 def window_task(

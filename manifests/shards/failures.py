@@ -30,13 +30,13 @@ class Failure:
     window: int | str
     start_s: float | str
     end_s: float | str
-    stage: str  # probe, decode, model, interval
+    stage: str  # probe, link, decode, model, write, interval
     reason: str
     frames: int
 
     @property
     def whole_movie(self) -> bool:
-        return self.window == "" and self.stage == "probe"
+        return self.window == "" and self.stage in ("probe", "link")
 
 
 COLUMNS = tuple(f.name for f in fields(Failure))

@@ -7,7 +7,8 @@
     time_s          [T] float64   movie time of each sample; the movie starts at 0
     source_frame    [T] int64     frame of the movie that the sample shows
     windows/        one row per window in which somebody is promised: index, start, stop, id, done (false: nothing
-                    of it could be computed), digest, stage, reason (of lost frames), decoder_messages
+                    of it could be computed), digest, stage, reason (of lost frames), decoder_messages, tracks (digest
+                    of what tracks say of it, see rhas.manifests.shards.tracks; empty where each frame is by itself)
     persons/ID/     attributes reference, start_s, end_s (absent: to the end), split, others (JSON: what the manifest's
                     other columns say, by name; absent without any); ID is as rhas.manifests.common.names writes it;
                     text_embedding [F] float32 where the encoder has one, and always where it stored all tokens
@@ -18,6 +19,7 @@
       sure          [T] float32      how probably the box is this person's (setting `detector.sure`); NaN without one
       candidates    [T] uint16       boxes that were to choose from, after suppression of duplicates
       status        [T] uint8        rhas.manifests.shards.status.FrameStatus
+      track         [T] int32        which of the movie's tracks the box belongs to; -1 where it belongs to none
 
 Features are uncompressed (float16 features do not compress). All series are checksummed per chunk (fletcher32),
 and chunks that no window wrote take no room; a window's digest ties its rows to its id and to what is said of
@@ -54,14 +56,14 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 
 FORMAT = "rhas-features"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
 STRUCTURED = ("identity", "config", "models", "versions", "source")
-SERIES = ("holistic", "partial", "box", "score", "sure", "candidates", "status")
+SERIES = ("holistic", "partial", "box", "score", "sure", "candidates", "status", "track")
 WINDOW_COLUMNS: dict[str, type] = {
     "index": np.int64, "start": np.int64, "stop": np.int64, "id": str, "done": np.bool_, "digest": str,
-    "stage": str, "reason": str, "decoder_messages": np.int64,
+    "stage": str, "reason": str, "decoder_messages": np.int64, "tracks": str,
 }  # fmt: skip
 
 
@@ -76,6 +78,7 @@ class PersonRows:
     sure: NDArray[np.float32]
     candidates: NDArray[np.uint16]
     status: NDArray[np.uint8]
+    track: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Window:
     stage: str = ""
     reason: str = ""
     decoder_messages: int = 0
+    tracks: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", one_line(self.reason))
@@ -106,7 +110,7 @@ class Window:
 
     def digest(self) -> str:
         """Checksum over ids, messages and the bytes of all arrays."""
-        said = json.dumps([self.window_id, self.stage, self.reason, self.decoder_messages])
+        said = json.dumps([self.window_id, self.stage, self.reason, self.decoder_messages, self.tracks])
         digest = hashlib.blake2b(said.encode(), digest_size=16)
         for person_id in sorted(self.persons):
             digest.update(person_id.encode())
@@ -117,7 +121,7 @@ class Window:
     def row(self) -> dict[str, Any]:
         """What is stored of the window besides its persons' rows: WINDOW_COLUMNS."""
         values = (self.index, self.start, self.stop, self.window_id, self.done, self.digest(), self.stage,
-                  self.reason, self.decoder_messages)  # fmt: skip
+                  self.reason, self.decoder_messages, self.tracks)  # fmt: skip
         return dict(zip(WINDOW_COLUMNS, values, strict=True))
 
 
@@ -140,6 +144,7 @@ class MovieHeader:
     feature_shape: tuple[int, ...]
     text_embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     other_columns: tuple[str, ...] = ()  # what `Person.others` are
+    tracks: Mapping[int, str] = field(default_factory=dict)  # by window, the digest of what tracks say of it
 
     def bounds(self) -> list[tuple[int, int]]:
         """[start, stop) of every window, whether or not a person is in it."""
@@ -151,7 +156,7 @@ class MovieHeader:
         return start, min(start + self.window_frames, len(self.time_s))
 
     def window_id(self, index: int) -> str:
-        return window_id(self.identity, *self.bound(index))
+        return window_id(self.identity, *self.bound(index), self.tracks.get(index, ""))
 
     def inside(self, person: Person, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
         """Which samples of [start, stop) were promised for `person`."""
@@ -184,6 +189,7 @@ def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status
         sure=np.full(n, np.nan, np.float32),
         candidates=np.zeros(n, np.uint16),
         status=np.where(inside, status, FrameStatus.OUTSIDE).astype(np.uint8),
+        track=np.full(n, -1, np.int32),
     )
 
 
@@ -194,7 +200,10 @@ def failed_window(header: MovieHeader, index: int, stage: str, reason: str) -> W
         p.person_id: empty_rows(header.inside(p, start, stop), header.feature_shape, FrameStatus.FAILED)
         for p in header.promised(start, stop)
     }
-    return Window(header.movie_id, index, start, stop, header.window_id(index), rows, stage, reason)
+    tracks = header.tracks.get(index, "")
+    return Window(
+        header.movie_id, index, start, stop, header.window_id(index), rows, stage, reason, tracks=tracks
+    )
 
 
 def check_window(header: MovieHeader, window: Window) -> None:

@@ -1,8 +1,8 @@
 """Content addresses: what makes two windows, or two extractions, the same.
 
-A window's id covers everything that its features depend on: the configuration and the weights' hashes, the
-movie's bytes, the persons' sentences and intervals, and which samples it holds. So a rerun skips a window
-exactly when computing it again would give the same.
+A window's id covers everything that its features depend on: the configuration and the weights' hashes, the movie's
+bytes, the persons' sentences and intervals, which samples it holds, and what tracks say of these. So a rerun skips a
+window exactly when computing it again would give the same.
 """
 
 from __future__ import annotations
@@ -33,6 +33,6 @@ def movie_identity(extraction_id: str, digest: str, persons: Sequence[Person]) -
     }
 
 
-def window_id(movie: dict[str, Any], start: int, stop: int) -> str:
-    """Id of the samples [start, stop) of the movie with identity `movie`."""
-    return content_id([movie, start, stop])
+def window_id(movie: dict[str, Any], start: int, stop: int, tracks: str = "") -> str:
+    """Id of the samples [start, stop) of the movie with identity `movie`; `tracks`: the digest of what they say."""
+    return content_id([movie, start, stop, *([tracks] if tracks else [])])

@@ -6,7 +6,10 @@ features/
   splits.csv       folds of a data set that was imported, for cross-validation (see rhas.manifests.tables.folds)
   indexes/ID.npz   which frames a movie has, when each is shown and where it lies: made once, read by every decoder
   shards/ID.h5     one finished movie: the features of all its referred persons
+  tracks/ID.npz    who is where in a movie and from what that follows, where persons are tracked
+                   (see rhas.manifests.shards.tracks)
   parts/ID/*.h5    finished windows of movies in progress; gone once the movie's shard is there
+  parts/ID/seen-*  what was seen in windows of movies whose tracks are still to be made
   finished.jsonl   what is known of finished shards without opening them (see rhas.manifests.shards.ledger)
   failures.csv     what could not be done, and why
   report.json      speed of the last run
@@ -21,6 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rhas.manifests.common.names import file_name
+
+
+def tracks_beside(shard: Path) -> Path:
+    """Where the tracks of a shard's movie are, in the same features folder."""
+    return shard.parent.parent / "tracks" / f"{shard.stem}.npz"
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,9 @@ class FeaturesFolder:
 
     def index(self, movie_id: str) -> Path:
         return self.root / "indexes" / f"{file_name(movie_id)}.npz"
+
+    def tracks(self, movie_id: str) -> Path:
+        return self.root / "tracks" / f"{file_name(movie_id)}.npz"
 
     @property
     def shards(self) -> Path:

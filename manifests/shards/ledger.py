@@ -21,7 +21,7 @@ from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.digest import file_key
 from rhas.manifests.shards.failures import Failure, shard_failures
 from rhas.manifests.shards.identity import content_id
-from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
@@ -43,6 +43,7 @@ class Finished:
     lost: bool  # some window lost frames
     undone: bool  # of some window nothing could be computed
     windows: str = ""  # one checksum of those of all windows; empty in lines of earlier versions
+    tracks: FileKey | None = None  # the file of the movie's tracks, where it has some
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no run of ours writes: shards and lines may come from anywhere."""
@@ -64,6 +65,7 @@ class Finished:
         with Shard(path) as shard, reading(path, "a feature shard"):
             table = shard.windows()
             windows = [row for row in table if row["reason"]]
+            tracked = any(row["tracks"] for row in table)
             return cls(
                 movie_id=shard.movie_id,
                 shard=key,
@@ -75,6 +77,7 @@ class Finished:
                 lost=bool(windows),
                 undone=not all(row["done"] for row in windows),
                 windows=checksum_of(table),
+                tracks=_key_of_tracks(path) if tracked else None,
             )
 
     def to_json(self) -> str:
@@ -89,7 +92,12 @@ class Finished:
         video = values["video"]
         tally = Tally({FrameStatus(int(status)): int(count) for status, count in values["tally"].items()})
         failures = [Failure(*row) for row in values["failures"]]
-        keys = {"shard": (size, time), "video": None if video is None else (video[0], video[1])}
+        tracks = values["tracks"]
+        keys = {
+            "shard": (size, time),
+            "video": None if video is None else (video[0], video[1]),
+            "tracks": None if tracks is None else (tracks[0], tracks[1]),
+        }
         return cls(**{**values, **keys, "tally": tally, "failures": failures})
 
 
@@ -127,10 +135,12 @@ class Ledger:
         found = self._known.get(movie_id)
         if found is None:
             return None
+        path = self.folder.shard(movie_id)
         try:
-            return found if found.shard == file_key(self.folder.shard(movie_id)) else None
+            same = found.shard == file_key(path)
         except OSError:
             return None
+        return found if same and found.tracks in (None, _key_of_tracks(path)) else None
 
     def refused(self, movie_id: str, video: FileKey | None) -> str:
         """Why this version found that a file which is as it was then is no movie; empty if it didn't."""
@@ -177,6 +187,14 @@ def _version() -> str:
 def _refusal(movie_id: str, video: FileKey, reason: str) -> str:
     refused = {"video": video, "reason": reason, "version": _version()}
     return json.dumps({"movie_id": movie_id, "shard": None, "refused": refused})
+
+
+def _key_of_tracks(shard: Path) -> FileKey:
+    """Of the tracks' file beside a shard; one that no file has, where there is none."""
+    try:
+        return file_key(tracks_beside(shard))
+    except OSError:
+        return (-1, -1)
 
 
 def _append(folder: FeaturesFolder, lines: Sequence[str]) -> None:

@@ -80,6 +80,7 @@ def _window(movie_id: str, row: dict[str, Any], persons: dict[str, PersonRows]) 
         stage=row["stage"],
         reason=row["reason"],
         decoder_messages=int(row["decoder_messages"]),
+        tracks=row["tracks"],
     )
     if window.row() != row:
         raise ValueError("the checksum does not match the contents")
@@ -111,6 +112,7 @@ class PersonSeries:
         self.score: h5py.Dataset = group["score"]
         self.sure: h5py.Dataset = group["sure"]
         self.candidates: h5py.Dataset = group["candidates"]
+        self.track: h5py.Dataset = group["track"]
         embedding = group.get("text_embedding")
         self.text_embedding: NDArray[np.float32] | None = None if embedding is None else embedding[...]
 

@@ -20,9 +20,12 @@ class FrameStatus(IntEnum):
     DOUBTFUL = (
         7  # a weak candidate and nothing that speaks for it: maybe somebody else or nobody; both features
     )
+    TRACKED = (
+        8  # box of the person's track, found by no sentence of theirs or between two that were; both features
+    )
 
 
-HAS_BOX = (FrameStatus.DETECTED, FrameStatus.FOLLOWED, FrameStatus.DOUBTFUL)
+HAS_BOX = (FrameStatus.DETECTED, FrameStatus.FOLLOWED, FrameStatus.DOUBTFUL, FrameStatus.TRACKED)
 WRITTEN = (*HAS_BOX, FrameStatus.IMPORTED)
 LOST = (FrameStatus.UNDECODABLE, FrameStatus.FAILED)
 HAS_HOLISTIC = (*WRITTEN, FrameStatus.MISSING)

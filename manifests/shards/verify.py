@@ -21,10 +21,11 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.failures import Failure, read_failures, shard_failures
 from rhas.manifests.shards.format import CHUNK_BYTES
 from rhas.manifests.shards.identity import movie_identity, window_id
-from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
+from rhas.manifests.shards.tracks import MovieTracks
 from rhas.manifests.tables.manifest import Movie, Person, load_manifest
 
 CONFIG_KEYS = ("extraction", "format_version", "config", "models")
@@ -142,6 +143,7 @@ def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterat
         yield from _window_problems(shard, row, identity, covered)
         if row["index"] * window_frames != row["start"]:
             yield f"{shard.path}: window {row['index']} begins at sample {row['start']}, as none of this number does"
+    yield from _tracks_problems(shard)
     for person_id in shard.person_ids:
         if person_id not in {p.person_id for p in movie.persons}:
             yield f"{shard.path}: person {person_id}: the manifest names no such person"
@@ -165,12 +167,59 @@ def _window_problems(
     if covered[start:stop].any():
         yield f"{name} overlaps an earlier window"
     covered[start:stop] = True
-    if row["id"] != window_id(identity, start, stop):
+    if row["id"] != window_id(identity, start, stop, row["tracks"]):
         yield f"{name} has the id of another window"
     try:
         shard.window(row)
     except InputError as error:
         yield str(error)
+
+
+def _tracks_problems(shard: Shard) -> Iterator[str]:
+    """Are boxes and statuses those of the movie's tracks, where the shard says that it was made from some?"""
+    rows = [row for row in shard.windows() if row["tracks"]]
+    if not rows:
+        return
+    path = tracks_beside(shard.path)
+    try:
+        tracks = MovieTracks.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        yield f"{path}: not there, though {shard.path.name} was made from these tracks; a rerun makes them again"
+        return
+    except (OSError, ValueError) as error:
+        yield f"{path}: {error}; a rerun makes it again"
+        return
+    if tracks.identity != shard.json("identity"):
+        yield f"{path}: tracks of another movie, or of other settings, weights or sentences"
+        return
+    if {len(own.status) for own in tracks.boxes.values()} != {len(shard.file["time_s"])}:
+        yield f"{path}: tracks of a movie of another length"
+        return
+    for row in rows:
+        start, stop = row["start"], row["stop"]
+        name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"
+        if row["tracks"] != tracks.digest(start, stop):
+            yield f"{name} was made from other tracks than those of {path}"
+        elif row["done"] and not _as_tracked(shard, tracks, start, stop):
+            yield f"{name} has other boxes than those of {path}"
+
+
+def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> bool:
+    """Whether everybody is where their track says, but for frames that were lost later."""
+    for person_id in shard.person_ids:
+        series = shard.person(person_id)
+        status = series.status[start:stop]
+        if not status.any():
+            continue
+        if person_id not in tracks.boxes:
+            return False
+        own = tracks.boxes[person_id].part(start, stop).without(status == FrameStatus.UNDECODABLE)
+        for name, array in vars(own).items():
+            if not np.array_equal(
+                array, getattr(series, name)[start:stop], equal_nan=array.dtype.kind == "f"
+            ):
+                return False
+    return True
 
 
 def _person_problems(

@@ -34,6 +34,7 @@ STATUS_COLOURS = {
     FrameStatus.FAILED: "#6c1d45",
     FrameStatus.IMPORTED: "#5b8fb9",
     FrameStatus.DOUBTFUL: "#b08fc7",
+    FrameStatus.TRACKED: "#7fb3a8",
 }
 
 

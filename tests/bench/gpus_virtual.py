@@ -16,6 +16,7 @@ from rhas.extract.config import DECODERS_PER_GPU, RunOptions, default_memory_byt
 from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.extract.plan.forecast import DRIVER_S
+from rhas.extract.run.jobs import ENCODING, MovieJob
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import Scheduler
 from rhas.extract.run.workers import ModelReport, ReadReport
@@ -76,14 +77,16 @@ def _answer(method: str, args: tuple[Any, ...]) -> Any:
         return ReadReport(WINDOW, WINDOW, "", False, DECODING_S)
     if method == "encode":
         return ModelReport(WINDOW, 0.0, 0.0, MODELS_S)
+    if method == "seal":
+        return 0.0, None
     return {} if method == "describe" else 0.0
 
 
-def _open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> tuple[MovieHeader, set[int]]:
+def _open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> MovieJob:
     header = MovieHeader(
         movie_id=movie.movie_id, video=str(movie.video), identity={"video": index.facts.digest}, config={}, models={},
         versions={}, source=asdict(index.facts), fps=15.0,
         window_frames=WINDOW, time_s=grid.time_s, source_frame=grid.source_frame, persons=movie.persons,
         feature_shape=(768,),
     )  # fmt: skip
-    return header, set(header.planned())
+    return MovieJob(header, set(header.planned()), ENCODING)

@@ -11,7 +11,14 @@ import time
 from pathlib import Path
 
 from tests.faults.interrupt import COMMANDS, interrupt
-from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_movies
+from tests.faults.kill_extraction import (
+    SETTINGS,
+    TRACKED,
+    Undisturbed,
+    kill_drivers,
+    kill_workers,
+    write_movies,
+)
 from tests.faults.kill_training import kill_training
 
 
@@ -29,18 +36,21 @@ def main() -> None:
         print(f"interrupts: {dict(met)}", flush=True)
         print(f"training: {kill_training(folder / 'training', training, options.seed)}", flush=True)
         manifest = write_movies(folder / "movies")
-        undisturbed = extract_alone(manifest, folder / "alone")
-        print(
-            f"driver: {dict(kill_drivers(manifest, undisturbed, folder, drivers, options.seed))}", flush=True
-        )
+        for name, settings in (("one pass", SETTINGS), ("tracks", TRACKED)):
+            own = folder / name.replace(" ", "-")
+            undisturbed = Undisturbed.extracted(manifest, own / "alone", settings)
+            met = kill_drivers(undisturbed, own, drivers // 2, options.seed)
+            print(f"driver, {name}: {dict(met)}", flush=True)
         import ray
 
         import rhas.extract.run.ray_pool  # noqa: F401  sets Ray's environment before Ray starts
 
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        print(
-            f"workers: {dict(kill_workers(manifest, undisturbed, folder, workers, options.seed))}", flush=True
-        )
+        for name, settings in (("one pass", SETTINGS), ("tracks", TRACKED)):
+            own = folder / f"workers-{name.replace(' ', '-')}"
+            undisturbed = Undisturbed.extracted(manifest, own / "alone", settings)
+            met = kill_workers(undisturbed, own, workers // 2, options.seed)
+            print(f"workers, {name}: {dict(met)}", flush=True)
         print(f"{options.kills} kills in {time.monotonic() - clock:.0f} s: nothing lost, nothing left behind")
 
 

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from extractions import WORKERS, assert_same, problems, series
@@ -28,6 +29,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.tables.inputs import load_inputs
 
 SETTINGS = ["decode.window_frames=8", "detector.follow_frames=2"]
+TRACKED = [*SETTINGS, "tracks.implementation=builtin"]  # two passes over each movie, and linking between them
 FRAMES = {"a": 240, "b": 90}
 SAMPLES = sum(frames // 2 for frames in FRAMES.values())  # at 15/s of 30/s
 
@@ -45,30 +47,42 @@ def write_movies(folder: Path) -> Path:
     return manifest
 
 
-def extract_alone(manifest: Path, out: Path) -> dict:
-    """What nobody disturbs."""
-    summary = extract(load_inputs(manifest), out, load_config("tiny-random", SETTINGS), RunOptions(batch=8))
-    assert summary.exit_code == EXIT_DONE
-    return series(out)
+@dataclass(frozen=True)
+class Undisturbed:
+    """What an extraction that nobody disturbs makes of a manifest with some settings."""
+
+    manifest: Path
+    settings: list[str]
+    looked: int  # frames that the detector saw
+    series: dict
+
+    @classmethod
+    def extracted(cls, manifest: Path, out: Path, settings: list[str]) -> Undisturbed:
+        config = load_config("tiny-random", settings)
+        summary = extract(load_inputs(manifest), out, config, RunOptions(batch=8))
+        assert summary.exit_code == EXIT_DONE
+        return cls(manifest, settings, summary.report["looked_frames"], series(out))
 
 
-def kill_workers(manifest: Path, undisturbed: dict, folder: Path, kills: int, seed: int) -> Counter[str]:
+def kill_workers(undisturbed: Undisturbed, folder: Path, kills: int, seed: int) -> Counter[str]:
     """Kills workers of running extractions, of any kind; each extraction still does all of its work in one go."""
     drawn, met, rounds = random.Random(seed), Counter[str](), 0
     while sum(met.values()) < kills:
         out = folder / f"workers-{rounds}"
         rounds += 1
         options = RunOptions(batch=8, deadline_s=30, attempts=1000)  # of a window, since kills never end
+        config = load_config("tiny-random", undisturbed.settings)
         with _killing(drawn, met, kills):
-            summary = extract(load_inputs(manifest), out, load_config("tiny-random", SETTINGS), options)
+            summary = extract(load_inputs(undisturbed.manifest), out, config, options)
         assert summary.exit_code == EXIT_DONE, summary.failures
         assert summary.report["frames"] == SAMPLES, "a window was finished twice"
+        assert summary.report["looked_frames"] == undisturbed.looked, "a window was looked at twice"
         _assert_whole(out, undisturbed)
     met["extractions"] = rounds
     return met
 
 
-def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, seed: int) -> Counter[str]:
+def kill_drivers(undisturbed: Undisturbed, folder: Path, kills: int, seed: int) -> Counter[str]:
     """Kills `rhas extract` itself, and starts it again; nothing that was stored is computed again."""
     drawn, met, rounds, everyone = random.Random(seed), Counter[str](), 0, list[int]()
     seconds = 12.0  # about what one needs; the last one's, later
@@ -77,7 +91,7 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
         rounds += 1
         while True:
             before = _stored(out)
-            process = subprocess.Popen(extract_command(manifest, out), stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(extract_command(undisturbed, out), stdout=subprocess.DEVNULL)
             clock = time.monotonic()
             last = met["driver"] >= kills
             if _ended_within(process, 600 if last else drawn.uniform(1, seconds)):
@@ -104,9 +118,10 @@ def kill_drivers(manifest: Path, undisturbed: dict, folder: Path, kills: int, se
     return met
 
 
-def extract_command(manifest: Path, out: Path) -> list[str]:
-    settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
-    return [sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
+def extract_command(undisturbed: Undisturbed, out: Path) -> list[str]:
+    settings = [argument for setting in undisturbed.settings for argument in ("--set", setting)]
+    manifest = str(undisturbed.manifest)
+    return [sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", manifest, "--out", str(out),
             "--preset", "tiny-random", "--batch", "8", *settings]  # fmt: skip
 
 
@@ -118,19 +133,21 @@ def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def _stored(out: Path) -> dict[tuple[str, int], int]:
-    """Movies and windows that are safe in parts, with the time at which they were written."""
-    return {
-        (path.parent.name, int(path.name.split("-")[0])): path.stat().st_mtime_ns
-        for path in out.glob("parts/*/[0-9]*.h5")
-    }
+def _stored(out: Path) -> dict[tuple[str, str], int]:
+    """Movies and windows (of both passes, where there are two), and tracks, that are safe on disk, with the time at
+    which they were written."""
+    files = [(path.parent.name, path) for path in out.glob("parts/*/[!.]*")]
+    files += [(path.stem, path) for path in out.glob("tracks/[!.]*")]
+    return {(movie, path.name): path.stat().st_mtime_ns for movie, path in files}
 
 
-def _assert_kept(before: dict[tuple[str, int], int], out: Path) -> None:
-    """What was stored is there as it was written then, or in its movie's shard."""
+def _assert_kept(before: dict[tuple[str, str], int], out: Path) -> None:
+    """What was stored is there as it was written then, or in its movie's shard, or tracks."""
     now, folder = _stored(out), FeaturesFolder(out)
-    for window, written in before.items():
-        assert now.get(window) == written or folder.shard(window[0]).exists(), f"{window} was lost, or redone"
+    for (movie, name), written in before.items():
+        seen = name.startswith("seen-") and folder.tracks(movie).exists()
+        gone_into = seen or (folder.shard(movie).exists() and not name.endswith(".npz"))
+        assert now.get((movie, name)) == written or gone_into, f"{movie} {name} was lost, or redone"
 
 
 @contextmanager
@@ -154,8 +171,8 @@ def _killing(drawn: random.Random, met: Counter[str], kills: int) -> Iterator[No
         thread.join()
 
 
-def _assert_whole(out: Path, undisturbed: dict) -> None:
+def _assert_whole(out: Path, undisturbed: Undisturbed) -> None:
     """Exactly the frames, times, boxes and features of the undisturbed, and nothing besides."""
     assert problems(out) == []
-    assert_same(undisturbed, series(out))
+    assert_same(undisturbed.series, series(out))
     assert not list(out.rglob("*.tmp")) and not (out / "parts").exists()

@@ -11,18 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill_extraction import extract_alone, kill_drivers, kill_workers, write_movies
+from tests.faults.kill_extraction import (
+    SETTINGS,
+    TRACKED,
+    Undisturbed,
+    kill_drivers,
+    kill_workers,
+    write_movies,
+)
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "helpers")}
 
 
 @pytest.fixture(scope="module")
-def movies(tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> tuple[Path, dict]:
-    """A manifest, and what an undisturbed extraction makes of it."""
-    folder = tmp_path_factory.mktemp("kills")
-    manifest = write_movies(folder / "movies")
-    return manifest, extract_alone(manifest, folder / "alone")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_movies(tmp_path_factory.mktemp("kills"))
+
+
+@pytest.fixture(scope="module")
+def tracked(manifest: Path, tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Undisturbed:
+    return Undisturbed.extracted(manifest, tmp_path_factory.mktemp("tracked") / "alone", TRACKED)
 
 
 def left_shared_memory() -> set[Path]:
@@ -39,15 +48,22 @@ def left_shared_memory() -> set[Path]:
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_killed_workers_change_nothing(movies: tuple[Path, dict], tmp_path: Path) -> None:
-    met = kill_workers(*movies, tmp_path, kills=8, seed=0)
-    assert sum(met.values()) - met["extractions"] == 8
+def test_killed_workers_change_nothing(manifest: Path, tmp_path: Path) -> None:
+    undisturbed = Undisturbed.extracted(manifest, tmp_path / "alone", SETTINGS)
+    met = kill_workers(undisturbed, tmp_path, kills=6, seed=0)
+    assert sum(met.values()) - met["extractions"] == 6
 
 
-def test_killed_drivers_lose_nothing_and_leave_nothing(movies: tuple[Path, dict], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_here")
+def test_killed_workers_change_nothing_of_tracks(tracked: Undisturbed, tmp_path: Path) -> None:
+    met = kill_workers(tracked, tmp_path, kills=10, seed=3)
+    assert sum(met.values()) - met["extractions"] == 10
+
+
+def test_killed_drivers_lose_nothing_and_leave_nothing(tracked: Undisturbed, tmp_path: Path) -> None:
     before = left_shared_memory()
-    met = kill_drivers(*movies, tmp_path, kills=2, seed=1)
-    assert met["driver"] == 2 and left_shared_memory() <= before
+    met = kill_drivers(tracked, tmp_path, kills=3, seed=1)
+    assert met["driver"] == 3 and left_shared_memory() <= before
 
 
 def test_killed_trainings_end_with_the_same_weights(tmp_path: Path) -> None:

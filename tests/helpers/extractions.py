@@ -15,6 +15,7 @@ TOLERANCE = 2e-3
 # What the command lines of an extraction's processes contain.
 WORKERS = {
     "model worker": "ray::ModelWorker", "decoder": "ray::DecodeWorker", "writer": "ray::WriteWorker",
+    "linker": "ray::LinkWorker",
     "decoder's child": "rhas.extract.decode.child",
 }  # fmt: skip
 

@@ -76,8 +76,11 @@ class FakePool:
     slow: Sequence[str] = ()
     absent: Callable[[str], bool] = lambda worker: False
     writer: str = "writer"
+    linker: str = "linker"
     log: list[tuple[str, str, str, int]] = field(default_factory=list)  # worker, method, movie, window
     written: Counter[tuple[str, int]] = field(default_factory=Counter)
+    seen: Counter[tuple[str, int]] = field(default_factory=Counter)  # written by a pass before
+    linked: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
     losses: Counter[tuple[str, int]] = field(default_factory=Counter)  # calls lost, by movie and window
     sealed: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
     most_open: int = 0  # movies probed and not yet sealed
@@ -86,7 +89,7 @@ class FakePool:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.queues: dict[str, deque[Ticket]] = {
-            w: deque() for w in (*self.decoders, *self.models, self.writer)
+            w: deque() for w in (*self.decoders, *self.models, self.writer, self.linker)
         }
         self.bytes: Counter[tuple[str, int]] = Counter()
         self.open = self.unwritten = self.waits = 0
@@ -94,12 +97,17 @@ class FakePool:
     # --- what a scheduler sees
 
     def call(self, worker: str, method: str, *args: Any) -> Ticket:
-        expected = {"d": ("ready", "probe", "read"), "m": ("describe", "encode"), "w": ("write", "seal")}
+        expected = {
+            "d": ("ready", "probe", "read"), "m": ("describe", "look", "encode"), "w": ("write", "seal"),
+            "l": ("link",),
+        }  # fmt: skip
         assert method in expected[worker[0]]
         ticket = Ticket(worker, method, args)
         queue = self.queues[worker]
         queue.append(ticket)
-        assert len(queue) <= {"d": 1, "m": 2, "w": 1 << 30}[worker[0]], f"{worker} was given too much"
+        assert len(queue) <= {"d": 1, "m": 2, "w": 1 << 30, "l": 1 << 30}[worker[0]], (
+            f"{worker} was given too much"
+        )
         movie_id, window = _subject(ticket)
         if method == "probe":
             self.open += 1
@@ -137,7 +145,7 @@ class FakePool:
 
     def result(self, ticket: Ticket) -> Any:
         assert ticket.state != "waiting"
-        if ticket.method == "encode" or (ticket.method == "read" and ticket.state != "done"):
+        if ticket.method in ("look", "encode") or (ticket.method == "read" and ticket.state != "done"):
             del self.bytes[_subject(ticket)]
         if ticket.method == "probe" and ticket.state != "done":
             self.open -= 1
@@ -145,7 +153,7 @@ class FakePool:
             raise WorkerLost("worker lost")
         if ticket.state == "raised":
             raise ticket.value
-        return ticket.value[0] if ticket.method in ("read", "encode") else ticket.value
+        return ticket.value[0] if ticket.method in ("read", "look", "encode") else ticket.value
 
     # --- what its workers do
 
@@ -180,19 +188,26 @@ class FakePool:
             n = task.stop - task.start
             report = fault if isinstance(fault, ReadReport) else ReadReport(n, n, "", False, 0.5)
             ticket.value = report, ("frames", movie_id, window)
-        elif ticket.method == "encode":
+        elif ticket.method in ("look", "encode"):
             task, report, frames = ticket.args
             assert frames.first.value[1] == ("frames", movie_id, window)
-            ticket.value = ModelReport(report.ok, 0.25, 0.125, 0.5), SimpleNamespace(id=(movie_id, window))
+            assert (task.look is not None) == (ticket.method == "look")
+            made = SimpleNamespace(id=(movie_id, window), method=ticket.method)
+            ticket.value = ModelReport(report.ok, 0.25, 0.125, 0.5), made
             self.unwritten += 1
             self.most_unwritten = max(self.most_unwritten, self.unwritten)
         elif ticket.method == "write":
             ticket.value = 0.0625
-            self.written[movie_id, window] += 1
+            kept = self.written if ticket.args[0].first.value[1].method == "encode" else self.seen
+            kept[movie_id, window] += 1
             self.unwritten -= 1
+        elif ticket.method == "link":
+            assert movie_id not in self.linked, "linked twice"
+            ticket.value = 0.0625, dict(ticket.args[1])
+            self.linked[movie_id] = dict(ticket.args[1])
         else:
             assert movie_id not in self.sealed, "sealed twice"
-            ticket.value = 0.0625
+            ticket.value = 0.0625, None
             self.sealed[movie_id] = dict(ticket.args[1])
             self.open -= 1
 
@@ -208,7 +223,7 @@ def _subject(ticket: Ticket) -> tuple[str, int]:
     first = ticket.args[0]
     if ticket.method == "probe":
         return first, -1
-    if ticket.method == "seal":
+    if ticket.method in ("seal", "link"):
         return first.movie_id, -1
     if ticket.method == "write":
         return first.first.value[1].id

@@ -104,6 +104,7 @@ def make_rows(
     boxed = np.isin(rows.status, HAS_BOX)
     rows.score[boxed], rows.sure[boxed] = rng.random((2, boxed.sum()))
     rows.candidates[boxed] = rng.integers(1, 900, boxed.sum())
+    rows.track[boxed] = rng.integers(10, 19, boxed.sum())
     return rows
 
 

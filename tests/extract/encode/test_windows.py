@@ -100,6 +100,7 @@ class Case:
                 "sure": np.full(n, np.nan, np.float32),
                 "candidates": np.zeros(n, np.uint16),
                 "status": np.full(n, OUTSIDE, np.uint8),
+                "track": np.full(n, -1, np.int32),
             }
             found = box = None  # the last detection, and the last box
             for t in range(n):

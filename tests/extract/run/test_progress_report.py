@@ -28,7 +28,7 @@ def test_counts_follow_the_events():
     progress.window_failed(header(), 2)
     assert (now.windows_failed, now.frames) == (1, 8)
     progress.movie_done(header())
-    progress.movie_failed(make_movie("c"), "probe", "not a movie")
+    progress.movie_failed("c", "probe", "not a movie")
     assert (now.movies_done, now.movies_failed) == (1, 1)
     assert told == ["a", "c"]
     assert progress.failed_movies == {"c": ("probe", "not a movie")}
@@ -117,6 +117,7 @@ def test_numbers():
     found = report({"decode": 18.0, "ground": 4.0, "encode": 2.0, "write": 1.0})
     assert found == {
         "frames": 100,
+        "looked_frames": 0,
         "elapsed_s": 10.0,
         "frames_per_s": 10.0,
         "stage_s": {"decode": 18.0, "ground": 4.0, "encode": 2.0, "write": 1.0},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rhas.extract.config import DecodeConfig, DetectorConfig, ExtractConfig, RunOptions
 from rhas.extract.decode.process import DecodeError
-from rhas.extract.run.jobs import HOPELESS_AFTER, MovieJob, one_line, spans_of
+from rhas.extract.run.jobs import ENCODING, HOPELESS_AFTER, LOOKING, MovieJob, one_line, spans_of
 from rhas.extract.run.pool import Pauses, WorkerUnfit
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import NobodyThere, Scheduler, WriteFailed
@@ -32,7 +32,7 @@ def run(pool, movies, *, finished=None, open_movie=None, memory_bytes=1 << 40, *
 
     def opened(movie, index, grid):
         header = make_header(movie, index.facts.frames, WINDOW)
-        return header, set(header.planned()) - (finished or {}).get(movie.movie_id, set())
+        return MovieJob(header, set(header.planned()) - (finished or {}).get(movie.movie_id, set()), ENCODING)
 
     scheduler = Scheduler(
         pool, config, RunOptions(memory_bytes=memory_bytes, **options), progress, open_movie or opened
@@ -44,6 +44,23 @@ def run(pool, movies, *, finished=None, open_movie=None, memory_bytes=1 << 40, *
     assert len(scheduler.idle) + len(scheduler.there) + len(scheduler.awaited) == workers
     assert set(scheduler.load.values()) == {0}
     return progress
+
+
+def two_passes(movie, index, grid):
+    header = make_header(movie, index.facts.frames, WINDOW)
+    return first_pass(header, set(header.planned()), True)
+
+
+def first_pass(header, todo, two):
+    """The one pass of a movie, or the first of two: what that fails, the second doesn't try."""
+    if not two:
+        return MovieJob(header, todo, ENCODING)
+    return MovieJob(
+        header,
+        set(todo),
+        LOOKING,
+        then=lambda failed: MovieJob(header, todo - failed.keys(), ENCODING, failed=dict(failed)),
+    )
 
 
 def calls(pool, method):
@@ -70,8 +87,9 @@ def situations(draw):
         "unopenable": draw(st.sets(st.sampled_from([f"f{i}" for i in range(6)]), max_size=2)),
         "deadly": draw(st.sets(st.sampled_from([f"f{i}" for i in range(6)]), max_size=2)),
         "finished": {f"f{i}": draw(st.sets(st.integers(0, 9), max_size=5)) for i in range(len(movies))},
-        "lose": {m: draw(share) for m in ("probe", "read", "encode")},
-        "raise": {m: draw(share) for m in ("read", "encode")},
+        "passes": draw(st.integers(1, 2)),
+        "lose": {m: draw(share) for m in ("probe", "read", "look", "encode")},
+        "raise": {m: draw(share) for m in ("read", "look", "encode")},
         "writer_losses": draw(st.integers(0, 2)),
         "decoders": draw(st.integers(1, 4)),
         "models": draw(st.integers(1, 3)),
@@ -96,7 +114,7 @@ def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(ca
             return DecodeError("not a movie")
         if chance.random() < case["lose"].get(method, 0):
             return "lost"
-        if method in ("write", "seal") and writer_losses and chance.random() < 0.3:
+        if method in ("write", "link", "seal") and writer_losses and chance.random() < 0.3:
             writer_losses -= 1
             late = method == "write" and chance.random() < 0.5
             written_and_lost[movie_id, window] += late
@@ -122,7 +140,9 @@ def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(ca
             pool.open -= 1
             raise FileNotFoundError(2, "No such file or directory")
         header = make_header(movie, index.facts.frames, WINDOW)
-        return header, set(header.planned()) - case["finished"][movie.movie_id]
+        return first_pass(
+            header, set(header.planned()) - case["finished"][movie.movie_id], case["passes"] == 2
+        )
 
     names = ("memory_bytes", "span_windows", "attempts")
     progress = run(pool, movies, open_movie=open_movie, **{name: case[name] for name in names})
@@ -160,11 +180,17 @@ def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(ca
             elif stage == "decode" and reason == "gone":
                 assert raised[movie_id, window] == "read"
             elif stage == "model" and reason == "ValueError: odd":
-                assert raised[movie_id, window] == "encode"
+                assert raised[movie_id, window] in ("look", "encode")
             else:
                 assert reason == f"worker lost ({case['attempts']} attempts)"
-                assert pool.losses[movie_id, window] == case["attempts"]
+                # Those that a first pass got over are counted with it.
+                assert (
+                    case["attempts"] <= pool.losses[movie_id, window] < case["attempts"] * case["passes"] + 1
+                )
                 assert stage in ("decode", "model", "write")
+        if case["passes"] == 2:
+            seen = {window for m, window in pool.seen if m == movie_id}
+            assert written <= seen and todo - seen == pool.linked[movie_id].keys() <= failed.keys()
     now = progress.now
     assert (now.windows, now.windows_done + now.windows_failed) == (planned, planned)
     assert (now.movies_done, now.movies_failed) == (len(pool.sealed), len(progress.failed_movies))
@@ -196,10 +222,45 @@ def test_idle_decoders_share_the_last_span(seed):
     assert jumps <= 4  # only spans of four windows and more are divided
 
 
+def test_a_second_pass_begins_when_the_first_has_ended_and_leaves_out_what_that_failed():
+    fault = {("look", 1): ValueError("odd")}
+    pool = FakePool({"a": 12, "b": 8}, ["d0", "d1"], fault=lambda m, movie_id, w: fault.get((m, w)))
+    movies = [make_movie("a"), make_movie("b")]
+    progress = run(pool, movies, open_movie=two_passes)
+    for movie_id, rest in (("a", {0, 2}), ("b", {0})):
+        order = [(method, window) for _, method, m, window in pool.log if m == movie_id]
+        link = order.index(("link", -1))
+        assert all(
+            (method == "look") == (i < link)
+            for i, (method, _) in enumerate(order)
+            if method in ("look", "encode")
+        )
+        assert {window for method, window in order if method == "encode"} == rest
+        assert pool.sealed[movie_id] == pool.linked[movie_id] == {1: ("model", "ValueError: odd")}
+    assert (progress.now.windows, progress.now.windows_done, progress.now.windows_failed) == (5, 3, 2)
+
+
+def test_a_movie_that_can_not_be_linked_does_not_stop_the_others():
+    pool = FakePool(
+        {"a": 8, "b": 8},
+        fault=lambda m, movie_id, _: ValueError("odd") if (m, movie_id) == ("link", "a") else None,
+    )
+    progress = run(pool, [make_movie("a"), make_movie("b")], open_movie=two_passes)
+    assert progress.failed_movies == {"a": ("link", "ValueError: odd")} and pool.sealed == {"b": {}}
+
+
+def test_a_disk_that_is_full_of_tracks_stops_the_run():
+    pool = FakePool(
+        {"a": 8}, fault=lambda m, *_: OSError(28, "No space left on device") if m == "link" else None
+    )
+    with pytest.raises(WriteFailed, match="No space left"):
+        run(pool, [make_movie("a")], open_movie=two_passes)
+
+
 def test_spans_are_consecutive_unfinished_windows():
     header = make_header(make_movie("a", [(0, 12), (8, 30)]), 30, WINDOW)
     config = ExtractConfig(detector=DetectorConfig(follow_frames=LEAD))
-    spans = spans_of(MovieJob(header, {0, 1, 2, 5, 6, 7}), config, 2)
+    spans = spans_of(MovieJob(header, {0, 1, 2, 5, 6, 7}, ENCODING), config, 2)
     assert [[job.task.index for job in span] for span in spans] == [[0, 1], [2], [5, 6], [7]]
     persons = [tuple(p.person_id for p in job.task.persons) for span in spans for job in span]
     assert persons == [("p0",), ("p0",), ("p0", "p1"), ("p1",), ("p1",), ("p1",)]
@@ -208,7 +269,9 @@ def test_spans_are_consecutive_unfinished_windows():
 def test_joint_windows_hold_all_persons():
     header = make_header(make_movie("a", [(0, 4), (8, 30)]), 30, WINDOW)
     config = ExtractConfig(detector=DetectorConfig(joint=True, follow_frames=LEAD))
-    (span,) = spans_of(MovieJob(header, {0, 1}), config, 9)  # nobody is in window 1: asked for nonetheless
+    (span,) = spans_of(
+        MovieJob(header, {0, 1}, ENCODING), config, 9
+    )  # nobody is in window 1: asked for nonetheless
     assert [[p.person_id for p in job.task.persons] for job in span] == [["p0", "p1"]] * 2
     assert [mask.any() for mask in span[1].task.inside] == [True, False]  # the lead-in holds p0
 
@@ -272,7 +335,7 @@ def test_a_movie_that_cant_be_probed_or_opened_does_not_stop_the_others():
         if movie.movie_id == "vanished":
             raise FileNotFoundError(2, "No such file or directory", "/movies/vanished")
         header = make_header(movie, index.facts.frames, WINDOW)
-        return header, set(header.planned())
+        return MovieJob(header, set(header.planned()), ENCODING)
 
     pool = FakePool({"vanished": 8, "good": 8}, ["d0", "d1"])
     movies = [make_movie(name) for name in ("absent", "vanished", "good")]

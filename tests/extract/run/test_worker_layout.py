@@ -229,7 +229,7 @@ def test_seal_joins_parts_and_failures(tmp_path):
     for index in (0, 2):
         assert writer.write(window_of(header, index)) > 0
     writer.write(window_of(header, 2))  # a repeated call leaves one
-    assert writer.seal(header, {1: ("model", "worker lost")}) > 0
+    assert writer.seal(header, {1: ("model", "worker lost")})[0] > 0
     rows, status = shard_rows(folder)
     assert rows == [(0, True, "", ""), (1, False, "model", "worker lost"), (2, True, "", "")]
     assert status == [FrameStatus.MISSING] * 4 + [FrameStatus.FAILED] * 4 + [FrameStatus.MISSING] * 2

@@ -189,7 +189,7 @@ def test_what_a_shard_says(folder: FeaturesFolder) -> None:
         assert (table[2]["stage"], table[2]["reason"]) == ("model", "a b")
         assert all(same_window(shard.window(row), windows[row["index"]]) for row in table)
     with h5py.File(folder.shard("m1")) as file:
-        assert (file.attrs["format"], file.attrs["format_version"]) == (b"rhas-features", 3)
+        assert (file.attrs["format"], file.attrs["format_version"]) == (b"rhas-features", 4)
         assert file.attrs["video"] == b"/movies/m1.mp4"
         assert dict(file["persons/p2"].attrs) == {
             "reference": "the wömán".encode(), "start_s": 0.8, "end_s": 1.4, "split": b"val"
@@ -228,6 +228,7 @@ def test_chunks_and_checksums(
             "sure": (small,),
             "candidates": (small,),
             "status": (small,),
+            "track": (small,),
         }
         everything = [own[name] for name in SERIES] + [file["time_s"], file["source_frame"]]
         everything += list(file["windows"].values())

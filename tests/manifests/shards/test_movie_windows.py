@@ -70,7 +70,8 @@ def test_promised_is_written_and_missing_and_lost(persons: list[list[FrameStatus
     every = [status for statuses in persons for status in statuses]
     promised = [status for status in every if status != FrameStatus.OUTSIDE]
     assert total.promised == total.written + total.missing + total.lost == len(promised)
-    written = (FrameStatus.DETECTED, FrameStatus.FOLLOWED, FrameStatus.IMPORTED, FrameStatus.DOUBTFUL)
+    written = (FrameStatus.DETECTED, FrameStatus.FOLLOWED, FrameStatus.IMPORTED, FrameStatus.DOUBTFUL,
+               FrameStatus.TRACKED)  # fmt: skip
     assert total.written == sum(map(every.count, written))
     assert total.missing == every.count(FrameStatus.MISSING)
     assert total.lost == every.count(FrameStatus.UNDECODABLE) + every.count(FrameStatus.FAILED)

@@ -1,0 +1,114 @@
+"""What pass one takes from a looked-at frame: everybody seen in it, how they look, which sentences they answer to.
+
+Sentences are scored one by one, each with boxes of its own. Boxes that overlap are of the same person; what this person
+looks like is kept as a small picture of the best of them. In: the detector's candidates of every sentence, and the
+pixels. Out: flat arrays, as `rhas.manifests.shards.seen` stores them.
+
+Shapes: S frames looked at, N boxes, O persons seen (of one frame each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rhas.extract.config import ExtractConfig
+from rhas.extract.decode.windows import WindowFrames
+from rhas.extract.ground.boxes import Candidates
+from rhas.extract.ground.exclusive import persons_seen
+from rhas.extract.ground.windows import Grounder
+from rhas.manifests.tables.manifest import Person
+
+LOOK = (12, 6)  # height and width, pixels: head, trunk and legs, and their colours
+
+
+class Looker:
+    """The detector of one worker in pass one."""
+
+    def __init__(self, grounder: Grounder, config: ExtractConfig):
+        self.grounder = grounder
+        self.config = config
+
+    def look(
+        self,
+        window: WindowFrames,
+        start: int,
+        look_n: NDArray[np.bool_],
+        persons: Sequence[Person],
+        inside: Sequence[NDArray[np.bool_]],
+    ) -> dict[str, NDArray]:
+        """The arrays of `rhas.manifests.shards.seen`, of a window of n samples that begins at sample `start` of its
+        movie and was thinned out to those to look at. `inside[i]` [n]: where person i, of all of the movie's, is
+        promised.
+        """
+        assert window.changes is not None
+        device, bfloat16 = self.grounder.device, self.config.precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            found = self.grounder.candidates(window, persons, [mask[look_n] for mask in inside])
+        ok = window.frames.ok
+        place = np.cumsum(ok) - 1  # of a decoded frame among these
+        decoded = [{int(place[row]): own for row, own in found_i.items()} for found_i in found]
+        sights = sight(window.frames.pixels[ok], decoded, self.config.detector.same_iou)
+        return {
+            **vars(window.changes),
+            "decoded": window.decoded,
+            "sample": start + np.flatnonzero(look_n)[ok],
+            **vars(sights),
+        }
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Boxes in S frames: `at` [N] the frame, `whom` [N] the sentence, `box` [N, 4], `score` [N], `who` [N] the person
+    seen, whose small picture is `look` [O, 12, 6, 3] uint8."""
+
+    at: NDArray[np.int32]
+    whom: NDArray[np.int32]
+    box: NDArray[np.float32]
+    score: NDArray[np.float32]
+    who: NDArray[np.int32]
+    look: NDArray[np.uint8]
+
+
+def sight(
+    frames_SHW3: NDArray[np.uint8], found: Sequence[Mapping[int, Candidates]], same_iou: float
+) -> Sight:
+    """`found[i]`: candidates of sentence i by frame, for those frames in which it was asked for."""
+    parts: dict[str, list[NDArray]] = {name: [] for name in ("at", "whom", "box", "score", "who", "look")}
+    persons = 0
+    for at, frame_HW3 in enumerate(frames_SHW3):
+        asked = [(i, own[at]) for i, own in enumerate(found) if at in own and len(own[at])]
+        if not asked:
+            continue
+        boxes_N4 = torch.cat([candidates.boxes for _, candidates in asked])
+        scores_N = torch.cat([candidates.scores for _, candidates in asked]).numpy()
+        who_N = persons_seen(boxes_N4, scores_N, same_iou)
+        heads = [np.flatnonzero(who_N == o)[scores_N[who_N == o].argmax()] for o in range(who_N.max() + 1)]
+        parts["at"].append(np.full(len(who_N), at))
+        parts["whom"].append(np.repeat([i for i, _ in asked], [len(own) for _, own in asked]))
+        parts["box"].append(boxes_N4.numpy())
+        parts["score"].append(scores_N)
+        parts["who"].append(persons + who_N)
+        parts["look"].append(np.stack([look(frame_HW3, boxes_N4[n].numpy()) for n in heads]))
+        persons += len(heads)
+    nothing = {"box": np.zeros((0, 4)), "look": np.zeros((0, *LOOK, 3))}
+    whole = {
+        name: np.concatenate(part) if part else nothing.get(name, np.zeros(0)) for name, part in parts.items()
+    }
+    types = {"box": np.float32, "score": np.float32, "look": np.uint8}
+    return Sight(**{name: array.astype(types.get(name, np.int32)) for name, array in whole.items()})
+
+
+def look(frame_HW3: NDArray[np.uint8], box_4: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A box of a frame as a small picture [12, 6, 3]."""
+    height, width, _ = frame_HW3.shape
+    x1, y1, x2, y2 = (box_4.astype(np.float64) * (width, height, width, height)).tolist()
+    left, top = min(int(x1), width - 1), min(int(y1), height - 1)
+    right, bottom = max(left + 1, round(x2)), max(top + 1, round(y2))
+    cut = np.ascontiguousarray(frame_HW3[top:bottom, left:right])
+    return cv2.resize(cut, LOOK[::-1], interpolation=cv2.INTER_AREA)
