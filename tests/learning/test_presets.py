@@ -49,7 +49,7 @@ CASES = {
     "asformer": Case(SEVERAL, 20),
     "asquery": Case(FEW, 30, level=70),
     "fact": Case(FEW, 30),
-    "refatomnet": Case(TOKENS, 30),
+    "refatomnet": Case(TOKENS, 30, level=70),
     "futr": Case(SEVERAL, 30),
     "paper": Case(FEW, 30),
     "actfusion": Case(FEW, 30),
