@@ -186,8 +186,8 @@ def import_weights(
         str | None,
         typer.Option(
             "--model",
-            help="actdiff, actfusion, asformer, asquery, fact, futr, ltcontext, mstcn or refatomnet [default: the "
-            "config's]",
+            help="actdiff, actfusion, asformer, asquery, fact, futr, ltcontext, mstcn or refatomnet "
+            "[default: the config's]",
         ),
     ] = None,
     shards: Annotated[

@@ -147,7 +147,8 @@ def predict(
     ] = None,
     gpus: Annotated[int, typer.Option("--gpus", help="With --movie: GPUs for extraction")] = 0,
     anticipate: Annotated[
-        str | None, typer.Option("--anticipate", help="Also what comes next, e.g. 60s (model actfusion)")
+        str | None,
+        typer.Option("--anticipate", help="Also what comes next, e.g. 60s (models actfusion, futr)"),
     ] = None,
     settings: UseOption = None,
     device: DeviceOption = None,
@@ -210,7 +211,8 @@ def benchmark(
         str, typer.Option("--models", help="Systems as they are, e.g. hopadiff,actdiff,ltcontext,mstcn")
     ] = "",
     preset: Annotated[
-        str | None, typer.Option("--preset", help="Systems of a preset (ablation) or a YAML file")
+        str | None,
+        typer.Option("--preset", help="Systems of a preset (field, ablation, anticipation) or a YAML file"),
     ] = None,
     config: Annotated[
         str, typer.Option("--config", help="What all have in common: a preset or YAML")
@@ -223,6 +225,10 @@ def benchmark(
     folds: Annotated[
         str, typer.Option("--folds", help="Cross-validation over these, e.g. 1,2,3,4; implies --split fold")
     ] = "",
+    task: Annotated[
+        Literal["segmentation", "anticipation"],
+        typer.Option("--task", help="anticipation: what comes next is measured, too"),
+    ] = "segmentation",
     settings: SetOption = None,
 ) -> None:
     """Train and measure several systems under one budget, and write one table."""
@@ -239,7 +245,8 @@ def benchmark(
     with interruptible_work(f"the same command goes on from what is finished in {out}"):
         from rhas.pipeline.programs.benchmark import run_benchmark
 
-        code = run_benchmark(shards, out, names, preset, config, overrides + (settings or []), seeds, chosen)
+        settings = overrides + (settings or [])
+        code = run_benchmark(shards, out, names, preset, config, settings, seeds, chosen, task)
     for cost in sorted(out.glob("*/cost.json"))[:1]:  # of a run that is done
         next_step("report", "--run", cost.parent, "--out", out / "report")
     raise typer.Exit(code)

@@ -1,6 +1,6 @@
 """`rhas benchmark`: each run in a process of its own, so that its memory is its own and a crash ends it alone.
 
-python -m rhas.pipeline.programs.benchmark SHARDS RUN     # one run: trained, measured and its cost written
+python -m rhas.pipeline.programs.benchmark SHARDS RUN TASK    # one run: trained, measured and its cost written
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rhas.extract.run.accounts import EXIT_SOME_FAILED
 from rhas.manifests.common.atomic import remove_leftovers
@@ -23,10 +24,13 @@ from rhas.manifests.common.interruption import (
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import die_with_parent, python_command
 from rhas.pipeline.views.display import make_console
+from rhas.train.benchmark.anticipation import check_systems, write_anticipation
 from rhas.train.benchmark.plan import System, Trial, TrialFolder, begin, load_systems, systems_of, trials
 from rhas.train.benchmark.results import gather
 from rhas.train.benchmark.tables import write_tables
 from rhas.train.config import load_config
+
+Task = Literal["segmentation", "anticipation"]
 
 
 def run_benchmark(
@@ -38,52 +42,66 @@ def run_benchmark(
     overrides: list[str],
     seeds: int,
     folds: Sequence[int] = (),
+    task: Task = "segmentation",
 ) -> int:
-    """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code."""
+    """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code.
+
+    `task`: anticipation is measured besides, and has a table of its own.
+    """
     systems = systems_of(models)
     systems += load_systems(preset, systems) if preset else []
+    if task == "anticipation":
+        check_systems(systems)
     planned = trials(systems, load_config(config), overrides, seeds, out, folds)
     with locked(out / "lock"):
         remove_leftovers(out)
         begin(planned, shards, out)
-        return _run_all(shards, out, systems, planned)
+        return _run_all(shards, out, systems, planned, task)
 
 
-def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequence[Trial]) -> int:
+def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequence[Trial], task: Task) -> int:
     console, failed = make_console(), {}
     for name in sorted({system.name for system in systems} - {trial.system.name for trial in planned}):
         console.print(f"{name}: the same as a system before it, not run again", highlight=False)
     for number, trial in enumerate(planned, start=1):
         check()
         label = f"{number}/{len(planned)} {trial.name}"
-        if trial.done:
+        if _done(trial.folder, task):
             console.print(f"{label}: done before", highlight=False)
             continue
         console.print(f"{label}: training", highlight=False)
-        if error := _run(shards, trial):
+        if error := _run(shards, trial, task):
             failed[trial.name] = f"failed: {error}"
             console.print(f"{label}: failed: {error}", highlight=False, style="red")
         reached = [t for t in planned if t.done or t.name in failed]
         write_tables(out, gather(reached, failed))
     write_tables(out, gather(planned, failed))
     console.print((out / "table.md").read_text(), highlight=False, markup=False)
+    if task == "anticipation":
+        write_anticipation(out, planned)
+        console.print((out / "anticipation.md").read_text(), highlight=False, markup=False)
     return EXIT_SOME_FAILED if failed else 0
 
 
-def _run(shards: Path, trial: Trial) -> str:
+def _done(folder: TrialFolder, task: Task) -> bool:
+    return folder.done and (task == "segmentation" or folder.anticipation.is_file())
+
+
+def _run(shards: Path, trial: Trial, task: Task) -> str:
     """Why it failed, in a line that names its log; empty if it did not."""
     source = trial.folder.source
     if source is not None and not source.done:
         return f"its weights are those of {source.root.name}, which is not done ({source.log})"
     with trial.folder.log.open("ab") as log:
         began = log.tell()
-        command = python_command("rhas.pipeline.programs.benchmark", str(shards), str(trial.folder.root))
+        module = "rhas.pipeline.programs.benchmark"
+        command = python_command(module, str(shards), str(trial.folder.root), task)
         # A session of its own: what stops it comes from here, once.
         process = subprocess.Popen(command, stderr=log, text=True, start_new_session=True)
         with process, passed_on(process):
             code = process.wait()
         check()
-    if code == 0 and trial.done:
+    if code == 0 and _done(trial.folder, task):
         return ""
     said = trial.folder.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
     if code < 0:
@@ -91,8 +109,17 @@ def _run(shards: Path, trial: Trial) -> str:
     return f"{said[-1] if said else f'its process ended with {code}'} ({trial.folder.log})"
 
 
-def _one(shards: Path, folder: TrialFolder) -> None:
+def _one(shards: Path, folder: TrialFolder, task: str) -> None:
     """Trains and measures the run that `folder` is planned for, from where it was left; or reads another's weights."""
+    if not folder.done:
+        _segment(shards, folder)
+    if task == "anticipation" and not folder.anticipation.is_file():
+        from rhas.train.evaluation.anticipation import evaluate_anticipation
+
+        evaluate_anticipation(folder.root, "test", shards)
+
+
+def _segment(shards: Path, folder: TrialFolder) -> None:
     import torch
 
     from rhas.pipeline.programs.training import train_run
@@ -124,7 +151,7 @@ if __name__ == "__main__":
     die_with_parent()
     try:
         with interruptible():
-            _one(Path(sys.argv[1]), TrialFolder(Path(sys.argv[2])))
+            _one(Path(sys.argv[1]), TrialFolder(Path(sys.argv[2])), sys.argv[3])
     except RhasError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

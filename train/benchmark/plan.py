@@ -72,6 +72,10 @@ class TrialFolder(RunFolder):
         return self.root / "log.txt"
 
     @property
+    def anticipation(self) -> Path:
+        return self.root / "anticipation.json"
+
+    @property
     def origin(self) -> Path:
         """Where the run has weights of another run beside it: that one's name."""
         return self.root / "from.txt"

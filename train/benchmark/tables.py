@@ -49,14 +49,14 @@ def _cells(table: pd.DataFrame) -> list[list[str]]:
     rows = [["system", "runs", *titles[:place], INTERVAL, *titles[place:]]]
     for system, row in table.iterrows():
         numbers = [
-            _cell(row[title, "mean"], row[title, "std"], 1 if title in METRICS else 0) for title in titles
+            cell(row[title, "mean"], row[title, "std"], 1 if title in METRICS else 0) for title in titles
         ]
         interval = _interval(row[HEADLINE, "low"], row[HEADLINE, "high"])
         rows.append([str(system), str(int(row["runs", ""])), *numbers[:place], interval, *numbers[place:]])
     return rows
 
 
-def _cell(mean: float, std: float, digits: int) -> str:
+def cell(mean: float, std: float, digits: int) -> str:
     if math.isnan(mean):
         return "–"
     spread = "" if math.isnan(std) or (digits == 0 and std == 0) else f" ± {std:,.{digits}f}"
@@ -83,7 +83,7 @@ def _markdown(
         "not kept. Seconds are those of training and its validations, without what an interruption lost, also where "
         "another system's weights are read; memory is the training process's peak.\n"
     )
-    yield from _rows(cells)
+    yield from markdown_rows(cells)
     yield from (f"\n{failure}" for failure in failures)
     if len(apart):
         yield f"\n## Apart from {runs['system'].iloc[0]}\n"
@@ -94,7 +94,7 @@ def _markdown(
         )
         shown = [title for title in METRICS if title in apart and not title.startswith("top-1")]
         header = [part for title in shown for part in ([title, INTERVAL] if title == HEADLINE else [title])]
-        yield from _rows(
+        yield from markdown_rows(
             [
                 ["system", "pairs", *header],
                 *(_apart_row(system, row, shown) for system, row in apart.iterrows()),
@@ -135,12 +135,12 @@ def _read_outs(runs: pd.DataFrame) -> Iterator[str]:
             for text, times in zip(map(str, counts.index), counts, strict=True)
         ]
         numbers = own[[VALIDATION, *heads]].astype(float)
-        cells = (_cell(numbers[c].mean(), numbers[c].std(), 1) for c in numbers)
+        cells = (cell(numbers[c].mean(), numbers[c].std(), 1) for c in numbers)
         rows.append([str(system), "<br>".join(texts), *cells])
-    yield from _rows(rows)
+    yield from markdown_rows(rows)
 
 
-def _rows(cells: list[list[str]]) -> Iterator[str]:
+def markdown_rows(cells: list[list[str]]) -> Iterator[str]:
     yield f"| {' | '.join(cells[0])} |"
     yield f"|---|{'---:|' * (len(cells[0]) - 1)}"
     for row in cells[1:]:

@@ -33,7 +33,7 @@ from rhas.train.models.ltcontext.segmenter import LTContextConfig, LTContextSegm
 from rhas.train.models.mstcn.segmenter import MSTCNConfig, MSTCNSegmenter
 from rhas.train.models.refatomnet.config import RefAtomNetConfig
 from rhas.train.models.refatomnet.segmenter import RefAtomNetSegmenter
-from rhas.train.models.segmenter import Segmenter
+from rhas.train.models.segmenter import Anticipator, Segmenter
 
 C = TypeVar("C", bound=Settings)
 GROUP = "rhas.models"
@@ -85,6 +85,12 @@ def data_needs(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Data settings that a model decides, by what its config's `data_needs` says: dotted names to values."""
     needs = getattr(model_config(name, values), "data_needs", None)
     return {} if needs is None else dict(needs())
+
+
+def anticipates(name: str) -> bool:
+    """Whether a model is an `Anticipator`. Raises InputError for an unknown model."""
+    build = _model(name).build
+    return isinstance(build, type) and issubclass(build, Anticipator)
 
 
 def build_model(name: str, feature_size: int, classes: int, config: Any = None) -> Segmenter:

@@ -63,7 +63,7 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     # What the paper has anyway isn't run under a second name.
     had = {"fourier-dft", "own-condition", "as-the-paper", "without-smoothing", "one-threshold", "bce-mean",
            "boundary-curve", "blanked-as-actdiff", "without-augmentation", "without-average"}  # fmt: skip
-    assert len(planned) == 18 and not had & set(planned)
+    assert len(planned) == 20 and not had & set(planned)
     ours = trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
     settings = {t.system.name: t.config.settings for t in ours}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]
@@ -90,6 +90,8 @@ def test_what_reads_the_weights_of_another_differs_in_its_reading_alone(tmp_path
         "one-step",
         "without-smoothing",
         "one-threshold",
+        "durations",
+        "durations-alone",
     ]
     base = next(t for t in planned if t.system.name == "hopadiff").config
     assert {t.source for t in readers.values()} == {"hopadiff-seed0-fold2"}
@@ -174,7 +176,7 @@ def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
         InputError, match=r"column a(.|\n)*column \.\./b: expected a name that a folder can have"
     ):
         load_systems(str(preset))
-    with pytest.raises(InputError, match="one of ablation, published, tokens or a YAML file"):
+    with pytest.raises(InputError, match="one of ablation, anticipation, field, tokens or a YAML file"):
         load_systems("everything")
     with pytest.raises(InputError, match="--seeds"):
         trials(systems_of(["actdiff"]), load_config(), [], 0, tmp_path)
