@@ -236,6 +236,12 @@ rhas.main = (() => {
     $("save").onclick = () => save().catch(failed);
     $("help").onclick = () => $("keys").showModal();
     $("keys").querySelector("dl").append(...rhas.keys.told().flatMap(([said, what]) => [make("dt", { textContent: said }), make("dd", { textContent: what })]));
+    for (const [name, colour] of Object.entries(rhas.timeline.STATUS)) {
+      if (!colour) continue;
+      const swatch = make("i", { className: "swatch" });
+      swatch.style.background = colour;
+      $("statuses").append(make("span", {}, swatch, ` ${name}`));
+    }
     $("find").oninput = () => {
       rows.search = $("find").value.trim().toLocaleLowerCase();
       rebuild();

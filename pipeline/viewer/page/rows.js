@@ -3,7 +3,7 @@
 
 rhas.rows = (() => {
   const HEAD = 30; // pixels: a person's own row
-  const BARS = { truth: 11, predicted: 11, scores: 18 };
+  const BARS = { truth: 11, predicted: 11, scores: 24 };
   const GAP = 4;
 
   class Rows {
