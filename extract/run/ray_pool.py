@@ -27,6 +27,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions, object_store_bytes
+from rhas.extract.run.outputs import cache_of
 from rhas.extract.run.pool import COLOURS, WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
@@ -148,6 +149,7 @@ class RayPool:
             config.detector.follow_frames,
             options.deadline_s,
             options.reader == "decord",
+            cache_of(options),
         )
         self.decoders: Sequence[Actor] = [
             Actor(f"decoder {i}", decode.remote(*decoder)) for i in range(layout.decoders)
