@@ -68,6 +68,7 @@ class StoreOutput(Output):
         self._threads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
         self._uploads: dict[Future[None], str] = {}  # with the movie
         self._said_at = time.monotonic()
+        self._own = str(folder.rank) if isinstance(folder, RankFolder) else ""
 
     def config_written(self) -> bool:
         with _told():
@@ -83,9 +84,15 @@ class StoreOutput(Output):
             self.said()
 
     def said(self) -> None:
+        alone = not isinstance(self.folder, RankFolder)
+        others = () if alone else [f"ranks/{own.name}/" for own in self.folder.ranks.glob("*-of-*")]
+        others = [name for name in others if not name.endswith(f"/{self._own}/")]
         with _told():
             for name in self.mirror.unsaid():
-                self.mirror.push(name)
+                if not name.startswith(tuple(others)):  # which may say more by now than is known here
+                    self.mirror.push(name)
+            if alone:
+                self.mirror.remove_gone()
         self._said_at = time.monotonic()
 
     def finish(self, books: Accounts) -> None:

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from rhas.manifests.common.cache import GIB, FileCache
 from rhas.manifests.common.digest import file_key
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.locations import STORES, Place, Remote, place
-from rhas.manifests.common.stores import Facts, download, facts_of, listing, upload, write_new
+from rhas.manifests.common.stores import Facts, download, facts_of, listing, remove, upload, write_new
 from rhas.manifests.shards.layout import FeaturesFolder
 
 ORIGIN = ".mirror.json"  # in a mirror: of which address
@@ -104,6 +103,13 @@ class Mirror:
             self.bring(name)
         return done
 
+    def remove_gone(self) -> None:
+        """Removes from the store what is no longer here, of what is always here."""
+        for name in [name for name in self.stored if _is_always_here(name)]:
+            if not (self.root / name).exists():
+                remove(self.remote / name)
+                del self.stored[name]
+
     def unsaid(self) -> list[str]:
         """Files here, but shards, that aren't in the store as they are."""
         found = (
@@ -158,19 +164,17 @@ def origin_of(features: Path) -> Place:
 
 
 def begun_for_writing(mirror: Mirror) -> None:
-    """What the store has but shards is here then; work of another extraction that is left here goes."""
+    """What the store has but shards and indexes is here then; work of another extraction that is left here goes."""
     mirror.look()
     ours = FeaturesFolder(mirror.root).config
     before = ours.read_bytes() if ours.exists() else b""
-    small = [name for name in mirror.stored if not name.startswith("shards/")]
+    small = [name for name in mirror.stored if _is_always_here(name)]
     mirror.bring_all(name for name in small if name == "config.json")
     after = ours.read_bytes() if "config.json" in mirror.stored else b""
     if _extraction(before) != _extraction(after):
-        for path in mirror.root.iterdir():
-            if path.name not in ("lock", "ranks", "config.json") or (
-                path.name == "config.json" and not after
-            ):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in [path for path in mirror.root.rglob("*") if path.is_file() and path.name != "lock"]:
+            if path != ours or not after:
+                path.unlink()
     mirror.bring_all(small)
 
 
@@ -178,6 +182,11 @@ def _extraction(config: bytes) -> str:
     with suppress(ValueError, LookupError, TypeError):
         return str(json.loads(config)["extraction"])
     return ""
+
+
+def _is_always_here(name: str) -> bool:
+    """Of what the store has: shards and indexes may be too many."""
+    return not name.startswith(("shards/", "indexes/"))
 
 
 def _is_kept(name: str) -> bool:

@@ -218,6 +218,7 @@ def test_two_ranks_at_once_of_which_one_is_killed(
     assert all(summary.idle for summary in done) and sum(summary.movies for summary in done) == 3
     assert extract_here(manifest, out, cache).idle
     assert problems(seen()) == [] and not list(tmp_path.rglob(".*.h5.*.tmp"))
+    assert not list(seen().rglob("share.json"))
 
 
 def test_what_fails_in_ranks_is_in_one_table(movies: Path, tmp_path: Path) -> None:

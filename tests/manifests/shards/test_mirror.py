@@ -116,12 +116,18 @@ def test_work_of_another_extraction_is_not_mixed_in(
     mirror = Mirror.of(FEATURES, "writing", cache)
     begun_for_writing(mirror)
     (mirror.root / "parts").mkdir()
+    (mirror.root / "parts" / "x.h5").write_bytes(b"x")
+    (mirror.root / "lock").write_bytes(b"")
     begun_for_writing(mirror)
-    assert (mirror.root / "parts").exists()
+    assert (mirror.root / "parts" / "x.h5").exists()
     config = (there / "config.json").read_text().replace('"extraction": "', '"extraction": "f')
     store.client.put_object(Bucket=BUCKET, Key="night/features/config.json", Body=config.encode())
     begun_for_writing(mirror)
-    assert not (mirror.root / "parts").exists()
+    assert not (mirror.root / "parts" / "x.h5").exists() and (mirror.root / "lock").exists()
+    (mirror.root / "failures.csv").unlink()
+    mirror.remove_gone()
+    assert "night/features/failures.csv" not in store.names()
+    assert {"night/features/shards/a.h5", "night/features/manifest.csv"} <= set(store.names())
 
 
 def test_the_first_one_writes_config_json(store: ObjectStore, cache: FileCache) -> None:
