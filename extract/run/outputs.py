@@ -155,7 +155,8 @@ def opened_output(out: Place, options: RunOptions) -> Iterator[Output]:
         yield Output(_folder(out, rank, None))
         return
     with _told():
-        mirror = Mirror.of(out, "writing", cache_of(options))
+        use = "writing" if rank is None else f"writing-{rank}"
+        mirror = Mirror.of(out, use, cache_of(options))
     own = out / ("lock" if rank is None else f"ranks/{rank}/lock")
     with ExitStack() as held:
         with _told():

@@ -33,6 +33,7 @@ from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, Writ
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check, keeping_handlers
 from rhas.manifests.common.processes import check_temporary_folder, no_working_dir, start_patiently
+from rhas.manifests.common.secrets import redacted
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
 
@@ -244,7 +245,7 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
             yield pool
         except WorkerUnfit as error:
             told = root / "worker-error.txt"
-            told.write_text(COLOURS.sub("", error.traceback), encoding="utf-8")
+            told.write_text(redacted(COLOURS.sub("", error.traceback)), encoding="utf-8")
             raise WorkerUnfit(f"{error.reason} (its traceback is in {told})") from error
         finally:
             pool.close()

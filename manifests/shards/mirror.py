@@ -40,7 +40,10 @@ class Mirror:
 
     @classmethod
     def of(cls, remote: Remote, use: str, cache: FileCache | None = None) -> Mirror:
-        """`use`: reading or writing, which don't disturb each other. Raises InputError for what has no listings."""
+        """`use`: reading, writing or a rank's writing, which don't disturb each other.
+
+        Raises InputError for what has no listings.
+        """
         if remote.scheme not in STORES:
             expected = (
                 "a folder here, or at s3:// or gs://, which have listings; over https only movies are read"
@@ -105,7 +108,7 @@ class Mirror:
 
     def remove_gone(self) -> None:
         """Removes from the store what is no longer here, of what is always here."""
-        for name in [name for name in self.stored if _is_always_here(name)]:
+        for name in [name for name in list(self.stored) if _is_always_here(name)]:  # uploads go on beside it
             if not (self.root / name).exists():
                 remove(self.remote / name)
                 del self.stored[name]

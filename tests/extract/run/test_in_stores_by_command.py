@@ -1,5 +1,5 @@
-"""The commands on movies in stores, with Ray and all: they work from the cache, and nothing that they say or keep tells a
-secret."""
+"""The commands on movies in stores, with Ray and all: they work from the cache, and nothing that they say or keep tells
+a secret."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_commands_on_movies_in_stores(tmp_path: Path) -> None:
         wrong = f"http://me:not-{PASSWORD}@{host}/b.mp4?sig={SIGNATURE}"
         manifest = tmp_path / "manifest.csv"
         manifest.write_text(
-            f"movie_id,video,person_id,reference\na,s3://{BUCKET}/films/a.mp4,p,the tall person\nb,{b},p,the tall person\n"
-            f"c,{wrong},p,x\n"
+            f"movie_id,video,person_id,reference\na,s3://{BUCKET}/films/a.mp4,p,the tall person\n"
+            f"b,{b},p,the tall person\nc,{wrong},p,x\n"
         )
         extract = ("extract", "--movies", str(manifest), "--out", f"s3://{BUCKET}/out", "--preset", "tiny-random",
                    "--cpus", "2", "--set", "decode.window_frames=8")  # fmt: skip
