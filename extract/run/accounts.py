@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rhas.extract.run.jobs import SELF_EXPLAINING
@@ -80,7 +80,7 @@ class Accounts:
     def moved(self, movie_id: str) -> None:
         """Takes note that a movie's shard is another file than when it was sealed, with the same bytes."""
         if found := self._found.get(movie_id):
-            self.note(replace(found, shard=self.folder.shard_key(movie_id)))
+            self.note(found.moved(self.folder))
             self.ledger.add(self._found[movie_id])
 
     def keep_traceback(self, where: str, error: Exception) -> None:

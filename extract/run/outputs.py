@@ -77,11 +77,17 @@ class StoreOutput(Output):
     def sealed(self, movie_id: str, books: Accounts) -> None:
         if not self.folder.shard(movie_id).exists():
             return  # it failed as a whole
-        name = self.folder.shard(movie_id).relative_to(self.folder.root).as_posix()
-        self._uploads[self._threads.submit(self.mirror.push, name)] = movie_id
+        self._uploads[self._threads.submit(self._push, movie_id)] = movie_id
         self._collect(books, WAITING)
         if time.monotonic() - self._said_at > SAID_EVERY_S:
             self.said()
+
+    def _push(self, movie_id: str) -> None:
+        """A movie's tracks, if it has any, then its shard."""
+        for path in (self.folder.tracks(movie_id), self.folder.shard(movie_id)):
+            name = path.relative_to(self.folder.root).as_posix()
+            if path.exists() and not self.mirror.is_same(name):
+                self.mirror.push(name)
 
     def said(self) -> None:
         alone = not isinstance(self.folder, RankFolder)
@@ -101,10 +107,8 @@ class StoreOutput(Output):
             path = self.folder.shard(movie.movie_id)
             if path.exists():
                 with _told():
-                    name = path.relative_to(self.folder.root).as_posix()
-                    if not self.mirror.is_same(name):
-                        self.mirror.push(name)
-                        books.moved(movie.movie_id)
+                    self._push(movie.movie_id)
+                    books.moved(movie.movie_id)
                     path.unlink()
 
     def refresh(self) -> bool:

@@ -33,6 +33,8 @@ from rhas.manifests.common.names import file_name
 def tracks_beside(shard: Path) -> Path:
     """Where the tracks of a shard's movie are, in the same features folder."""
     return shard.parent.parent / "tracks" / f"{shard.stem}.npz"
+
+
 class Elsewhere(Protocol):
     """Where shards are that are not in the folder, such as an object store; names are paths in the folder."""
 

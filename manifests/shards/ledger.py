@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,11 @@ class Finished:
                 windows=checksum_of(table),
                 tracks=_key_of_tracks(path) if tracked else None,
             )
+
+    def moved(self, folder: FeaturesFolder) -> Finished:
+        """The same where its files have other keys now, with the same bytes. Raises OSError without a shard."""
+        tracks = None if self.tracks is None else _key_of_tracks(folder.shard(self.movie_id))
+        return replace(self, shard=folder.shard_key(self.movie_id), tracks=tracks)
 
     def to_json(self) -> str:
         tally = {str(int(status)): count for status, count in self.tally.items()}

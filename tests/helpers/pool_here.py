@@ -21,7 +21,7 @@ from rhas.extract.run.outputs import cache_of
 from rhas.extract.run.progress import Snapshot
 from rhas.extract.run.ray_pool import Layout
 from rhas.extract.run.run import extract
-from rhas.extract.run.workers import DecodeWorker, ModelWorker, WriteWorker
+from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.interruption import interruptible
 from rhas.manifests.common.locations import place
 from rhas.manifests.tables.inputs import load_inputs
@@ -47,6 +47,7 @@ class PoolHere:
         ]
         self.models = [ModelWorker(config, options.batch, "cpu")]
         self.writer = WriteWorker(root)
+        self.linker = LinkWorker(root, config) if config.tracks.two_passes else None
         self.layout = Layout(1, 1, 1, 0, 1)
 
     def call(self, worker: Any, method: str, *args: Any) -> Done:
