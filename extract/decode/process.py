@@ -114,7 +114,7 @@ class DecoderProcess:
 
     def index(self, video: Place) -> MovieIndex:
         """Reads `video` once and lists its frames. Raises DecodeError."""
-        with self._here(video) as path:
+        with self.here(video) as path:
             return self._index(path)
 
     def _index(self, video: Path) -> MovieIndex:
@@ -142,16 +142,17 @@ class DecoderProcess:
         Frames that can't be had are left out of `ok`, with the reason. Raises DecodeError when there is no
         file to read.
         """
-        with self._here(video, index) as path:
+        with self.here(video, index) as path:
             return self._read(path, index, indices, size)
 
     @contextmanager
-    def _here(self, video: Place, index: MovieIndex | None = None) -> Iterator[Path]:
+    def here(self, video: Place, index: MovieIndex | None = None) -> Iterator[Path]:
         """The movie on this machine, for as long as it is read. Raises DecodeError."""
         with ExitStack() as used:
             try:
-                known = {} if index is None else {"key": index.key(), "digest": index.facts.digest}
-                path = used.enter_context(self.cache.local(video, **known))  # type: ignore[arg-type]
+                known = None if index is None else index.key()
+                digest = "" if index is None else index.facts.digest
+                path = used.enter_context(self.cache.local(video, known, digest))
             except OSError as error:
                 raise DecodeError(error.strerror or str(error)) from None
             yield path

@@ -100,6 +100,11 @@ def place_faults(text: str) -> list[str]:
     return []
 
 
+def path_faults(text: str) -> list[str]:
+    """What a text should be instead, where only files of this machine are read."""
+    return ["a path on this machine; addresses are not read here"] if _SCHEME.match(text) else []
+
+
 def named_place(text: str) -> Place:
     """The same of an argument of a command. Raises InputError."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rhas.manifests.common.errors import InputError
-from rhas.manifests.common.locations import Remote, is_told_whole, place
+from rhas.manifests.common.locations import Remote, is_told_whole, path_faults, place
 from rhas.manifests.common.stores import check_scheme, facts_of
 from rhas.manifests.tables.manifest import load_manifest, write_manifest
 
@@ -38,6 +38,10 @@ def test_place(text: str, meant: object) -> None:
 def test_no_place(text: str) -> None:
     with pytest.raises(ValueError, match="://"):
         place(text, FOLDER)
+
+
+def test_where_only_paths_are_read_addresses_are_told() -> None:
+    assert path_faults("s3://bucket/a.mp4") and not path_faults("a/12:30.mp4")
 
 
 def test_names() -> None:
