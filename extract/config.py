@@ -227,8 +227,15 @@ class RunOptions(Settings, title="run options"):
     """Begin with the nodes that are there; workers on others join when these do."""
     patience_s: float = Field(1800.0, gt=0)
     """How long to wait while no worker is there, before giving up."""
+    cache: str | None = None
+    """Where movies are fetched to that are in a store, on each machine; None is as the environment says."""
+    cache_bytes: int | None = Field(None, ge=0)
+    """That it may hold; None is as the environment says, or half of the disk's free room."""
     max_failure_rate: float = Field(0.5, ge=0, le=1)
     """Of promised frames and of movies; more ends with exit code 4."""
+    rank: int | None = Field(None, ge=0)
+    """Which of `world_size` runs this is that share the movies and the folder; None: the only one."""
+    world_size: int | None = Field(None, ge=1)
     update: bool = False
     """Redo movies whose sentences or file changed, instead of refusing."""
     retry_failed: bool = False
@@ -241,6 +248,10 @@ class RunOptions(Settings, title="run options"):
             yield "workers", "none: with gpus, each GPU has one"
         if self.elastic and self.address is None:
             yield "elastic", "with address: the cluster that grows"
+        if (self.rank is None) != (self.world_size is None):
+            yield "rank", "with world_size: how many ranks there are"
+        elif self.rank is not None and self.world_size is not None and self.rank >= self.world_size:
+            yield "rank", "below world_size: ranks count from 0"
 
 
 def default_memory_bytes(gpus: int) -> int:

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from rhas import __version__
+from rhas.manifests.common.secrets import redacted
 from rhas.pipeline.commands import extract, features, train
 from rhas.pipeline.commands.annotate import annotate_app
 from rhas.pipeline.commands.anywhere import TellingAnywhere
@@ -59,7 +60,7 @@ def rhas(
 ) -> None:
     """Referring human action segmentation: say what the person a sentence names does, frame by frame."""
     set_up(-1 if quiet else verbose, log_file)
-    said.info("rhas %s: %s", __version__, shlex.join(sys.argv[1:]))
+    said.info("rhas %s: %s", __version__, redacted(shlex.join(sys.argv[1:])))
 
 
 for commands in (

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import av
 import av.bitstream
 from av.error import FFmpegError
 
 from rhas.extract.decode.index import NO_ROW
+from rhas.manifests.common.locations import Place, Remote
 
 COPY_OPAQUE = 1 << 7  # AV_CODEC_FLAG_COPY_OPAQUE: frames carry what their packets did
 
@@ -21,8 +21,10 @@ av.logging.restore_default_callback()
 av.logging.set_libav_level(av.logging.WARNING)
 
 
-def claimed_length_s(path: Path) -> float | None:
-    """What the container says of its length, without reading it; None where it says nothing or is none."""
+def claimed_length_s(path: Place) -> float | None:
+    """What the container says of its length, without reading it; None where it says nothing, is none or isn't here."""
+    if isinstance(path, Remote):
+        return None
     try:
         with av.open(str(path)) as container:
             return None if container.duration is None else container.duration / av.time_base

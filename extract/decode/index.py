@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rhas.extract.decode.picture import Rendering
 from rhas.extract.decode.sampling import Grid, sample
 from rhas.manifests.common.digest import file_key
+from rhas.manifests.common.locations import Place
 
 INDEX_VERSION = 2
 NO_ROW = -1  # of a frame that the container promises and that isn't there
@@ -136,10 +137,15 @@ class MovieIndex:
         return self.facts.bytes, self.mtime_ns
 
 
-def stored_index(path: Path, video: Path) -> MovieIndex | None:
+def stored_index(path: Path, video: Place) -> MovieIndex | None:
     """The index that `path` holds, if it is that of the file that `video` is now. Raises OSError."""
+    index = any_index(path)
+    return index if index is not None and index.key() == file_key(video) else None
+
+
+def any_index(path: Path) -> MovieIndex | None:
+    """The index that `path` holds, if it holds one, of whatever file. Raises OSError."""
     try:
-        index = MovieIndex.from_bytes(path.read_bytes())
+        return MovieIndex.from_bytes(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return index if index.key() == file_key(video) else None

@@ -15,6 +15,8 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +27,9 @@ from numpy.typing import NDArray
 
 from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.sampling import MAX_FRAMES, MAX_MOVIE_S
+from rhas.manifests.common.cache import FileCache
 from rhas.manifests.common.digest import file_key
+from rhas.manifests.common.locations import Place
 from rhas.manifests.common.processes import python_command
 
 CHILD_MEMORY_BYTES = 8 << 30  # address space of one decoder process; a movie that needs more fails alone
@@ -83,7 +87,10 @@ class DecoderProcess:
         memory_bytes: int = CHILD_MEMORY_BYTES,
         deinterlace: bool = True,
         decord: bool = False,
+        cache: FileCache | None = None,
     ):
+        """`cache`: where movies are fetched to that are in a store."""
+        self.cache = cache or FileCache()
         self.deadline_s = deadline_s
         self.decord = decord
         self.deinterlace = deinterlace
@@ -105,8 +112,12 @@ class DecoderProcess:
             os.close(self._buffer_fd)
             self._buffer_fd = -1
 
-    def index(self, video: Path) -> MovieIndex:
+    def index(self, video: Place) -> MovieIndex:
         """Reads `video` once and lists its frames. Raises DecodeError."""
+        with self.here(video) as path:
+            return self._index(path)
+
+    def _index(self, video: Path) -> MovieIndex:
         check_file(video)
         key = file_key(video)
         reason = ""
@@ -124,13 +135,31 @@ class DecoderProcess:
         raise DecodeError(reason)
 
     def read(
-        self, video: Path, index: MovieIndex, indices: NDArray[np.int64], size: tuple[int, int]
+        self, video: Place, index: MovieIndex, indices: NDArray[np.int64], size: tuple[int, int]
     ) -> Frames:
         """Decodes the frames `indices` [n] (ascending) of `video` at `size` (height, width).
 
         Frames that can't be had are left out of `ok`, with the reason. Raises DecodeError when there is no
         file to read.
         """
+        with self.here(video, index) as path:
+            return self._read(path, index, indices, size)
+
+    @contextmanager
+    def here(self, video: Place, index: MovieIndex | None = None) -> Iterator[Path]:
+        """The movie on this machine, for as long as it is read. Raises DecodeError."""
+        with ExitStack() as used:
+            try:
+                known = None if index is None else index.key()
+                digest = "" if index is None else index.facts.digest
+                path = used.enter_context(self.cache.local(video, known, digest))
+            except OSError as error:
+                raise DecodeError(error.strerror or str(error)) from None
+            yield path
+
+    def _read(
+        self, video: Path, index: MovieIndex, indices: NDArray[np.int64], size: tuple[int, int]
+    ) -> Frames:
         shape = (len(indices), *size, 3)
         ok = np.zeros(len(indices), dtype=bool)
         tried = np.zeros(len(indices), dtype=bool)

@@ -7,7 +7,6 @@ depend on where windows begin. A window that follows the one read last takes the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from rhas.extract.decode.index import MovieIndex
 from rhas.extract.decode.process import DecoderProcess, Frames
 from rhas.extract.decode.thumbnails import Changes, changes
+from rhas.manifests.common.locations import Place
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class WindowDecoder:
     def __init__(self, process: DecoderProcess, lead_frames: int):
         self.process = process
         self.lead_frames = lead_frames  # the longest lead-in that will be asked for
-        self._last: tuple[Path, tuple[int, int], int] | None = None  # movie, size and next sample of the tail
+        self._last: tuple[Place, tuple[int, int], int] | None = (
+            None  # movie, size and next sample of the tail
+        )
         self._tail: Frames | None = None
 
     def read(
         self,
-        video: Path,
+        video: Place,
         index: MovieIndex,
         source_frame: NDArray[np.int64],
         start: int,
@@ -81,7 +83,7 @@ class WindowDecoder:
         self._keep(frames, video, size, start + len(source_frame) - lead)
         return WindowFrames(frames, lead)
 
-    def _keep(self, frames: Frames, video: Path, size: tuple[int, int], following: int) -> None:
+    def _keep(self, frames: Frames, video: Place, size: tuple[int, int], following: int) -> None:
         keep = min(len(frames.ok), self.lead_frames)
         first = len(frames.ok) - keep
         # A copy: a view would hold the whole window in memory.

@@ -18,6 +18,7 @@ import numpy as np
 from rhas.extract.config import OUR_DETECTORS, DetectorConfig, ExtractConfig
 from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import DecodeError, DecoderProcess
+from rhas.extract.decode.stored_movies import check_stores
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.labels import Labels
@@ -64,6 +65,7 @@ def is_known(config: ExtractConfig) -> bool:
 
 def plan_movies(inputs: Inputs, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:
     """Reads all movies' packets, of as many at a time as there are cores."""
+    check_stores(inputs.manifest)
     with ThreadPoolExecutor(cpus or os.cpu_count() or 1) as threads:
         return list(threads.map(lambda movie: _plan(movie, config, inputs.labels), inputs.manifest.movies))
 

@@ -18,6 +18,7 @@ from rhas.extract.run.pool import COLOURS
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import WriteFailed
 from rhas.manifests.common.errors import InputError
+from rhas.manifests.common.secrets import redacted
 from rhas.manifests.shards.failures import Failure, movie_failure, write_failures
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import FileKey, Finished, Ledger
@@ -76,6 +77,12 @@ class Accounts:
         if movie_id in progress.failed_movies or self._failures(movie_id) != before:
             self._write_soon(progress)
 
+    def moved(self, movie_id: str) -> None:
+        """Takes note that a movie's shard is another file than when it was sealed, with the same bytes."""
+        if found := self._found.get(movie_id):
+            self.note(found.moved(self.folder))
+            self.ledger.add(self._found[movie_id])
+
     def keep_traceback(self, where: str, error: Exception) -> None:
         """Of an error whose one line in failures.csv doesn't say it all; the first ones of a run."""
         if type(error).__name__ in SELF_EXPLAINING or self._tracebacks == MAX_TRACEBACKS:
@@ -84,7 +91,9 @@ class Accounts:
         # What comes from a worker has its traceback there in a note.
         told = "\n".join(getattr(error, "__notes__", [])) or "".join(traceback.format_exception(error))
         with suppress(OSError), self.folder.tracebacks.open("a", encoding="utf-8") as file:
-            file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {where}\n{COLOURS.sub('', told).strip()}\n")
+            file.write(
+                f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {where}\n{redacted(COLOURS.sub('', told).strip())}\n"
+            )
 
     def _failures(self, movie_id: str) -> list[Failure]:
         found = self._found.get(movie_id)
@@ -127,7 +136,7 @@ class Accounts:
         tally = Tally.sum(found.tally for found in self._found.values())
         failures = self.failures(progress)
         movies, failed = len(self.manifest.movies), len(progress.failed_movies)
-        rate = max(failed / movies, tally.lost / max(1, tally.promised))
+        rate = max(failed / max(1, movies), tally.lost / max(1, tally.promised))
         too_many = EXIT_TOO_MANY_FAILED if rate > max_failure_rate else EXIT_SOME_FAILED
         code = too_many if failures else EXIT_DONE
         notes = {movie_id: found.notes for movie_id, found in self._found.items() if found.notes}

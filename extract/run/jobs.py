@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from rhas.extract.config import ExtractConfig
 from rhas.extract.run.workers import ReadReport, WindowTask, window_task
 from rhas.extract.tracks.sparse import looked_at
+from rhas.manifests.common.secrets import redacted
 from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.shards.tracks import MovieTracks
 
@@ -123,6 +124,6 @@ ENCODING = Pass(_encoding, "encode", "writer", "seal", "write", counts=True)
 
 def one_line(error: Exception) -> str:
     """An error as a reason: its kind, unless the message says it all, and the message's first line."""
-    line = (str(error).strip().splitlines() or [""])[0][:REASON_CHARS]
+    line = redacted((str(error).strip().splitlines() or [""])[0])[:REASON_CHARS]
     kind = type(error).__name__
     return line if kind in SELF_EXPLAINING and line else f"{kind}: {line}".removesuffix(": ")

@@ -27,11 +27,13 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions, object_store_bytes
+from rhas.extract.run.outputs import cache_of
 from rhas.extract.run.pool import COLOURS, WorkerLost, WorkerUnfit
 from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check, keeping_handlers
 from rhas.manifests.common.processes import check_temporary_folder, no_working_dir, start_patiently
+from rhas.manifests.common.secrets import redacted
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
 
@@ -148,6 +150,7 @@ class RayPool:
             config.detector.follow_frames,
             options.deadline_s,
             options.reader == "decord",
+            cache_of(options),
         )
         self.decoders: Sequence[Actor] = [
             Actor(f"decoder {i}", decode.remote(*decoder)) for i in range(layout.decoders)
@@ -242,7 +245,7 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
             yield pool
         except WorkerUnfit as error:
             told = root / "worker-error.txt"
-            told.write_text(COLOURS.sub("", error.traceback), encoding="utf-8")
+            told.write_text(redacted(COLOURS.sub("", error.traceback)), encoding="utf-8")
             raise WorkerUnfit(f"{error.reason} (its traceback is in {told})") from error
         finally:
             pool.close()

@@ -10,29 +10,34 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions
-from rhas.extract.decode.index import MovieIndex, stored_index
+from rhas.extract.decode.index import MovieIndex, any_index
 from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import fit_short_side
 from rhas.extract.decode.sampling import Grid
+from rhas.extract.decode.stored_movies import check_stores
 from rhas.extract.run.accounts import Accounts, Summary
 from rhas.extract.run.jobs import ENCODING, LOOKING, MovieJob
+from rhas.extract.run.outputs import Output, opened_output
 from rhas.extract.run.places import check_places
 from rhas.extract.run.pool import Pool, ask_all, first_to_answer
 from rhas.extract.run.progress import Progress, Snapshot
 from rhas.extract.run.report import speed_report
 from rhas.extract.run.schedule import Scheduler, WriteFailed
+from rhas.extract.run.share import share_of
 from rhas.extract.run.unfinished import differences, unfinished
-from rhas.manifests.common.atomic import write_bytes_atomically, write_text_atomically
+from rhas.manifests.common.atomic import write_bytes_atomically, write_new_atomically, write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
+from rhas.manifests.common.locations import Place, Remote
 from rhas.manifests.common.lock import locked
+from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ranks import RankFolder, among_its_own, merge, take_over, take_share
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.snapshot import write_snapshot
 from rhas.manifests.shards.tracks import MovieTracks
@@ -43,42 +48,64 @@ from rhas.manifests.tables.manifest import Manifest, Movie, load_manifest
 
 def extract(
     inputs: Inputs,
-    out: Path,
+    out: Place,
     config: ExtractConfig,
     options: RunOptions,
     callback: Callable[[Snapshot], None] | None = None,
 ) -> Summary:
     """Extracts what is not yet there. Raises InputError when it must not begin, WriteFailed when it can't go on.
 
+    `out`: a folder here, or an address at s3:// or gs:// (`rhas.extract.run.outputs`).
+
     Where nothing is left to do, neither Ray nor models are started, so that weights are known by their names only.
     """
-    folder = FeaturesFolder(out)
+    check_stores(inputs.manifest)
     config = config.resolved(on_gpu=options.gpus > 0)
-    with locked(folder.lock):
+    with opened_output(out, options) as output:
+        return _extract(inputs, output, config, options, callback)
+
+
+def _extract(
+    inputs: Inputs,
+    output: Output,
+    config: ExtractConfig,
+    options: RunOptions,
+    callback: Callable[[Snapshot], None] | None,
+) -> Summary:
+    folder = output.folder
+    with locked(folder.lock), among_its_own(folder):
         _refuse_other_config(folder, config.to_dict())
         _refuse_dropped_movies(folder, inputs.manifest)
-        _remove_leftovers(folder)
+        whole, inputs = inputs, _share(folder, inputs)
+        _remove_leftovers(folder, inputs.manifest)
         check()
         books = Accounts(folder, inputs.manifest)
         begun = read_config(folder) if folder.config.exists() else None
         todo = unfinished(folder, inputs.manifest, begun, options, books) if begun else None
-        progress = Progress(callback=callback, on_movie=lambda movie_id: books.update(movie_id, progress))
+        todo = todo if inputs.manifest.movies else []
+
+        def on_movie(movie_id: str) -> None:
+            books.update(movie_id, progress)
+            output.sealed(movie_id, books)
+
+        progress = Progress(callback=callback, on_movie=on_movie)
         if todo == []:
-            write_snapshot(folder, inputs)
+            write_snapshot(folder, whole)
             _begin(progress, inputs.manifest, books, todo)
-            books.close(progress)
+            _close(output, whole.manifest, books, progress)
             return books.summary(progress, None, options.max_failure_rate)
-        report = _work(folder, inputs, config, options, books, progress, todo)
-        _remove_leftovers(folder)
+        report = _work(output, inputs, whole, config, options, books, progress, todo)
+        _remove_leftovers(folder, inputs.manifest)
         if report["frames"] or not folder.report.exists():  # what only sealed shards has no speed to tell
             write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
-        books.close(progress)
+        _close(output, whole.manifest, books, progress)
     return books.summary(progress, report, options.max_failure_rate)
 
 
 def _work(
-    folder: FeaturesFolder,
+    output: Output,
     inputs: Inputs,
+    whole: Inputs,
     config: ExtractConfig,
     options: RunOptions,
     books: Accounts,
@@ -87,8 +114,9 @@ def _work(
 ) -> dict[str, Any]:
     """Starts workers and gives them the movies in `todo`, or (None) all that turn out to be unfinished.
 
-    Returns the contents of report.json.
+    `whole` is the folder's, `inputs` what this run has of it. Returns the contents of report.json.
     """
+    folder = output.folder
     if options.address is None:  # a cluster's nodes, which may have what isn't here, look themselves
         check_places(config)
     from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
@@ -96,13 +124,17 @@ def _work(
     with ray_pool(config, options, folder.root.absolute()) as pool:
         first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
         extraction = _record_config(folder, config, described)
+        if not output.config_written():  # another rank was first: held against what it wrote
+            extraction = _record_config(folder, config, described)
         embeddings = _prepare_sentences(pool, first, inputs.manifest)
         if todo is None:
             todo = unfinished(folder, inputs.manifest, extraction, options, books)
-        write_snapshot(folder, inputs)
+        write_snapshot(folder, whole)
+        output.said()
 
         def open_movie(movie: Movie, index: MovieIndex, grid: Grid) -> MovieJob:
-            if stored_index(folder.index(movie.movie_id), movie.video) is None:
+            known = any_index(folder.index(movie.movie_id))
+            if known is None or known.key() != index.key():
                 folder.index(movie.movie_id).parent.mkdir(exist_ok=True)
                 write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
             books.video_keys[movie.movie_id] = index.key()
@@ -156,6 +188,32 @@ def _begin(progress: Progress, manifest: Manifest, books: Accounts, todo: list[M
     progress.start()
 
 
+# --- ranks
+
+
+def _share(folder: FeaturesFolder, inputs: Inputs) -> Inputs:
+    """What this run is to do: all, or a rank's share."""
+    if not isinstance(folder, RankFolder):
+        take_over(folder)
+        return inputs
+    manifest = share_of(folder, inputs.manifest)
+    take_share(folder, [movie.movie_id for movie in manifest.movies])
+    return replace(inputs, manifest=manifest)
+
+
+def _close(output: Output, manifest: Manifest, books: Accounts, progress: Progress) -> None:
+    """All shards are where they belong, and accounts say so; those of all ranks, as far as they have ended."""
+    output.finish(books)
+    books.close(progress)
+    output.said()
+    if isinstance(output.folder, RankFolder):
+        merge(output.folder, manifest)
+        output.said()
+        while output.refresh():  # another one has ended meanwhile
+            merge(output.folder, manifest)
+            output.said()
+
+
 # --- before the work
 
 
@@ -174,22 +232,22 @@ def _refuse_dropped_movies(folder: FeaturesFolder, manifest: Manifest) -> None:
     if folder.manifest.exists():
         now = {movie.movie_id for movie in manifest.movies}
         dropped = [m.movie_id for m in load_manifest(folder.manifest).movies if m.movie_id not in now]
-        has_shard = [f"movie {m} is no longer in the manifest" for m in dropped if folder.shard(m).exists()]
+        has_shard = [f"movie {m} is no longer in the manifest" for m in dropped if folder.has_shard(m)]
         _refuse(folder, has_shard, "a manifest with all movies that were extracted here (or another --out)")
 
 
-def _remove_leftovers(folder: FeaturesFolder) -> None:
+def _remove_leftovers(folder: FeaturesFolder, manifest: Manifest) -> None:
     """Temporary files of a run, or of a writer within it, that was killed; for when nobody is writing any.
 
-    The lock keeps other runs away.
+    The lock keeps other runs away; of a rank, only from its own movies.
     """
-    for temporary in (
-        *folder.root.glob(".*.tmp"),
-        *folder.root.glob("shards/.*.tmp"),
-        *folder.root.glob("tracks/.*.tmp"),
-        *folder.root.glob("parts/*/.*.tmp"),
-    ):
-        temporary.unlink(missing_ok=True)
+    patterns = [".*.tmp", "shards/.*.tmp", "tracks/.*.tmp", "parts/*/.*.tmp"]
+    if isinstance(folder, RankFolder):
+        names = [file_name(movie.movie_id) for movie in manifest.movies]
+        patterns = [p for n in names for p in (f"shards/.{n}.h5.*.tmp", f"parts/{n}/.*.tmp")]
+    for pattern in patterns:
+        for temporary in folder.root.glob(pattern):
+            temporary.unlink(missing_ok=True)
 
 
 def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +270,8 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
             "this version's format",
         )
         return {**record, "extraction": old["extraction"]}
-    write_text_atomically(folder.config, json.dumps(record, indent=2) + "\n")
+    if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):
+        return _record_config(folder, config, first)  # another rank was first
     return record
 
 
@@ -243,7 +302,7 @@ def _movie(
     height, width = fit_short_side(index.facts.height, index.facts.width, config.decode.short_side)
     return MovieHeader(
         movie_id=movie.movie_id,
-        video=str(movie.video),
+        video=movie.video if isinstance(movie.video, Remote) else str(movie.video),
         identity=movie_identity(extraction["extraction"], index.facts.digest, movie.persons),
         config=extraction["config"],
         models=extraction["models"],

@@ -21,6 +21,7 @@ from typing import Any
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.decode.process import NoMovie
 from rhas.extract.run.jobs import Job, MovieJob, Span, one_line, spans_of
+from rhas.extract.run.next_movies import NextMovies
 from rhas.extract.run.pool import POLL_S, Pauses, Pool, WorkerLost, WorkerUnfit, refuse
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.workers import ModelReport, ReadReport
@@ -81,7 +82,7 @@ class Scheduler:
         self.welcome = welcome
         self.keep = keep
         self.refuse_file = refuse_file
-        self.movies: deque[tuple[Movie, int]] = deque()  # with the number of attempts
+        self.movies = NextMovies()
         self.spans: deque[Span] = deque()
         self.again: deque[Job] = deque()  # windows to read once more
         self.decoded: deque[Job] = deque()
@@ -226,7 +227,7 @@ class Scheduler:
     def _probe_next(self, decoder: Any) -> bool:
         if not self._may_probe():
             return False
-        movie, attempts = self.movies.popleft()
+        movie, attempts, following = self.movies.take(decoder)
         self.open_movies += 1
 
         def done(result: tuple[Any, Any]) -> None:
@@ -245,9 +246,8 @@ class Scheduler:
             self.idle.append(decoder)
             self._fail_movie_by(movie.movie_id, "probe", error)
 
-        self.pending[self.pool.call(decoder, "probe", movie.movie_id, movie.video)] = Pending(
-            done, lost, failed
-        )
+        ticket = self.pool.call(decoder, "probe", movie.movie_id, movie.video, *following)
+        self.pending[ticket] = Pending(done, lost, failed)
         return True
 
     def _begin(self, movie_id: str, make: Callable[[], MovieJob]) -> None:

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rhas.extract.config import RunOptions
-from rhas.extract.decode.index import MovieIndex, stored_index
+from rhas.extract.decode.index import any_index
 from rhas.extract.decode.process import DecodeError, check_file
+from rhas.extract.decode.stored_movies import VideoKeys
 from rhas.extract.run.accounts import Accounts
+from rhas.extract.run.outputs import cache_of
 from rhas.manifests.common.atomic import write_bytes_atomically
-from rhas.manifests.common.digest import file_digest, file_key
+from rhas.manifests.common.cache import FileCache
+from rhas.manifests.common.digest import file_digest
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
+from rhas.manifests.common.locations import Place, Remote
 from rhas.manifests.shards.identity import movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import FileKey, Finished
@@ -40,14 +43,15 @@ def unfinished(
 ) -> list[Movie]:
     """The movies that need work. Raises InputError when some were extracted from other sentences or bytes."""
     todo, changed = [], []
+    keys = VideoKeys(movie.video for movie in manifest.movies)
     for movie in manifest.movies:
         check()
         found, sound = _look(folder, movie, extraction, options, books)
         if found is not None:
             books.note(found)
         try:
-            video = file_key(movie.video) if movie.video.is_file() else None
-            digest = _digest(folder, movie, video, found)
+            video = keys.of(movie.video)
+            digest = "" if found is None else _digest(folder, movie, video, found, cache_of(options))
         except OSError as error:
             books.unreadable[movie.movie_id] = ("probe", error.strerror or str(error))
             continue
@@ -66,6 +70,8 @@ def unfinished(
         lost = found.lost if options.retry_failed else found.undone
         if not (same and sound) or (lost and video is not None):
             todo.append(movie)
+    for movie in todo:  # of some windows the shard may be kept
+        folder.bring(movie.movie_id)
     if changed and not options.update:
         remedy = "the sentences, intervals and movies extracted before (--update redoes these movies)"
         raise InputError([Problem(folder.root, f"{remedy}: {difference}") for difference in changed])
@@ -89,6 +95,7 @@ def _look(
         return known, True
     path, found, sound = folder.shard(movie.movie_id), None, False
     with suppress(InputError):
+        folder.bring(movie.movie_id)
         found = Finished.of(path)
         with Shard(path) as shard, reading(path, "a feature shard"):
             sound = not any(True for _ in shard_problems(shard, movie, extraction))
@@ -97,12 +104,14 @@ def _look(
     return found, sound
 
 
-def _refused(movie_id: str, video: Path, key: FileKey | None, options: RunOptions, books: Accounts) -> str:
+def _refused(movie_id: str, video: Place, key: FileKey | None, options: RunOptions, books: Accounts) -> str:
     """Why a file can't be a movie, as it shows or as an earlier run found; a rerun with --retry-failed tries again.
 
-    What shows here is on a cluster for its nodes to say, which may see other files.
+    What shows here is on a cluster for its nodes to say, which may see other files; but stores are the same for all.
     """
-    if options.address is None:
+    if isinstance(video, Remote) and (key is None or key[0] == 0):
+        return "no such file" if key is None else "the file is empty"
+    if not isinstance(video, Remote) and options.address is None:
         try:
             check_file(video)
         except DecodeError as error:
@@ -110,19 +119,20 @@ def _refused(movie_id: str, video: Path, key: FileKey | None, options: RunOption
     return "" if options.retry_failed else books.ledger.refused(movie_id, key)
 
 
-def _digest(folder: FeaturesFolder, movie: Movie, video: FileKey | None, found: Finished | None) -> str:
+def _digest(
+    folder: FeaturesFolder, movie: Movie, video: FileKey | None, found: Finished, cache: FileCache
+) -> str:
     """Of the movie's bytes, "" where there is no file; read again only if its size or time has changed."""
     if video is None:
         return ""
-    if found is not None and found.video == video:
+    if found.video == video:
         return str(found.identity["video"])
     path = folder.index(movie.movie_id)
-    known = stored_index(path, movie.video)
-    if known is not None:
+    known = any_index(path)
+    if known is not None and known.key() == video:
         return known.facts.digest
-    digest = file_digest(movie.video)
-    with suppress(FileNotFoundError, ValueError):
-        old = MovieIndex.from_bytes(path.read_bytes())
-        if old.facts.digest == digest:  # copied or touched: the index stays right
-            write_bytes_atomically(path, replace(old, mtime_ns=video[1]).to_bytes())
+    with cache.local(movie.video, key=video) as here:
+        digest = file_digest(here)
+    if known is not None and known.facts.digest == digest:  # copied or touched: the index stays right
+        write_bytes_atomically(path, replace(known, mtime_ns=video[1]).to_bytes())
     return digest

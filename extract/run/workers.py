@@ -27,7 +27,9 @@ from rhas.extract.decode.index import MovieIndex, stored_index
 from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_side
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.decode.windows import WindowDecoder, WindowFrames
+from rhas.manifests.common.cache import FileCache
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import Place, Remote, place
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -49,7 +51,7 @@ class WindowTask:
     """One window to read and to encode. `source_frame`, `time_s` and `inside` cover lead-in and window: [lead + n]."""
 
     movie_id: str
-    video: Path
+    video: Place
     digest: str  # of the movie's bytes, when it was opened
     index: int
     start: int
@@ -107,20 +109,36 @@ class DecodeWorker:
     """Probes movies and reads their windows."""
 
     def __init__(
-        self, root: Path, config: DecodeConfig, lead_frames: int, deadline_s: float, decord: bool = False
+        self,
+        root: Path,
+        config: DecodeConfig,
+        lead_frames: int,
+        deadline_s: float,
+        decord: bool = False,
+        cache: FileCache | None = None,
     ):
         self.folder = FeaturesFolder(root)
         self.config = config
-        self.process = DecoderProcess(deadline_s, deinterlace=config.deinterlace, decord=decord)
+        self.cache = cache or FileCache()
+        self.process = DecoderProcess(
+            deadline_s, deinterlace=config.deinterlace, decord=decord, cache=self.cache
+        )
         self.decoder = WindowDecoder(self.process, lead_frames)
-        self._last: tuple[Path, MovieIndex] | None = None
+        self._last: tuple[Place, MovieIndex] | None = None
 
     def ready(self) -> None:
         """Answers once the worker is there."""
 
-    def probe(self, movie_id: str, video: Path) -> tuple[MovieIndex, Grid]:
-        """The movie's index, made if there is none yet, and its samples. Raises DecodeError for what is no movie."""
-        index = stored_index(self.folder.index(movie_id), video) or self.process.index(video)
+    def probe(self, movie_id: str, video: Place, following: Place | None = None) -> tuple[MovieIndex, Grid]:
+        """The movie's index, made if there is none yet, and its samples. Raises DecodeError for what is no movie.
+
+        `following`: a movie that this worker will be asked for later; from a store it is fetched from now on.
+        """
+        try:
+            index = self._stored_index(movie_id, video) or self.process.index(video)
+        finally:
+            if isinstance(following, Remote):
+                self.cache.prefetch(following)
         self._last = video, index
         return index, index.samples(self.config.fps, self.config.time_origin)
 
@@ -138,11 +156,18 @@ class DecodeWorker:
         video = task.video
         if self._last is None or self._last[0] != video:
             # What another node has just written may not be seen yet: made again, it is the same.
-            index = stored_index(self.folder.index(task.movie_id), video) or self.process.index(video)
+            index = self._stored_index(task.movie_id, video) or self.process.index(video)
             self._last = video, index
         if self._last[1].facts.digest != task.digest:
             raise DecodeError("the file has changed since it was opened")
         return self._last[1]
+
+    def _stored_index(self, movie_id: str, video: Place) -> MovieIndex | None:
+        """Raises DecodeError for a movie that can't be asked for."""
+        try:
+            return stored_index(self.folder.index(movie_id), video)
+        except OSError as error:
+            raise DecodeError(error.strerror or str(error)) from None
 
 
 class ModelWorker:
@@ -365,7 +390,7 @@ def window_task(
     lead = min(lead_frames, start)
     return WindowTask(
         movie_id=header.movie_id,
-        video=Path(header.video),
+        video=place(header.video) if isinstance(header.video, str) else header.video,
         digest=header.identity["video"],
         index=index,
         start=start,

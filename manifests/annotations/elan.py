@@ -23,6 +23,7 @@ from rhas.manifests.annotations.drawn import Drawn, lanes
 from rhas.manifests.annotations.names import choices, person_of, shown
 from rhas.manifests.annotations.xml_file import XmlWriter, elements
 from rhas.manifests.common.atomic import written_atomically
+from rhas.manifests.common.locations import Place, Remote
 from rhas.manifests.tables.labels import Interval
 from rhas.manifests.tables.manifest import Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -124,8 +125,11 @@ def read_elan(path: Path, movie: Movie, vocabulary: Vocabulary, clock: PlayerClo
     return drawn.end()
 
 
-def _media(video: Path, file: Path) -> dict[str, str]:
-    """Paths as ELAN writes them, that is without escapes."""
+def _media(video: Place, file: Path) -> dict[str, str]:
+    """Paths as ELAN writes them, that is without escapes; one in a store by its address."""
+    if isinstance(video, Remote):
+        kind = mimetypes.guess_type(video.name)[0] or "video/*"
+        return {"MEDIA_URL": str(video), "MIME_TYPE": kind}
     relative = PurePosixPath(os.path.relpath(video, file.absolute().parent))
     return {
         "MEDIA_URL": f"file://{video.absolute().as_posix()}",

@@ -25,6 +25,24 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def write_new_atomically(path: Path, data: bytes) -> bool:
+    """Write `data` unless the file is there: of several that try at once, one does. Says whether this one did."""
+    temporary = path.with_name(f".rhas-{secrets.token_hex(8)}.tmp")
+    with naming(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)  # fails where a rename would replace
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
+    return True
+
+
 @contextmanager
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file to write to; at the end of the block it is `path`. If the block fails, `path` is as it was."""

@@ -12,6 +12,8 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
+from rhas.manifests.common.locations import Remote
+
 BLOCK_BYTES = 1 << 20
 BLOCKS_KEPT = 8  # the last ones read: containers jump back and forth between audio and video
 
@@ -81,13 +83,25 @@ class DigestedFile(io.RawIOBase):
         return data
 
 
-def file_key(path: str | Path) -> tuple[int, int]:
-    """Size and modification time in ns: while they stay, a file is taken to be the same. Raises OSError."""
+def file_key(path: str | Path | Remote) -> tuple[int, int]:
+    """Size and modification time in ns: while they stay, a file is taken to be the same. Raises OSError.
+
+    Of a file in a store its size and, in place of a time, its tag (`rhas.manifests.common.stores.Facts`).
+    """
+    if isinstance(path, Remote):
+        from rhas.manifests.common.stores import facts_of
+
+        return facts_of(path).key
     status = Path(path).stat()
     return status.st_size, status.st_mtime_ns
 
 
-def file_digest(path: str | Path) -> str:
-    """The digest of a file's bytes, as `DigestedFile` tells it. Raises OSError."""
+def file_digest(path: str | Path | Remote) -> str:
+    """The digest of a file's bytes, as `DigestedFile` tells it; one in a store is fetched. Raises OSError."""
+    if isinstance(path, Remote):
+        from rhas.manifests.common.cache import FileCache
+
+        with FileCache().local(path) as here:
+            return file_digest(here)
     with DigestedFile(path) as file:
         return file.digest()

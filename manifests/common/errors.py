@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
+from rhas.manifests.common.secrets import redacted, redacted_value
+
 SHOWN_PROBLEMS = 50
 SHOWN_CHARS = 80
 _NEAR = 60  # percent of the letters of two names that agree, in their order
@@ -30,13 +32,13 @@ class Problem:
     value: object = None
 
     def __str__(self) -> str:
-        where = [str(self.file)]
+        where = [str(redacted_value(str(self.file)))]
         if self.row is not None:
             where.append(f"row {self.row}")
         if self.column is not None:
             where.append(f"column {self.column}")
-        got = "" if self.value is None else f": got {self.value!r}"
-        return f"{', '.join(where)}{got}: expected {self.expected}"
+        got = "" if self.value is None else f": got {redacted_value(self.value)!r}"
+        return redacted(f"{', '.join(where)}{got}: expected {self.expected}")
 
 
 class RhasError(Exception):
@@ -105,6 +107,7 @@ def raise_problems(*files: Problems | Iterable[Problem]) -> None:
 
 def shorten(value: str) -> str:
     """Start of a value, short enough for an error message."""
+    value = str(redacted_value(value))  # first, or what ends a password would be cut off
     return value if len(value) <= SHOWN_CHARS else value[: SHOWN_CHARS - 3] + "..."
 
 

@@ -17,7 +17,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from io import FileIO
 from pathlib import Path
@@ -62,6 +62,36 @@ def locked(path: Path) -> Iterator[None]:
                 _held.discard(file)
                 if local or _is_ours(_read(path)):
                     file.truncate(0)
+
+
+def holders(paths: Sequence[Path]) -> dict[Path, str]:
+    """Which of these lock files somebody holds, and who; records of machines that died are waited for all at once."""
+    held: dict[Path, str] = {}
+    doubtful: dict[Path, str] = {}
+    for path in paths:
+        with suppress(FileNotFoundError), FileIO(path, "r+", opener=_if_there) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                held[path] = _read(path) or "a run"
+                continue
+            record = _read(path)
+            if record and boot() not in record and not is_local(path):
+                doubtful[path] = record
+    if doubtful and not held:
+        log.warning("%s: waiting %g s for a sign of who was writing here", min(doubtful), PATIENCE_S)
+        for _ in range(10):
+            pause(PATIENCE_S / 10)
+            for path, before in doubtful.items():
+                if (now := _read(path)) and now != before:
+                    held[path] = now
+            if held:
+                break
+    return held
+
+
+def _if_there(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _not_through_a_link(path: str, flags: int) -> int:

@@ -39,7 +39,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.atomic import naming, sync
+from rhas.manifests.common.locations import Remote
 from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.identity import window_id
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -130,7 +131,7 @@ class MovieHeader:
     """What a shard says of its movie as a whole; known before the first window is computed."""
 
     movie_id: str
-    video: str
+    video: str | Remote  # of an address only what may be told is stored
     identity: dict[str, Any]
     config: dict[str, Any]
     models: dict[str, Any]
@@ -266,11 +267,15 @@ def _written_atomically(path: Path) -> Iterator[tuple[h5py.File, _Disk]]:
 
 
 def _make_folder(path: Path) -> None:
-    """Creates a folder and those above it, each on disk before anything is put into it."""
-    if not path.is_dir():
+    """Creates a folder and those above it, each on disk before anything is put into it.
+
+    Others may create the same ones meanwhile, or remove those that are empty.
+    """
+    while not path.is_dir():
         _make_folder(path.parent)
-        path.mkdir()
-        sync(path.parent)
+        with suppress(FileExistsError, FileNotFoundError):
+            path.mkdir()
+            sync(path.parent)
 
 
 def write_part(folder: FeaturesFolder, window: Window) -> None:
@@ -291,7 +296,7 @@ def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int
     """
     with _written_atomically(folder.shard(header.movie_id)) as (file, disk):
         _describe(file, format=FORMAT, format_version=FORMAT_VERSION, movie_id=header.movie_id)
-        _describe(file, video=header.video, fps=header.fps or 0.0)
+        _describe(file, video=str(header.video), fps=header.fps or 0.0)
         _describe(file, **{name: json.dumps(getattr(header, name)) for name in STRUCTURED})
         file.create_dataset("time_s", data=header.time_s, fletcher32=True)
         file.create_dataset("source_frame", data=header.source_frame, fletcher32=True)

@@ -15,14 +15,18 @@ features/
   report.json      speed of the last run
   worker-error.txt traceback of a worker that could not begin, if one couldn't
   tracebacks.txt   those of windows and movies that failed in a way that its reason doesn't explain
+  ranks/           what each of several runs has for itself that share this folder (see rhas.manifests.shards.ranks)
   lock             held by the run that writes here (see rhas.manifests.common.lock)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from rhas.manifests.common.digest import file_key
 from rhas.manifests.common.names import file_name
 
 
@@ -31,11 +35,20 @@ def tracks_beside(shard: Path) -> Path:
     return shard.parent.parent / "tracks" / f"{shard.stem}.npz"
 
 
+class Elsewhere(Protocol):
+    """Where shards are that are not in the folder, such as an object store; names are paths in the folder."""
+
+    def key(self, name: str) -> tuple[int, int] | None: ...
+
+    def bring(self, name: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class FeaturesFolder:
     """Paths below a features folder. ID stands for a movie's id as `rhas.manifests.common.names` writes it."""
 
     root: Path
+    elsewhere: Elsewhere | None = field(default=None, kw_only=True, compare=False, repr=False)
 
     @property
     def config(self) -> Path:
@@ -77,6 +90,10 @@ class FeaturesFolder:
     def lock(self) -> Path:
         return self.root / "lock"
 
+    @property
+    def ranks(self) -> Path:
+        return self.root / "ranks"
+
     def index(self, movie_id: str) -> Path:
         return self.root / "indexes" / f"{file_name(movie_id)}.npz"
 
@@ -89,6 +106,25 @@ class FeaturesFolder:
 
     def shard(self, movie_id: str) -> Path:
         return self.shards / f"{file_name(movie_id)}.h5"
+
+    def shard_key(self, movie_id: str) -> tuple[int, int]:
+        """The key of a movie's shard, here or elsewhere. Raises FileNotFoundError without one."""
+        path = self.shard(movie_id)
+        key = None
+        if self.elsewhere is not None and not path.exists():
+            key = self.elsewhere.key(f"{self.shards.name}/{path.name}")
+        return file_key(path) if key is None else key
+
+    def has_shard(self, movie_id: str) -> bool:
+        """Whether a movie has one, here or elsewhere."""
+        with suppress(OSError):
+            return bool(self.shard_key(movie_id))
+        return False
+
+    def bring(self, movie_id: str) -> None:
+        """A movie's shard is here then, if there is one. Raises OSError."""
+        if self.elsewhere is not None and not self.shard(movie_id).exists():
+            self.elsewhere.bring(f"{self.shards.name}/{self.shard(movie_id).name}")
 
     def parts(self, movie_id: str) -> Path:
         return self.root / "parts" / file_name(movie_id)

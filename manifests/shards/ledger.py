@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from rhas.manifests.common.digest import file_key
 from rhas.manifests.shards.failures import Failure, shard_failures
 from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
+from rhas.manifests.shards.ranks import ledgers
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import FrameStatus
@@ -80,6 +81,11 @@ class Finished:
                 tracks=_key_of_tracks(path) if tracked else None,
             )
 
+    def moved(self, folder: FeaturesFolder) -> Finished:
+        """The same where its files have other keys now, with the same bytes. Raises OSError without a shard."""
+        tracks = None if self.tracks is None else _key_of_tracks(folder.shard(self.movie_id))
+        return replace(self, shard=folder.shard_key(self.movie_id), tracks=tracks)
+
     def to_json(self) -> str:
         tally = {str(int(status)): count for status, count in self.tally.items()}
         failures = [astuple(failure) for failure in self.failures]
@@ -114,9 +120,10 @@ class Ledger:
         self._lines = 0
         self._known: dict[str, Finished] = {}
         self._refused: dict[str, tuple[FileKey, str]] = {}
-        with suppress(OSError):
-            for line in folder.finished.read_bytes().splitlines():
-                self._read(line)
+        for path in ledgers(folder):
+            with suppress(OSError):
+                for line in path.read_bytes().splitlines():
+                    self._read(line)
 
     def _read(self, line: bytes) -> None:
         with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -137,7 +144,7 @@ class Ledger:
             return None
         path = self.folder.shard(movie_id)
         try:
-            same = found.shard == file_key(path)
+            same = found.shard == self.folder.shard_key(movie_id)
         except OSError:
             return None
         return found if same and found.tracks in (None, _key_of_tracks(path)) else None
@@ -152,7 +159,7 @@ class Ledger:
         self._known.pop(movie_id, None)
         self._refused[movie_id] = video, reason
         self._lines += 1
-        _append(self.folder, [_refusal(movie_id, video, reason)])
+        _append(self.folder.finished, [_refusal(movie_id, video, reason)])
 
     def add(self, finished: Finished) -> None:
         """A shard that was written whole, or read whole and found sound."""
@@ -160,18 +167,20 @@ class Ledger:
             self._known[finished.movie_id] = finished
             self._refused.pop(finished.movie_id, None)
             self._lines += 1
-            _append(self.folder, [finished.to_json()])
+            _append(self.folder.finished, [finished.to_json()])
 
     def strike_out(self, movie_ids: Iterable[str]) -> None:
         """Shards that were found damaged: the next run reads them again from end to end."""
         struck = [movie_id for movie_id in movie_ids if self._known.pop(movie_id, None)]
         self._lines += len(struck)
-        _append(self.folder, [json.dumps({"movie_id": movie_id, "shard": None}) for movie_id in struck])
+        lines = [json.dumps({"movie_id": movie_id, "shard": None}) for movie_id in struck]
+        for path in {*ledgers(self.folder), self.folder.finished}:  # whichever is read last
+            _append(path, lines)
 
     def tidy(self) -> None:
         """Without the lines that no longer count, if they are most of them."""
         count = len(self._known) + len(self._refused)
-        if self._lines > 2 * count:
+        if self._lines > 2 * count and ledgers(self.folder) == [self.folder.finished]:
             lines = [found.to_json() for found in self._known.values()]
             lines += [_refusal(movie_id, *own) for movie_id, own in self._refused.items()]
             with suppress(OSError):
@@ -197,12 +206,12 @@ def _key_of_tracks(shard: Path) -> FileKey:
         return (-1, -1)
 
 
-def _append(folder: FeaturesFolder, lines: Sequence[str]) -> None:
+def _append(ledger: Path, lines: Sequence[str]) -> None:
     """A line that can't be written is one that a rerun does without, so a full disk is told of by what matters."""
     if not lines:
         return
     with suppress(OSError):
-        descriptor = os.open(folder.finished, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         with open(descriptor, "ab", buffering=0) as file:  # noqa: PTH123  of a descriptor
             # Each begins a line of its own, whatever was cut off before it; at once, also beside another process.
             file.write("".join(f"\n{line}" for line in lines).encode())

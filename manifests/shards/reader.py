@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import Place, place
 from rhas.manifests.common.names import file_name, text_of
 from rhas.manifests.shards.format import (
     FORMAT,
@@ -195,9 +196,10 @@ class Shard:
         return attribute(self.file, "movie_id", str)
 
     @property
-    def video(self) -> Path:
-        """Where the movie was when it was extracted."""
-        return Path(attribute(self.file, "video", str))
+    def video(self) -> Place:
+        """Where the movie was when it was extracted; of an address what may be told of it."""
+        with reading(self.path, "the place of a movie"):
+            return place(attribute(self.file, "video", str))
 
     @property
     def fps(self) -> float | None:

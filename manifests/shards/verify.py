@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.shards.failures import Failure, read_failures, shard_failures
+from rhas.manifests.shards.failures import Failure, shard_failures
 from rhas.manifests.shards.format import CHUNK_BYTES
 from rhas.manifests.shards.identity import movie_identity, window_id
 from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
+from rhas.manifests.shards.ranks import recorded_failures
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
 from rhas.manifests.shards.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
@@ -68,7 +69,7 @@ def verify(root: Path) -> Iterator[MovieCheck]:
     config = read_config(folder)
     manifest = load_manifest(folder.manifest)
     recorded: dict[str, list[Failure]] = {}
-    for failure in read_failures(folder.failures) if folder.failures.exists() else []:
+    for failure in recorded_failures(folder):
         recorded.setdefault(failure.movie_id, []).append(failure)
     for movie in manifest.movies:
         yield _check_movie(folder, movie, config, recorded.pop(movie.movie_id, []))

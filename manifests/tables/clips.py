@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rhas.manifests.common.locations import path_faults
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.csvfile import read_table, write_rows
 from rhas.manifests.tables.manifest import SPLITS, check_reference
@@ -53,6 +54,7 @@ def load_clips(path: Path, vocabulary: Vocabulary) -> tuple[Clip, ...]:
     for column in ("movie_id", "person_id"):
         cells.identifier(table, column)
     cells.name(table, "video")
+    table.check("video", path_faults)
     cells.one_of(table, "split", SPLITS, f"one of {', '.join(SPLITS)}")
     check_reference(table)
     time_s = cells.number(table, "time_s", "a finite time in seconds, 0 or more", 0.0, math.inf)

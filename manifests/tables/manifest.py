@@ -2,7 +2,8 @@
 
 In: a CSV (or JSON Lines, or Parquet) with one row per referred person, columns `movie_id,video,person_id,reference`
 and optionally `start_s,end_s,split`; others are kept as they are. Out: a `Manifest`, movies and persons in the order of
-the file. Paths of movies are relative to the manifest's folder. Whether a movie exists and can be decoded is left to
+the file. Paths of movies are relative to the manifest's folder; movies may also
+be in a store (`rhas.manifests.common.locations`). Whether a movie exists and can be decoded is left to
 the extraction, which records a failure per movie instead of refusing the whole manifest.
 
 Times are seconds of movie time; an empty `start_s` is the beginning, an empty `end_s` the end of the movie.
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rhas.manifests.common.locations import Place, place, place_faults
+from rhas.manifests.common.secrets import redacted
 from rhas.manifests.tables import cells
 from rhas.manifests.tables.csvfile import read_table, write_rows
 from rhas.manifests.tables.table import Table, first_rows
@@ -49,10 +52,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Movie:
-    """A movie (absolute path, not necessarily there) with the persons referred to in it."""
+    """A movie (absolute path or address, not necessarily there) with the persons referred to in it."""
 
     movie_id: str
-    video: Path
+    video: Place
     persons: tuple[Person, ...]
 
 
@@ -80,9 +83,12 @@ def load_manifest(path: Path) -> Manifest:
     cells.one_of(table, "split", ("", *SPLITS), f"one of {', '.join(SPLITS)}, or an empty cell")
     check_reference(table)
     cells.name(table, "video")
+    table.check("video", place_faults)
     _check_ids(table)
     folder = path.absolute().parent
-    videos = [folder / video for video in table.texts["video"].values]
+    videos = [
+        folder if place_faults(video) else place(video, folder) for video in table.texts["video"].values
+    ]
     _check_videos(table, videos)
     table.raise_problems()
 
@@ -101,7 +107,10 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write a manifest atomically, videos as absolute paths; what is loaded from it is the same manifest."""
+    """Write a manifest atomically, videos as absolute paths; what is loaded from it is the same manifest.
+
+    Only of addresses with credentials or a query not all is written: that is no file's business to keep.
+    """
     rows = (
         (
             person.movie_id,
@@ -136,16 +145,16 @@ def _check_ids(table: Table) -> None:
     )
 
 
-def _check_videos(table: Table, videos: Sequence[Path]) -> None:
+def _check_videos(table: Table, videos: Sequence[Place]) -> None:
     """Rejects videos that are others than in the movie's first row; `videos` are the paths that the texts mean."""
     movies, texts = table.texts["movie_id"], table.texts["video"]
-    places: dict[Path, int] = {}
+    places: dict[Place, int] = {}
     place = np.array([places.setdefault(path, len(places)) for path in videos], int)[texts.codes]
     first = first_rows(movies.codes, where=table.sound("movie_id", "video"))
     table.reject(
         "video",
         place != place[first],
         lambda row: (
-            f"the video that row {table.row_number(first[row])} gives for this movie, {texts[first[row]]!r}"
+            f"the video that row {table.row_number(first[row])} gives for this movie, {redacted(texts[first[row]])!r}"
         ),
     )

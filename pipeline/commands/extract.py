@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from rhas.manifests.common.locations import named_place
 from rhas.pipeline.commands.options import (
     EXTRACT,
     ActionsOption,
@@ -110,7 +112,10 @@ def extract(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help=f"Features folder; a rerun continues what is there [default: {FEATURES_RULE}]"
+            "--out",
+            parser=named_place,
+            metavar="PATH",
+            help=f"Features folder; a path, s3:// or gs://; a rerun continues what is there [default: {FEATURES_RULE}]",
         ),
     ] = None,
     gpus: Annotated[int, typer.Option(help="Model workers with one GPU each; 0 runs the models on CPUs")] = 0,
@@ -152,6 +157,29 @@ def extract(
             "--elastic", help="With --address: begin with the nodes there are; more may join, and leave"
         ),
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            help="Where movies at s3://, gs:// and https:// are fetched to [default: RHAS_CACHE, or /tmp]",
+        ),
+    ] = None,
+    cache_gib: Annotated[
+        float | None,
+        typer.Option(
+            "--cache-gib", help="GiB of them at most [default: RHAS_CACHE_GIB, or half of what is free]"
+        ),
+    ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            "--rank",
+            help="Do a share of the movies, beside others in the same folder: 0, 1 … or slurm (its array)",
+        ),
+    ] = None,
+    world_size: Annotated[
+        int | None, typer.Option("--world-size", help="With --rank: how many such commands there are")
+    ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Redo movies whose sentences or file changed")
     ] = False,
@@ -178,6 +206,7 @@ def extract(
         from rhas.extract.config import RunOptions, default_memory_bytes, load_config
         from rhas.extract.run.run import extract as run_extraction
         from rhas.manifests.tables.inputs import load_inputs
+        from rhas.pipeline.programs.array_rank import array_rank
         from rhas.pipeline.views.display import live, make_console, print_summary
 
         inputs = load_inputs(
@@ -185,10 +214,13 @@ def extract(
         )
         config = load_config(preset, overrides(fps, detector, encoder, settings, time_origin))
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
+        number, of = array_rank(rank, world_size, os.environ)
         options = RunOptions(
+            rank=number, world_size=of,
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
             memory_bytes=memory_bytes, deadline_s=deadline, reader=reader, max_failure_rate=max_failure_rate,
-            elastic=elastic, update=update, retry_failed=retry_failed, verify=verify,
+            elastic=elastic, update=update, cache=None if cache is None else str(cache.absolute()),
+            cache_bytes=None if cache_gib is None else int(cache_gib * 2**30), retry_failed=retry_failed, verify=verify,
         )  # fmt: skip
         console = make_console()
         with live(console) as callback:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rhas.manifests.common.locations import named_place
 from rhas.pipeline.commands.extract import Fps, Preset, TimeOrigin, overrides
 from rhas.pipeline.commands.options import (
     EXTRACT,
@@ -20,12 +21,21 @@ from rhas.pipeline.commands.options import (
 
 commands = typer.Typer()
 
-Features = Annotated[Path, typer.Argument(help="Features folder, as written by rhas extract")]
+Features = Annotated[
+    Path,
+    typer.Argument(
+        parser=named_place,
+        metavar="FEATURES",
+        help="Features folder, as written by rhas extract; also s3:// or gs://",
+    ),
+]
 
 
 @commands.command(rich_help_panel=LOOK)
 def frames(
-    movie: Annotated[Path, typer.Argument(help="A movie")],
+    movie: Annotated[
+        Path, typer.Argument(parser=named_place, metavar="MOVIE", help="A movie, also an address")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and frames.csv")],
     fps: Fps = None,
     at: Annotated[str | None, typer.Option("--at", help="Moments in seconds, such as 12.4,13")] = None,
@@ -54,9 +64,12 @@ def frames(
 @commands.command(rich_help_panel=EXTRACT)
 def verify(features: Features) -> None:
     """Check every checksum, and that every promised frame is accounted for."""
+    from rhas.manifests.shards.mirror import features_here, push_back
     from rhas.pipeline.views.shards_table import print_verification
 
-    code = print_verification(features)
+    code = print_verification(features_here(features))
+    if code:
+        push_back(features, ["finished.jsonl"])  # which tells the next extraction what is damaged
     if code == 0:
         next_with_features(features)
     raise typer.Exit(code)
@@ -65,11 +78,13 @@ def verify(features: Features) -> None:
 @commands.command(rich_help_panel=LOOK)
 def shards(features: Features) -> None:
     """List what is there: movies, persons, frames, models, statuses."""
+    from rhas.manifests.shards.mirror import features_here
     from rhas.manifests.shards.reader import FeaturesReader
     from rhas.pipeline.views.shards_table import print_shards
 
-    print_shards(features)
-    for movie in FeaturesReader(features).movie_ids[:1]:
+    here = features_here(features)
+    print_shards(here)
+    for movie in FeaturesReader(here).movie_ids[:1]:
         next_step("look", features, "--movie", movie, "--out", "movie.png")
 
 
@@ -81,13 +96,16 @@ def labels(
 ) -> None:
     """Replace the labels beside the shards; nothing is extracted again."""
     from rhas.manifests.shards.layout import FeaturesFolder
+    from rhas.manifests.shards.mirror import features_here, push_back
     from rhas.manifests.shards.reader import FeaturesReader
     from rhas.manifests.shards.snapshot import replace_labels
     from rhas.manifests.tables.label_times import behind_the_end
 
-    count = replace_labels(FeaturesFolder(features), labels, actions)
+    here = features_here(features)
+    count = replace_labels(FeaturesFolder(here), labels, actions)
+    push_back(features, ["actions.csv", "labels.csv"])
     typer.echo(f"{features}: {count} labelled intervals")
-    for warning in behind_the_end(labels, FeaturesReader(features).ends_s()):
+    for warning in behind_the_end(labels, FeaturesReader(here).ends_s()):
         typer.echo(f"warning: {warning}", err=True)
     next_with_features(features)
 
@@ -101,9 +119,10 @@ def calibrate(
     out: Annotated[Path, typer.Option("--out", help="Preset to write")] = Path("calibrated.yaml"),
 ) -> None:
     """Measure how probable it is that a detector's boxes are right; write a preset that says so of each box."""
+    from rhas.manifests.shards.mirror import features_here
     from rhas.pipeline.programs.calibrating import calibrate as run_calibration
 
-    for found in run_calibration(features, boxes, out):
+    for found in run_calibration(features_here(features), boxes, out):
         after = "too few to learn from" if found.after is None else f"{found.after:.3f} on other movies"
         typer.echo(
             f"{found.status}: {found.boxes} boxes, {found.right:.1%} right; "
@@ -119,8 +138,9 @@ def look(
     out: Annotated[Path, typer.Option("--out", help="PNG to write")] = Path("movie.png"),
 ) -> None:
     """Draw what a movie's shard holds: frames with boxes, statuses, labels and features over time."""
+    from rhas.manifests.shards.mirror import features_here
     from rhas.pipeline.views.picture import draw_movie
 
-    draw_movie(features, movie, out)
+    draw_movie(features_here(features), movie, out)
     typer.echo(str(out))
     next_with_features(features)

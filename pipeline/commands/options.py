@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import EXIT_INTERRUPTED, interruptible
+from rhas.manifests.common.locations import Place, Remote
 from rhas.pipeline.views.telling import quiet
 
 EXTRACT, TRAIN, LOOK, CLUSTER = "Extract", "Train and use", "Look", "Both stages, here or on a cluster"
@@ -69,11 +70,11 @@ def of_fold(option: str, given: object, split: str | None, settings: list[str]) 
     return ["data.split=fold"]
 
 
-def next_with_features(out: Path) -> None:
+def next_with_features(out: Place) -> None:
     """What is done with a features folder: it is learned from, if there are labels."""
     from rhas.manifests.shards.layout import FeaturesFolder
 
-    if FeaturesFolder(out).labels.exists():
+    if isinstance(out, Remote) or FeaturesFolder(out).labels.exists():
         next_step("train", "--shards", out)
     else:
         next_step("labels", out, "--labels", "labels.csv")

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import Place, Remote
 from rhas.manifests.shards.layout import FeaturesFolder
 
 RUNS = Path("runs")
@@ -30,8 +31,10 @@ def features_folder(movies: Path) -> Path:
     return out
 
 
-def told_features(out: Path, chosen: bool) -> str:
+def told_features(out: Place, chosen: bool) -> str:
     """The first line of an extraction. `chosen`: by the rule, not by the user."""
+    if isinstance(out, Remote):
+        return f"{out}: goes on from what is there, or begins a new features folder"
     begun = FeaturesFolder(out).config.exists()
     how = "goes on from what is there" if begun else "a new features folder; the same command continues it"
     return f"{out}: {how}" + "; --out names another" * chosen

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rhas.manifests.common.locations import named_place
 from rhas.pipeline.commands.options import (
     LOOK,
     TRAIN,
@@ -21,6 +22,9 @@ from rhas.pipeline.commands.outputs import RUN_RULE
 from rhas.pipeline.views.telling import say
 
 commands = typer.Typer()
+SHARDS = typer.Option(
+    "--shards", parser=named_place, metavar="PATH", help="Features folder, with labels; also s3:// or gs://"
+)
 UseOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -31,7 +35,7 @@ UseOption = Annotated[
 
 @commands.command(rich_help_panel=TRAIN)
 def train(
-    shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
+    shards: Annotated[Path, SHARDS],
     out: Annotated[
         Path | None,
         typer.Option("--out", help=f"Run folder; a rerun continues what is there [default: {RUN_RULE}]"),
@@ -85,6 +89,7 @@ def train(
     overrides += of_fold("--fold", fold, split, settings or [])
     overrides += settings or []
     with interruptible_work("nothing was begun"):
+        from rhas.manifests.shards.mirror import features_here
         from rhas.pipeline.commands.outputs import new_run, told_run
         from rhas.pipeline.programs.training import train_run
         from rhas.train.config import DEFAULT_PRESET
@@ -95,6 +100,7 @@ def train(
     with nullcontext(out) if out else new_run(str(unnamed)) as run:
         for line in told_run(run, unnamed):
             say(line)
+        shards = features_here(shards)
         again = "the same command" + f" with --out {run}" * (out is None)
         with interruptible_work(f"{again} goes on from the last checkpoint in {run}"):
             train_run(
@@ -133,12 +139,18 @@ def evaluate(
 def predict(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     shards: Annotated[
-        Path | None, typer.Option("--shards", help="Features folder; labels are not needed")
+        Path | None,
+        typer.Option(
+            "--shards", parser=named_place, metavar="PATH", help="Features folder; labels are not needed"
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Only this split of the run's own data")
     ] = None,
-    movie: Annotated[Path | None, typer.Option("--movie", help="A movie, instead of --shards")] = None,
+    movie: Annotated[
+        Path | None,
+        typer.Option("--movie", parser=named_place, metavar="PATH", help="A movie, instead of --shards"),
+    ] = None,
     person: Annotated[
         str | None, typer.Option("--person", help="With --movie: the sentence that says who")
     ] = None,
@@ -154,8 +166,10 @@ def predict(
     device: DeviceOption = None,
 ) -> None:
     """Segments, scores and timelines: of everyone in a features folder, or of one person in a movie."""
+    from rhas.manifests.shards.mirror import features_here
     from rhas.pipeline.programs.training import predict_movie, predict_shards, seconds_of
 
+    shards = None if shards is None else features_here(shards)
     target = out or run / "-".join(["predictions", *(settings or [])])
     ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
     if movie is not None and person is not None and shards is None and split is None:
@@ -180,7 +194,13 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Folder to hand on, e.g. to a hub")],
     run: Annotated[Path | None, typer.Option("--run", help="Run folder: what using it takes")] = None,
     features: Annotated[
-        Path | None, typer.Option("--features", help="Features folder: what training on it takes")
+        Path | None,
+        typer.Option(
+            "--features",
+            parser=named_place,
+            metavar="PATH",
+            help="Features folder: what training on it takes",
+        ),
     ] = None,
     form: Annotated[
         Literal["parquet", "webdataset"], typer.Option("--format", help="Of features: parquet or webdataset")
@@ -197,15 +217,16 @@ def export(
         typer.echo(f'{out}: {names}; rhas.load_run("{out}") opens it')
     elif features is not None:
         with interruptible_work(f"{out} is not whole: remove it"):
+            from rhas.manifests.shards.mirror import features_here
             from rhas.pipeline.programs.exporting import export_features
 
-            for line in export_features(features, out, form):
+            for line in export_features(features_here(features), out, form):
                 typer.echo(line)
 
 
 @commands.command(rich_help_panel=TRAIN)
 def benchmark(
-    shards: Annotated[Path, typer.Option("--shards", help="Features folder, with labels")],
+    shards: Annotated[Path, SHARDS],
     out: Annotated[Path, typer.Option("--out", help="Folder for runs and tables; a rerun continues")],
     models: Annotated[
         str, typer.Option("--models", help="Systems as they are, e.g. hopadiff,actdiff,ltcontext,mstcn")
@@ -243,10 +264,11 @@ def benchmark(
     except ValueError:
         raise typer.BadParameter("numbers with commas between", param_hint="--folds") from None
     with interruptible_work(f"the same command goes on from what is finished in {out}"):
+        from rhas.manifests.shards.mirror import features_here
         from rhas.pipeline.programs.benchmark import run_benchmark
 
-        settings = overrides + (settings or [])
-        code = run_benchmark(shards, out, names, preset, config, settings, seeds, chosen, task)
+        here, settings = features_here(shards), overrides + (settings or [])
+        code = run_benchmark(here, out, names, preset, config, settings, seeds, chosen, task)
     for cost in sorted(out.glob("*/cost.json"))[:1]:  # of a run that is done
         next_step("report", "--run", cost.parent, "--out", out / "report")
     raise typer.Exit(code)
@@ -257,7 +279,13 @@ def report(
     run: Annotated[Path, typer.Option("--run", help="Run folder")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, the movie and the timelines")],
     shards: Annotated[
-        Path | None, typer.Option("--shards", help="Where the run's features are, if they were moved")
+        Path | None,
+        typer.Option(
+            "--shards",
+            parser=named_place,
+            metavar="PATH",
+            help="Where the run's features are, if they were moved",
+        ),
     ] = None,
     split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
     movie: Annotated[
@@ -265,7 +293,9 @@ def report(
     ] = None,
 ) -> None:
     """One page to show around: results beside the baselines, timelines, a movie with all of it drawn in."""
+    from rhas.manifests.shards.mirror import features_here
     from rhas.pipeline.report.making import write_report
 
+    shards = None if shards is None else features_here(shards)
     typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))
     next_step("predict", "--run", run, "--shards", shards or "features")

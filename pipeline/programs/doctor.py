@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from rhas.extract.config import ExtractConfig, default_memory_bytes, object_store_bytes
 from rhas.extract.run.places import check_places
+from rhas.manifests.common.cache import FOLDER, GIB, FileCache
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.file_systems import is_local, kind_of
 from rhas.manifests.common.memory import available_bytes
@@ -52,6 +54,7 @@ def examine(config: ExtractConfig, folder: Path) -> Iterator[Finding]:
     yield _disk(folder)
     yield from _weights(config)
     yield _decoders()
+    yield _stores()
 
 
 def print_examination(config: ExtractConfig, folder: Path) -> int:
@@ -147,6 +150,20 @@ def _weights(config: ExtractConfig) -> Iterator[Finding]:
             yield Finding("weights", str(problem.value or problem.file), str(problem))
     else:
         yield Finding("weights", names)
+
+
+def _stores() -> Finding:
+    """For movies and features that aren't on this machine: what reads them, and where they are kept meanwhile."""
+    packages = {"s3://": "s3fs", "gs://": "gcsfs", "https://": "aiohttp"}
+    known = [f"{scheme} by {name} {version(name)}" for scheme, name in packages.items() if find_spec(name)]
+    extras = [scheme.partition(":")[0] for scheme, name in packages.items() if not find_spec(name)]
+    ways = "; ".join([", ".join(known), *(f"pip install 'rhas[{extra}]' for {extra}://" for extra in extras)])
+    try:
+        cache = FileCache()
+        kept = f"at most {decimal(cache.bound())} in {cache.root()} ({FOLDER}, {GIB})"
+    except (InputError, OSError) as error:
+        return Finding("stores", ways, str(error))
+    return Finding("stores", f"{ways}; movies are fetched to, and features kept, {kept}")
 
 
 def _decoders() -> Finding:

@@ -23,6 +23,7 @@ from rhas.extract.decode.sampling import ROUNDING_S, Grid
 from rhas.manifests.common.atomic import write_bytes_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
+from rhas.manifests.common.locations import Place
 from rhas.manifests.tables.csvfile import write_rows
 
 COLUMNS = ("index", "time_s", "stamp", "status", "reason")
@@ -53,7 +54,7 @@ def moments(at: str | None, start_s: float | None, end_s: float | None) -> list[
 
 
 def write_frames(
-    movie: Path,
+    movie: Place,
     out: Path,
     config: ExtractConfig,
     at: Sequence[float] | None = None,
@@ -83,7 +84,7 @@ def write_frames(
                     status = "shown" if ok else "undecodable"
                     rows.append((number, f"{time_s:.6f}", f"{stamp:.6f}", status, "" if ok else read.reason))
     except DecodeError as error:
-        raise InputError(Problem(movie, f"a movie ({error})")) from error
+        raise InputError(Problem(str(movie), f"a movie ({error})")) from error
     write_rows(out / "frames.csv", COLUMNS, rows)
     lost = sum(row[3] != "shown" for row in rows)
     return Written(len(rows) - lost, lost, notes_on(index))

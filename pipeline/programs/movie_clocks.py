@@ -89,9 +89,9 @@ class MovieClocks:
                 index = decoder.index(movie.video)
         except DecodeError as error:
             expected = f"the movie, to know when each of its frames is shown ({error})"
-            raise InputError(Problem(movie.video, expected)) from error
+            raise InputError(Problem(str(movie.video), expected)) from error
         if digest is not None and index.facts.digest != digest:
             raise InputError(
-                Problem(movie.video, "the movie that the features were extracted from, not another")
+                Problem(str(movie.video), "the movie that the features were extracted from, not another")
             )
         return index

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rhas.extract.config import RunOptions, config_from_dict
 from rhas.extract.run.run import extract
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import Place
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -96,11 +97,11 @@ def predict_shards(
 
 
 def predict_movie(
-    run: Path, video: Path, sentence: str, out: Path, gpus: int, device: str | None = None,
+    run: Path, video: Place, sentence: str, out: Path, gpus: int, device: str | None = None,
     overrides: Sequence[str] = (),
 ) -> int:  # fmt: skip
     """Extracts one person of one movie as the run's own data was extracted, then predicts."""
-    if not video.is_file():
+    if isinstance(video, Path) and not video.is_file():
         raise InputError(Problem("--movie", "a movie", value=str(video)))
     data = read_json(RunFolder(run).data)
     if data["extraction"] is None:
@@ -120,7 +121,7 @@ def predict_movie(
         summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), callback)
     if not summary.tally.promised - summary.tally.lost:
         reason = "; ".join(failure.reason for failure in summary.failures)
-        raise InputError(Problem(video, f"a movie that can be decoded ({reason})"))
+        raise InputError(Problem(str(video), f"a movie that can be decoded ({reason})"))
     return len(predict_run(run, out / "features", out, None, device, overrides=overrides))
 
 

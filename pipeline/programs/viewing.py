@@ -155,9 +155,10 @@ class _Showing:
     def _played(self, movie: Movie, index: MovieIndex) -> Played:
         copy = self.wanted.video == "auto"
         try:
-            media = provide(
-                self.folder.media, movie.video, index, self.decoder, self.wanted.proxies, copy, self.say
-            )
+            with self.decoder.here(movie.video, index) as here:
+                media = provide(
+                    self.folder.media, here, index, self.decoder, self.wanted.proxies, copy, self.say
+                )
         except DecodeError as error:
             return Played(None, note=f"there is no movie to show: {movie.video} ({error})")
         # Copies begin at 0 of every clock. A proxy begins with the first frame, whatever the container's clock says.

@@ -12,6 +12,8 @@ import numpy as np
 from rhas.extract.decode.process import DecodeError
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import place
+from rhas.manifests.shards.mirror import features_here
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
 from rhas.pipeline.report.movie import LONGEST_S, Shown, write_movie
@@ -45,7 +47,7 @@ def write_report(
     dataset = load_run_data(opened, features)
     say("predicting")
     persons = list(read_persons(opened, dataset.splits[split]))
-    folder = features or Path(opened.data["features"])
+    folder = features or features_here(place(opened.data["features"]))
     out.mkdir(parents=True, exist_ok=True)
     for name in ("results.md", "results.csv"):
         shutil.copyfile(run / name, out / name)

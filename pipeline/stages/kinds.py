@@ -13,6 +13,8 @@ from typing import Any
 
 from rhas.manifests.common.digest import file_digest, file_key
 from rhas.manifests.common.errors import InputError
+from rhas.manifests.common.locations import Place, Remote
+from rhas.manifests.common.stores import listing
 from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Ledger, checksum_of
@@ -53,8 +55,10 @@ KINDS = {
 }
 
 
-def digest(path: Path) -> str:
+def digest(path: Place) -> str:
     """What makes two inputs or outputs the same; empty if there is nothing, or nothing whole."""
+    if isinstance(path, Remote):
+        return _stored_digest(path)
     best = path / "checkpoints" / "best.safetensors"
     try:
         if FeaturesFolder(path).config.is_file():
@@ -86,6 +90,17 @@ def _features_digest(folder: FeaturesFolder) -> str:
     return content_id([{path.name: file_digest(path) for path in tables if path.is_file()}, shards])
 
 
+def _stored_digest(folder: Remote) -> str:
+    """Of a features folder in a store: what its listing says of shards and tables."""
+    try:
+        found = listing(folder)
+    except (OSError, InputError):
+        return ""
+    tables = ("manifest.csv", "labels.csv", "actions.csv", "splits.csv", "config.json")
+    kept = {n: facts.key for n, facts in found.items() if n in tables or n.startswith("shards/")}
+    return content_id(kept) if "config.json" in kept else ""
+
+
 def movies_digest(manifest: Path) -> str:
     """Of the movies that a manifest names; those that are missing now may come."""
     try:
@@ -95,7 +110,7 @@ def movies_digest(manifest: Path) -> str:
     return content_id([_movie(movie.video) for movie in movies])
 
 
-def _movie(video: Path) -> str:
+def _movie(video: Place) -> str:
     try:
         return content_id(file_key(video))
     except OSError:

@@ -22,6 +22,7 @@ from typing import Any
 
 from rhas.manifests.common.configs import read_yaml
 from rhas.manifests.common.errors import InputError, Problem, did_you_mean
+from rhas.manifests.common.locations import Place, place
 from rhas.pipeline.stages.kinds import KINDS, Kind
 from rhas.pipeline.stages.options import Option, options_of
 
@@ -45,10 +46,10 @@ class Stage:
         return KINDS[self.command]
 
     @property
-    def inputs(self) -> dict[str, Path]:
+    def inputs(self) -> dict[str, Place]:
         """What it reads, by option: also presets, configs and weights that are files of the user's own."""
         paths = {
-            name: Path(value)
+            name: place(value)
             for name, value in self.options.items()
             if name in (*self.kind.takes, *self.kind.files) or _is_path(value)
         }
@@ -56,12 +57,12 @@ class Stage:
         return paths
 
     @property
-    def output(self) -> Path | None:
+    def output(self) -> Place | None:
         """Where it writes, or which file of what it reads it adds."""
         if self.kind.result is not None:
             option, _, file = self.kind.result.partition("/")
             return Path(self.options[option]) / file
-        return Path(self.options[self.kind.writes]) if self.kind.writes else None
+        return place(self.options[self.kind.writes]) if self.kind.writes else None
 
     @property
     def resources(self) -> str:
@@ -182,11 +183,20 @@ def _output_of(path: Path, name: str, command: str, source: Any, before: Sequenc
 
 def _is_path(value: Any) -> bool:
     """Whether `_absolute` found one."""
-    return isinstance(value, str) and Path(value).is_absolute()
+    return isinstance(value, str) and (Path(value).is_absolute() or "://" in value)
 
 
 def _absolute(value: Any, option: Option, path: Path) -> Any:
-    """Paths from the file's own folder; also texts that may be one, such as weights, if something lies there."""
+    """Paths from the file's own folder; also texts that may be one, such as weights, if something lies there.
+
+    Addresses, of features in a store, stay as they are.
+    """
+    if option.type is Path and isinstance(value, str) and ("://" in value or value.startswith("~")):
+        try:
+            here = place(value)
+        except ValueError as error:
+            raise InputError(Problem(path, str(error), value=value)) from None
+        return str(here) if isinstance(here, Path) else value
     there = os.path.normpath(path.parent / str(value))
     named = option.type is Path or (isinstance(value, str) and value and os.path.exists(there))  # noqa: PTH110
     return there if named else value

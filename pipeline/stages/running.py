@@ -46,7 +46,8 @@ def read(stage: Stage) -> str:
     """What identifies all that a stage is made of: its options, and what its inputs hold."""
     options = {name: value for name, value in stage.options.items() if name not in _FREE}
     inputs = {name: digest(path) for name, path in stage.inputs.items()}
-    movies = movies_digest(stage.inputs["movies"]) if "movies" in stage.inputs else ""
+    manifest = stage.inputs.get("movies")
+    movies = movies_digest(manifest) if isinstance(manifest, Path) else ""
     return content_id([importlib.metadata.version("rhas"), stage.command, options, inputs, movies])
 
 

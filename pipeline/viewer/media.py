@@ -26,6 +26,7 @@ from rhas.extract.decode.index import MovieIndex, stored_index
 from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_side
 from rhas.extract.decode.sampling import ROUNDING_S, sample
 from rhas.manifests.common.interruption import check
+from rhas.manifests.common.locations import Place, Remote
 
 CODECS = {"mov": ("h264", "vp9", "av1"), "matroska": ("vp8", "vp9", "av1")}
 SUFFIXES = {"mov": (".mp4", ".m4v", ".mov"), "matroska": (".webm",)}
@@ -54,10 +55,10 @@ class Media:
     made: bool  # a proxy, or a copy
 
 
-def index_of(decoder: DecoderProcess, video: Path, stored: Path | None, digest: str | None) -> MovieIndex:
+def index_of(decoder: DecoderProcess, video: Place, stored: Path | None, digest: str | None) -> MovieIndex:
     """The movie's index: stored beside its features, or made now. Raises DecodeError for a file that has changed."""
     index = None
-    if stored is not None and video.is_file():
+    if stored is not None and (isinstance(video, Remote) or video.is_file()):
         try:
             index = stored_index(stored, video)
         except OSError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.secrets import scrubbed
 
 if TYPE_CHECKING:  # takes a while to import, and options are read before
     from rich.console import Console
@@ -26,6 +27,13 @@ said = logging.getLogger("rhas.said")
 said.propagate = False
 _quiet = False
 _handlers: list[logging.Handler] = []
+
+
+class _Told(logging.Formatter):
+    """Whatever is logged, by whichever library: no line keeps what an address has of credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrubbed(super().format(record))
 
 
 class _Stderr(logging.StreamHandler):
@@ -42,7 +50,7 @@ def set_up(verbosity: int, log_file: Path | None) -> None:
     _quiet = verbosity < 0
     shown = _Stderr()
     shown.setLevel(_LEVELS[min(verbosity, 2)])
-    shown.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else _TIMED, _TIME))
+    shown.setFormatter(_Told("%(message)s" if sys.stderr.isatty() else _TIMED, _TIME))
     handlers: list[logging.Handler] = [shown]
     if log_file is not None:
         handlers.append(_kept(log_file, min(logging.INFO, shown.level)))
@@ -69,7 +77,7 @@ def _kept(log_file: Path, level: int) -> logging.Handler:
         expected = f"a file that can be written ({error.strerror})"
         raise InputError(Problem("--log-file", expected, value=str(log_file))) from error
     handler.setLevel(level)
-    handler.setFormatter(logging.Formatter(_TIMED, _TIME))
+    handler.setFormatter(_Told(_TIMED, _TIME))
     return handler
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
-from rhas.manifests.shards.failures import read_failures
+from rhas.manifests.common.locations import is_told_whole
 from rhas.manifests.shards.identity import movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ranks import recorded_failures
 from rhas.manifests.shards.reader import PersonSeries, Shard, end_s, reading
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.shards.verify import read_config
@@ -104,8 +105,7 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
 
 def _lost_movies(folder: FeaturesFolder, manifest: Manifest) -> tuple[str, ...]:
     """Movies without a shard, and on record as such; without a record the extraction is unfinished."""
-    failures = read_failures(folder.failures) if folder.failures.exists() else []
-    recorded = {failure.movie_id for failure in failures if failure.whole_movie}
+    recorded = {failure.movie_id for failure in recorded_failures(folder) if failure.whole_movie}
     return tuple(
         movie.movie_id
         for movie in manifest.movies
@@ -199,7 +199,9 @@ def _shown_movies(entries: Iterable[_MovieShard]) -> dict[str, str]:
     shown: dict[str, str] = {}
     first: dict[str, str] = {}  # place or contents -> movie
     for entry in sorted(entries, key=lambda entry: entry.movie.movie_id):
-        marks = (f"place {entry.movie.video}", f"contents {entry.fingerprint}")
+        marks = [f"contents {entry.fingerprint}"]
+        if is_told_whole(entry.movie.video):
+            marks.append(f"place {entry.movie.video}")
         known = sorted({first[mark] for mark in marks if mark in first})
         shown[entry.movie.movie_id] = name = known[0] if known else entry.movie.movie_id
         first.update(dict.fromkeys(marks, name))

@@ -28,7 +28,9 @@ from torch import Tensor
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import place
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.mirror import features_here, origin_of
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -269,7 +271,7 @@ def load_run_data(run: Run, features: Path | None = None) -> Dataset:
     if features is None and run.data["features"] is None:
         expected = "a run with features: weights that were imported without them can only predict"
         raise InputError(Problem(run.folder.data, expected, column="features"))
-    features = features or Path(run.data["features"])
+    features = features or features_here(place(run.data["features"]))
     data_config = run.config.data.replace(feature_size=run.data["feature_size"])
     dataset = load_dataset(features, data_config)
     check_data(run.folder, data_record(features, dataset), run.data)
@@ -347,7 +349,7 @@ def data_record(features: Path, dataset: Dataset) -> dict[str, Any]:
     extraction = read_config(FeaturesFolder(features))
     several = {} if dataset.tokens == 1 else {"tokens": dataset.tokens}  # that samples have all of
     return {
-        "features": str(features.absolute()),
+        "features": str(origin_of(features)),
         "extraction": extraction["config"],  # so that a new movie can be extracted in the same way
         "models": extraction["models"],
         "feature_size": dataset.feature_size,
