@@ -36,7 +36,7 @@ def link(
     for window in seen.values():
         decoded[window.start : window.stop] = window.arrays["decoded"]
     change = changes_of(seen, len(header.time_s))
-    first = shots.cuts(change, inside.any(axis=0), config.tracks.cut)
+    first = shots.cuts(change, np.asarray(inside.any(axis=0)), config.tracks.cut)
     rows = decide(sights, header.time_s, inside, first, config)
     boxes = {}
     for person, own in zip(header.persons, rows, strict=True):

@@ -111,4 +111,4 @@ def look(frame_HW3: NDArray[np.uint8], box_4: NDArray[np.float32]) -> NDArray[np
     left, top = min(int(x1), width - 1), min(int(y1), height - 1)
     right, bottom = max(left + 1, round(x2)), max(top + 1, round(y2))
     cut = np.ascontiguousarray(frame_HW3[top:bottom, left:right])
-    return cv2.resize(cut, LOOK[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cut, LOOK[::-1], interpolation=cv2.INTER_AREA), np.uint8)

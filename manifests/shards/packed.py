@@ -28,7 +28,8 @@ def pack(kind: str, version: int, said: Mapping[str, Any], arrays: Mapping[str, 
     """`said` is JSON-able."""
     head = json.dumps({"kind": kind, "version": version, "digest": _digest(said, arrays), "said": said})
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, head=np.frombuffer(head.encode(), np.uint8), **arrays)
+    named: dict[str, Any] = {**arrays, "head": np.frombuffer(head.encode(), np.uint8)}
+    np.savez_compressed(buffer, **named)
     return buffer.getvalue()
 
 

@@ -57,6 +57,9 @@ def _clips(inputs: Inputs, boxes: Path, every_s: float) -> Iterator[Clip]:
     known, drawn = load_boxes(boxes), _drawn_splits([movie.movie_id for movie in inputs.manifest.movies])
     assert inputs.labels is not None  # a path was given
     for movie in inputs.manifest.movies:
+        if not isinstance(movie.video, Path):
+            expected = "the path of a movie on this machine: clips are read where they are"
+            raise InputError(Problem(inputs.manifest.path, expected, column="video", value=str(movie.video)))
         for person in movie.persons:
             tracklet = known.get(person.key)
             if tracklet is None:
