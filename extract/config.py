@@ -209,7 +209,9 @@ class RunOptions(Settings, title="run options"):
     decoders: int | None = Field(None, ge=1)
     """Decoder processes; None is three per GPU, or one per four cores on CPUs."""
     address: str | None = None
-    """Of a Ray cluster to join; None starts Ray on this machine."""
+    """Of a Ray cluster to join; None works on this machine."""
+    ray: bool = False
+    """Ray on this machine even where one model worker is all there is to feed, which processes do without it."""
     reader: Literal["packets", "decord"] = "packets"
     """Frames by their packets, or by decord where it shows a movie exactly: the same pictures, to the bit. decord reads
     a movie four times and takes longer (`make bench decode`)."""

@@ -1,4 +1,4 @@
-"""What the scheduler asks of whatever runs its workers: call, wait, collect. `ray_stage` implements it."""
+"""What the scheduler asks of whatever runs its workers: call, wait, collect. `local_pool` and `ray_pool` do it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from rhas.extract.run.jobs import one_line
 from rhas.manifests.common.errors import RhasError
 from rhas.manifests.common.interruption import check
+from rhas.manifests.common.secrets import redacted
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,17 @@ def refuse(error: Exception) -> NoReturn:
     if isinstance(error, RhasError):
         raise error
     raise WorkerUnfit(one_line(error), "\n".join(getattr(error, "__notes__", []))) from error
+
+
+@contextmanager
+def telling_why(root: Path) -> Iterator[None]:
+    """The traceback of a worker that is unfit goes into a file of the features folder, which the error names."""
+    try:
+        yield
+    except WorkerUnfit as error:
+        told = root / "worker-error.txt"
+        told.write_text(redacted(COLOURS.sub("", error.traceback)), encoding="utf-8")
+        raise WorkerUnfit(f"{error.reason} (its traceback is in {told})") from error
 
 
 class Pauses:

@@ -26,14 +26,13 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions, object_store_bytes
-from rhas.extract.run.outputs import cache_of
-from rhas.extract.run.pool import COLOURS, WorkerLost, WorkerUnfit
+from rhas.extract.config import ExtractConfig, RunOptions, object_store_bytes
+from rhas.extract.run.layout import lay_out, made_of, threads
+from rhas.extract.run.pool import WorkerLost, WorkerUnfit, telling_why
 from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check, keeping_handlers
 from rhas.manifests.common.processes import check_temporary_folder, no_working_dir, start_patiently
-from rhas.manifests.common.secrets import redacted
 
 _RAISED = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
 
@@ -44,64 +43,6 @@ class Actor:
 
     name: str
     handle: Any
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How many workers of which size. Fractions of a CPU are not used: threads are whole."""
-
-    models: int
-    decoders: int
-    model_cpus: int
-    model_gpus: int
-    decoder_cpus: int
-
-
-def lay_out(options: RunOptions, cluster_cpus: int, cluster_gpus: int) -> Layout:
-    """Decides on workers for what the cluster has. Raises InputError when it hasn't what is asked for.
-
-    With `elastic`, what it hasn't may come: those workers wait for their nodes.
-    """
-    problems = []
-    if options.gpus > cluster_gpus and not options.elastic:
-        problems.append(
-            Problem(
-                "--gpus", f"at most {cluster_gpus}, all the GPUs that the cluster has", value=options.gpus
-            )
-        )
-    if options.cpus is not None and options.cpus > cluster_cpus and not options.elastic:
-        problems.append(
-            Problem(
-                "--cpus", f"at most {cluster_cpus}, all the cores that the cluster has", value=options.cpus
-            )
-        )
-    if problems:
-        raise InputError(problems)
-    cpus = options.cpus or cluster_cpus
-    if options.gpus == 0:
-        models = options.workers or max(1, cpus // 4)
-        if models > cpus and not options.elastic:
-            raise InputError(Problem("--workers", f"at most {cpus}, one for each core", value=models))
-        # Decoders reserve nothing: while models run on CPUs they are idle most of the time.
-        return Layout(models, options.decoders or max(1, cpus // 4), max(1, cpus // models), 0, 0)
-    if options.elastic:
-        return Layout(options.gpus, options.decoders or DECODERS_PER_GPU * options.gpus, 1, 1, 1)
-    left = cpus - options.gpus
-    if left < 1 or (options.decoders or 1) > left:
-        expected = (
-            f"at least {options.gpus + (options.decoders or 1)} cores: one for each GPU and each decoder"
-        )
-        raise InputError(Problem("--cpus", expected, value=cpus))
-    return Layout(options.gpus, options.decoders or min(left, DECODERS_PER_GPU * options.gpus), 1, 1, 1)
-
-
-def _threads(count: int) -> dict[str, str]:
-    """The environment of a worker that has so many cores.
-
-    Ray sets their number itself only for tasks that leave it to choose. Threads that wait for others sleep: spinning,
-    they take three quarters of a core's time where anything else runs beside them.
-    """
-    return {"OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
 
 
 def _actor(worker: type, folder: str) -> Any:
@@ -135,31 +76,23 @@ class RayPool:
         )  # fmt: skip
         model = _actor(ModelWorker, folder).options(
             num_cpus=layout.model_cpus, num_gpus=layout.model_gpus, scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": _threads(layout.model_cpus)}, **restarts
+            runtime_env={"env_vars": threads(layout.model_cpus)}, **restarts
         )  # fmt: skip
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         write = _actor(WriteWorker, folder).options(num_cpus=0, scheduling_strategy=here, **restarts)
-        device = "cuda" if options.gpus else "cpu"
         self.layout = layout
+        arguments = made_of(config, options, root)
         self.models: Sequence[Actor] = [
-            Actor(f"model {i}", model.remote(config, options.batch, device)) for i in range(layout.models)
+            Actor(f"model {i}", model.remote(*arguments["ModelWorker"])) for i in range(layout.models)
         ]
-        decoder = (
-            root,
-            config.decode,
-            config.detector.follow_frames,
-            options.deadline_s,
-            options.reader == "decord",
-            cache_of(options),
-        )
         self.decoders: Sequence[Actor] = [
-            Actor(f"decoder {i}", decode.remote(*decoder)) for i in range(layout.decoders)
+            Actor(f"decoder {i}", decode.remote(*arguments["DecodeWorker"])) for i in range(layout.decoders)
         ]
-        self.writer = Actor("writer", write.remote(root))
+        self.writer = Actor("writer", write.remote(*arguments["WriteWorker"]))
         self.linker: Actor | None = None
         if config.tracks.two_passes:
             link = _actor(LinkWorker, folder).options(num_cpus=0, scheduling_strategy=here, **restarts)
-            self.linker = Actor("linker", link.remote(root, config))
+            self.linker = Actor("linker", link.remote(*arguments["LinkWorker"]))
 
     def call(self, worker: Actor, method: str, *args: Any) -> Any:
         return self._once(worker, method).remote(*args)
@@ -242,11 +175,8 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
         check()  # what came while Ray started; it is stopped like any other
         pool = RayPool(config, options, root)
         try:
-            yield pool
-        except WorkerUnfit as error:
-            told = root / "worker-error.txt"
-            told.write_text(redacted(COLOURS.sub("", error.traceback)), encoding="utf-8")
-            raise WorkerUnfit(f"{error.reason} (its traceback is in {told})") from error
+            with telling_why(root):
+                yield pool
         finally:
             pool.close()
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from rhas.extract.decode.sampling import Grid
 from rhas.extract.decode.stored_movies import check_stores
 from rhas.extract.run.accounts import Accounts, Summary
 from rhas.extract.run.jobs import ENCODING, LOOKING, MovieJob
+from rhas.extract.run.layout import on_this_machine
+from rhas.extract.run.local_pool import local_pool
 from rhas.extract.run.outputs import Output, opened_output
 from rhas.extract.run.places import check_places
 from rhas.extract.run.pool import Pool, ask_all, first_to_answer
@@ -119,9 +121,7 @@ def _work(
     folder = output.folder
     if options.address is None:  # a cluster's nodes, which may have what isn't here, look themselves
         check_places(config)
-    from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
-
-    with ray_pool(config, options, folder.root.absolute()) as pool:
+    with _pool(config, options, folder.root.absolute()) as pool:
         first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
         extraction = _record_config(folder, config, described)
         if not output.config_written():  # another rank was first: held against what it wrote
@@ -177,6 +177,14 @@ def _work(
         return speed_report(
             progress, pool.layout, ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
         )
+
+
+def _pool(config: ExtractConfig, options: RunOptions, root: Path) -> AbstractContextManager[Any]:
+    if on_this_machine(options):
+        return local_pool(config, options, root)
+    from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
+
+    return ray_pool(config, options, root)
 
 
 def _begin(progress: Progress, manifest: Manifest, books: Accounts, todo: list[Movie]) -> None:

@@ -132,8 +132,12 @@ def extract(
     ] = None,
     decoders: Annotated[int | None, typer.Option(help="Decoder processes [default: three per GPU]")] = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: start Ray here]")
+        str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: this machine alone]")
     ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="Ray on this machine even for a single model worker, which needs none"),
+    ] = False,
     batch: Annotated[int, typer.Option(help="Frames in one model call; halved when memory runs out")] = 16,
     memory: Annotated[
         float | None,
@@ -217,9 +221,9 @@ def extract(
         number, of = array_rank(rank, world_size, os.environ)
         options = RunOptions(
             rank=number, world_size=of,
-            gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, batch=batch,
-            memory_bytes=memory_bytes, deadline_s=deadline, reader=reader, max_failure_rate=max_failure_rate,
-            elastic=elastic, update=update, cache=None if cache is None else str(cache.absolute()),
+            gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, ray=ray,
+            batch=batch, memory_bytes=memory_bytes, deadline_s=deadline, reader=reader,
+            max_failure_rate=max_failure_rate, elastic=elastic, update=update, cache=None if cache is None else str(cache.absolute()),
             cache_bytes=None if cache_gib is None else int(cache_gib * 2**30), retry_failed=retry_failed, verify=verify,
         )  # fmt: skip
         console = make_console()

@@ -70,7 +70,8 @@ def kill_workers(undisturbed: Undisturbed, folder: Path, kills: int, seed: int) 
     while sum(met.values()) < kills:
         out = folder / f"workers-{rounds}"
         rounds += 1
-        options = RunOptions(batch=8, deadline_s=30, attempts=1000)  # of a window, since kills never end
+        # attempts of a window: kills never end. Rounds take turns with Ray and without it.
+        options = RunOptions(batch=8, deadline_s=30, attempts=1000, ray=rounds % 2 == 0)
         config = load_config("tiny-random", undisturbed.settings)
         with _killing(drawn, met, kills):
             summary = extract(load_inputs(undisturbed.manifest), out, config, options)
@@ -91,7 +92,8 @@ def kill_drivers(undisturbed: Undisturbed, folder: Path, kills: int, seed: int) 
         rounds += 1
         while True:
             before = _stored(out)
-            process = subprocess.Popen(extract_command(undisturbed, out), stdout=subprocess.DEVNULL)
+            ray = ["--ray"] if drawn.random() < 0.5 else []
+            process = subprocess.Popen([*extract_command(undisturbed, out), *ray], stdout=subprocess.DEVNULL)
             clock = time.monotonic()
             last = met["driver"] >= kills
             if _ended_within(process, 600 if last else drawn.uniform(1, seconds)):

@@ -16,8 +16,6 @@ from rhas.extract.run.accounts import EXIT_DONE
 from rhas.extract.run.run import extract
 from rhas.manifests.tables.inputs import load_inputs
 
-pytestmark = pytest.mark.usefixtures("ray_here")
-
 WINDOW, FRAMES = 16, {"a": 60, "b": 30}  # samples at 15/s
 
 

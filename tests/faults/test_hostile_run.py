@@ -20,8 +20,6 @@ from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.shards.verify import verify
 from rhas.manifests.tables.inputs import load_inputs
 
-pytestmark = pytest.mark.usefixtures("ray_here")
-
 HEALTHY = ("behind.mp4", "h264.ts", "vp9.webm", "mpeg4.avi")
 KINDS = (
     "cut off",

@@ -12,10 +12,10 @@ from rhas.manifests.shards.verify import verify
 
 # Workers may batch and thread differently: rounding in float32, stored as float16.
 TOLERANCE = 2e-3
-# What the command lines of an extraction's processes contain.
+# What the command lines of an extraction's processes contain, Ray's actors or processes of their own.
 WORKERS = {
-    "model worker": "ray::ModelWorker", "decoder": "ray::DecodeWorker", "writer": "ray::WriteWorker",
-    "linker": "ray::LinkWorker",
+    "model worker": "ModelWorker", "decoder": "DecodeWorker", "writer": "WriteWorker",
+    "linker": "LinkWorker",
     "decoder's child": "rhas.extract.decode.child",
 }  # fmt: skip
 

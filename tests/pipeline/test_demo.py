@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from viewed import given, intervals
 
@@ -17,8 +16,6 @@ from rhas.pipeline.commands.train import evaluate, predict
 from rhas.pipeline.programs.demo import Size, run_demo
 from rhas.pipeline.views.picture import draw_movie
 from rhas.pipeline.world.writing import Truth, truth_path
-
-pytestmark = pytest.mark.usefixtures("ray_here")
 
 
 def test_the_demo_leaves_shards_and_pictures_and_a_page(made_demo: Path) -> None:

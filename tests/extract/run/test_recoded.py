@@ -24,8 +24,6 @@ from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.tables.inputs import load_inputs
 from rhas.pipeline.world.writing import World, write_world
 
-pytestmark = pytest.mark.usefixtures("ray_here")
-
 FPS, SECONDS = 15, 4
 CONFIG = load_config("mini", ["decode.fps=5", "decode.window_frames=8"])
 # File, codec and options: closed and open groups, refreshes without keys, hidden frames, B-frames without stamps …

@@ -17,8 +17,6 @@ from rhas.extract.run.progress import Snapshot
 from rhas.extract.run.run import extract
 from rhas.manifests.tables.inputs import load_inputs
 
-pytestmark = pytest.mark.usefixtures("ray_here")
-
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,7 +36,7 @@ def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     return series(out)
 
 
-def run(manifest: Path, out: Path, victim: str | None, sign: int = signal.SIGKILL) -> int:
+def run(manifest: Path, out: Path, victim: str | None, sign: int = signal.SIGKILL, ray: bool = False) -> int:
     """Extracts; after the first finished window, sends the processes of one kind of worker a signal, once."""
     config = load_config("tiny-random", ["decode.window_frames=8", "detector.follow_frames=2"])
     killed: list[int] = []
@@ -53,7 +51,8 @@ def run(manifest: Path, out: Path, victim: str | None, sign: int = signal.SIGKIL
 
     # What is killed is noticed at once; what is stopped, when it has given nothing for this long.
     deadline_s = 3 if sign == signal.SIGSTOP else 30
-    summary = extract(load_inputs(manifest), out, config, RunOptions(batch=8, deadline_s=deadline_s), listen)
+    options = RunOptions(batch=8, deadline_s=deadline_s, ray=ray)
+    summary = extract(load_inputs(manifest), out, config, options, listen)
     assert summary.exit_code == EXIT_DONE, summary.failures
     assert bool(killed) == bool(victim)
     assert sign != signal.SIGSTOP or successors, "nobody took the place of the stopped process"
@@ -67,10 +66,12 @@ VICTIMS = [name for kind, name in WORKERS.items() if kind != "linker"]  # which 
 @pytest.mark.parametrize(
     ("victim", "sign"), [*((v, signal.SIGKILL) for v in VICTIMS), (VICTIMS[3], signal.SIGSTOP)]
 )
+@pytest.mark.parametrize("ray", [True, False])
+@pytest.mark.usefixtures("ray_here")
 def test_a_worker_that_is_killed_or_stuck_is_replaced(
-    manifest: Path, undisturbed: dict, tmp_path: Path, victim: str, sign: int
+    manifest: Path, undisturbed: dict, tmp_path: Path, victim: str, sign: int, ray: bool
 ) -> None:
-    frames = run(manifest, tmp_path, victim, sign)
+    frames = run(manifest, tmp_path, victim, sign, ray)
     assert frames == 120  # every window was finished once
     assert problems(tmp_path) == []
     assert_same(undisturbed, series(tmp_path))
@@ -93,6 +94,7 @@ def test_what_a_killed_writer_was_writing_is_cleared(manifest: Path, tmp_path: P
     assert seen and not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.usefixtures("ray_here")
 def test_an_existing_cluster_is_joined_and_left_running(manifest: Path, tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -28,8 +28,6 @@ from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.inputs import load_inputs
 
-pytestmark = pytest.mark.usefixtures("ray_here")
-
 SMALL = ["decode.window_frames=16", "detector.follow_frames=4"]
 
 
@@ -205,7 +203,8 @@ def test_a_touched_movie_is_the_same_and_one_changed_byte_makes_it_another(small
 def test_a_rerun_with_nothing_to_do_needs_neither_ray_nor_models(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_pool, "ray_pool", None)  # whoever asks for a pool fails
+    for pool in ("ray_pool.ray_pool", "run.local_pool"):  # whoever asks for one fails
+        monkeypatch.setattr(f"rhas.extract.run.{pool}", None)
     rows = ["b,b.mp4,p,the person on the left,,", "gone,gone.mp4,p,the person on the left,,"]
     again = run(write_manifest(small, rows), small / "f")
     assert (again.idle, again.movies_skipped, again.tally.written) == (True, 1, 23)
@@ -345,7 +344,7 @@ def test_what_fails_for_good_before_a_workers_first_work_ends_the_run_at_once(
     monkeypatch.setattr(ray_pool, "ModelWorker", Broken)
     began = time.monotonic()
     with pytest.raises(WorkerUnfit) as caught:
-        run(movies / "manifest.csv", tmp_path / "out")
+        run(movies / "manifest.csv", tmp_path / "out", ray=True)
     traceback = tmp_path / "out" / "worker-error.txt"
     reason = "ModuleNotFoundError: No module named 'a_package_that_is_not_there'"
     assert str(caught.value) == f"a worker can't begin: {reason} (its traceback is in {traceback})"

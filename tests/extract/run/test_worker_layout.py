@@ -16,7 +16,7 @@ from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode.windows import OnePass
 from rhas.extract.run.jobs import one_line
-from rhas.extract.run.ray_pool import Layout, lay_out
+from rhas.extract.run.layout import Layout, here, lay_out, on_this_machine
 from rhas.extract.run.workers import ModelWorker, ReadReport, WriteWorker, window_task
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import SERIES, Window, empty_rows, failed_window
@@ -72,6 +72,34 @@ def test_too_few_gpus_and_cores_are_reported_together():
     with pytest.raises(InputError) as caught:
         lay_out(RunOptions(gpus=3, cpus=9), 8, 2)
     assert [(p.file, p.value) for p in caught.value.problems] == [("--gpus", 3), ("--cpus", 9)]
+
+
+@pytest.mark.parametrize(
+    ("options", "cores", "alone"),
+    [
+        ({}, 2, True),
+        ({}, 7, True),
+        ({}, 8, False),  # two model workers
+        ({"cpus": 4}, 64, True),
+        ({"workers": 1}, 64, True),
+        ({"workers": 2}, 2, False),
+        ({"gpus": 1}, 64, True),
+        ({"gpus": 8}, 64, False),
+        ({"address": "auto"}, 2, False),
+        ({"ray": True}, 2, False),
+    ],
+)
+def test_one_model_worker_on_this_machine_needs_no_ray(monkeypatch, options, cores, alone):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    assert on_this_machine(RunOptions(**options)) is alone
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"), [("", 0), ("-1", 0), ("0", 1), ("0,3", 2), ("GPU-5e,MIG-77", 2)]
+)
+def test_gpus_are_those_that_this_process_may_see(monkeypatch, visible, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert here()[1] == gpus
 
 
 # --- a window's task
