@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from rhas.extract.config import ExtractConfig, RunOptions

@@ -223,7 +223,8 @@ def extract(
             rank=number, world_size=of,
             gpus=gpus, cpus=cpus, workers=workers, decoders=decoders, address=address, ray=ray,
             batch=batch, memory_bytes=memory_bytes, deadline_s=deadline, reader=reader,
-            max_failure_rate=max_failure_rate, elastic=elastic, update=update, cache=None if cache is None else str(cache.absolute()),
+            max_failure_rate=max_failure_rate, elastic=elastic, update=update,
+            cache=None if cache is None else str(cache.absolute()),
             cache_bytes=None if cache_gib is None else int(cache_gib * 2**30), retry_failed=retry_failed, verify=verify,
         )  # fmt: skip
         console = make_console()

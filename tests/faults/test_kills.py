@@ -26,7 +26,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "helpers")}
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_movies(tmp_path_factory.mktemp("kills"))
+    return write_movies(tmp_path_factory.mktemp("kills") / "movies")
 
 
 @pytest.fixture(scope="module")

@@ -113,12 +113,13 @@ def test_calls_of_a_worker_that_ends_are_lost_and_the_next_ones_are_not(
 
 
 def test_one_that_was_idle_when_it_ended_is_there_again(pool: LocalPool) -> None:
-    told(pool, pool.call(pool.writer, "_check_root"))
-    process = pool.writer.process
+    decoder = pool.decoders[0]
+    told(pool, pool.call(decoder, "ready"))
+    process = decoder.process
     assert process is not None
     process.kill()
     process.wait()
-    assert told(pool, pool.call(pool.writer, "_check_root")) is None
+    assert told(pool, pool.call(decoder, "ready")) is None
 
 
 def test_frames_go_from_worker_to_worker(pool: LocalPool, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_frames_go_from_worker_to_worker(pool: LocalPool, tmp_path: Path) -> Non
 def test_a_worker_that_can_not_be_made_is_unfit(pool: LocalPool, tmp_path: Path) -> None:
     pool.writer = LocalWorker("writer", "WriteWorker", ("one", "too many"))
     with pytest.raises(WorkerUnfit, match=r"TypeError: .*positional") as caught:
-        told(pool, pool.call(pool.writer, "_check_root"))
+        told(pool, pool.call(pool.writer, "write", None))
     assert "Traceback" in caught.value.traceback
 
 
@@ -140,17 +141,17 @@ def test_a_worker_that_can_not_be_imported_is_unfit(pool: LocalPool, tmp_path: P
     (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
     pool.writer = LocalWorker("writer", "WriteWorker", (tmp_path,), {"PYTHONPATH": str(tmp_path)})
     with pytest.raises(WorkerUnfit, match="ImportError: not this one") as caught:
-        told(pool, pool.call(pool.writer, "_check_root"))
+        told(pool, pool.call(pool.writer, "write", None))
     assert "Traceback" in caught.value.traceback
 
 
 def test_processes_end_with_the_pool(tmp_path: Path) -> None:
     before, files = set(process_tree(os.getpid())), open_files()
     with local_pool(load_config("tiny-random"), RunOptions(decoders=2, workers=1), tmp_path) as pool:
-        for worker in (*pool.decoders, pool.writer):
-            pool.call(worker, "ready" if worker is not pool.writer else "_check_root")
+        for worker in pool.decoders:
+            pool.call(worker, "ready")
         started = set(process_tree(os.getpid())) - before
-        assert len(started) >= 3
+        assert len(started) == 2
     assert not any(map(alive, started))
     del pool, worker
     assert open_files() == files
@@ -162,9 +163,9 @@ from pathlib import Path
 from rhas.extract.config import RunOptions, load_config
 from rhas.extract.run.local_pool import LocalPool
 pool = LocalPool(load_config("tiny-random"), RunOptions(workers=1), Path({str(tmp_path)!r}))
-ticket = pool.call(pool.writer, "_check_root")
+ticket = pool.call(pool.decoders[0], "ready")
 while not pool.wait([ticket], 1): pass
-print(pool.writer.process.pid, flush=True)
+print(pool.decoders[0].process.pid, flush=True)
 import time; time.sleep(60)
 """
     driver = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -228,7 +228,7 @@ def test_a_file_that_is_no_movie_is_found_out_once(small: Path, monkeypatch: pyt
     reader = FeaturesReader(small / "f")
     assert reader.person("b", "p").others == {} and reader.person("c", "p").others == {"licence": "CC2"}
     assert problems(small / "f") == []
-    monkeypatch.setattr(ray_pool, "ray_pool", None)  # whoever asks for a pool fails
+    monkeypatch.setattr("rhas.extract.run.run.local_pool", None)  # whoever asks for a pool fails
     again = run(manifest, small / "f")
     assert again.idle and again.failures == first.failures and again.failures[0].movie_id == "noise"
     with pytest.raises(TypeError):
@@ -282,7 +282,7 @@ def test_too_many_failures_have_their_own_exit_code(movies: Path, tmp_path: Path
 
 def test_more_gpus_than_there_are_is_an_error_at_once(movies: Path, tmp_path: Path) -> None:
     clock = time.monotonic()
-    with pytest.raises(InputError, match="at most 0, all the GPUs that the cluster has"):
+    with pytest.raises(InputError, match="at most 0, all the GPUs that there are"):
         run(movies / "manifest.csv", tmp_path / "f", gpus=8)
     assert time.monotonic() - clock < 10
 
