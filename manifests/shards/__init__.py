@@ -5,4 +5,5 @@
 - `identity`: what makes two windows the same; `resume`: what earlier work left; `verify`: whether all of it is there
 - `ledger`: what is known of finished shards without opening them
 - `snapshot`: the user's tables beside the shards; `failures`: what could not be done
+- `ranks`: several runs that share a folder; `mirror`: a folder in an object store
 """

@@ -86,7 +86,7 @@ def load_manifest(path: Path) -> Manifest:
     table.check("video", place_faults)
     _check_ids(table)
     folder = path.absolute().parent
-    videos = [
+    videos: list[Place] = [
         folder if place_faults(video) else place(video, folder) for video in table.texts["video"].values
     ]
     _check_videos(table, videos)
