@@ -27,6 +27,7 @@ def main(kind: str, file: str) -> None:
     made: Any = None
     while (message := receive(driver)) is not None:
         (number, method, pair), parcels = message
+        returned: tuple[Any, ...]
         try:
             arguments = [parcel.open() for parcel in parcels]
             del message, parcels
