@@ -42,7 +42,7 @@ class Parcel:
         sizes = np.array([len(parts), *map(len, parts)], dtype=np.int64)
         parcel = cls(None, os.memfd_create("rhas-parcel", os.MFD_CLOEXEC))
         with open(parcel.file, "wb", closefd=False) as file:
-            for part in (sizes.tobytes(), *parts):
+            for part in (memoryview(sizes.tobytes()), *parts):
                 file.write(part)
                 file.write(bytes(-len(part) % _ALIGNED))
         return parcel
