@@ -84,35 +84,36 @@ def most_frequent(status: Bytes) -> Iterator[Bytes]:
 
 def write_curves(folder: Path, name: str, person: int, curves: Curves, samples: int) -> None:
     """All files of a person. `name` is what the page calls the movie."""
-    rows: dict[str, Bytes | None] = {"status": curves.status, "sure": curves.sure}
+    named: dict[str, Bytes] = {} if curves.sure is None else {"sure": curves.sure}
     if curves.scores is not None:
-        rows |= {str(a): curves.scores[:, c] for c, a in enumerate(curves.actions)}
-    whole: list[dict[str, Bytes]] = [{key: row for key, row in rows.items() if row is not None}]
-    whole += [{} for _ in range(1, levels(samples))]
-    if curves.status is not None:
-        for level, status in enumerate(most_frequent(curves.status), start=1):
-            whole[level]["status"] = status
-    named = [(key, row) for key, row in whole[0].items() if key != "status"]
+        named |= {str(action): curves.scores[:, c] for c, action in enumerate(curves.actions)}
+    whole = [dict(named), *({} for _ in range(1, levels(samples)))]
     if named:
-        both = np.stack([row for _, row in named], axis=1)
-        for level, (low, high) in enumerate(least_and_most(both), start=1):
-            pairs = np.stack([low, high], axis=2)  # [N, rows, 2]
-            whole[level] |= {key: pairs[:, i] for i, (key, _) in enumerate(named)}
+        for level, (least, most) in enumerate(least_and_most(np.stack([*named.values()], axis=1)), start=1):
+            pairs = np.stack([least, most], axis=2)  # [N, rows, 2]
+            whole[level] |= {key: pairs[:, i] for i, key in enumerate(named)}
+    if curves.status is not None:
+        for level, status in enumerate((curves.status, *most_frequent(curves.status))):
+            whole[level]["status"] = status
     for level, own in enumerate(whole):
         bins = -(-samples // FACTOR**level)
         for tile in range(-(-bins // TILE)):
             part = {key: row[tile * TILE : (tile + 1) * TILE] for key, row in own.items()}
-            seldom = [key for key, row in part.items() if key.isdigit() and row.max() < LEAST * STEPS]
-            kept: dict[str, Any] = {
-                key: packed(row, "u1") for key, row in part.items() if key not in seldom and row.min() < NONE
-            }
-            value = kept | ({"low": seldom} if seldom else {})
+            value = _packed_rows(part)
             write_chunk(folder / f"{person}-{level}-{tile}.js", f"{name}/{person}-{level}-{tile}", value)
+
+
+def _packed_rows(part: dict[str, Bytes]) -> dict[str, Any]:
+    low = [key for key, row in part.items() if key.isdigit() and row.max() < LEAST * STEPS]
+    value: dict[str, Any] = {
+        key: packed(row, "u1") for key, row in part.items() if key not in low and row.min() < NONE
+    }
+    return value | ({"low": low} if low else {})
 
 
 def box_rows(box: NDArray[np.float32], sure: Bytes | None, status: Bytes | None) -> Bytes:
     """[T, BOX_BYTES] of boxes [T, 4]."""
-    known = np.asarray(np.isfinite(box).all(1))
+    known = np.asarray(np.isfinite(box).all(axis=1))
     corners = np.where(known[:, None], np.rint(np.clip(np.nan_to_num(box), 0, 1) * (NO_BOX - 1)), NO_BOX)
     rows = np.full((len(box), BOX_BYTES), NONE, np.uint8)
     rows[:, :8] = corners.astype("<u2").view(np.uint8).reshape(-1, 8)

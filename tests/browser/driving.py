@@ -35,7 +35,7 @@ def browser(downloads: Path, *flags: str) -> Iterator[Chrome]:
         driver.quit()
 
 
-def wait(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What it gives once that is true."""
     end = time.monotonic() + seconds
     while True:

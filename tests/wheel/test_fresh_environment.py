@@ -34,6 +34,8 @@ def test_sdist_and_wheel_run_the_demo_and_read_its_shards(tmp_path: Path) -> Non
     pip = [tmp_path / "env/bin/python", "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", wheel], check=True)
     subprocess.run([tmp_path / "env/bin/rhas", "demo", "demo", "--quick"], check=True, cwd=tmp_path)
+    page = {path.name for path in (ROOT / "pipeline/viewer/page").iterdir() if path.suffix in (".js", ".css")}
+    assert page == {path.name for path in (tmp_path / "demo/view/page").iterdir()}
     assert (tmp_path / "demo/report/index.html").is_file()
     read = subprocess.run(
         [tmp_path / "env/bin/python", "-c", READ], check=True, cwd=tmp_path, capture_output=True, text=True

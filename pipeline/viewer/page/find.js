@@ -2,27 +2,28 @@
 "use strict";
 
 rhas.find = (() => {
-  /** Stretches in which just one of two lanes has an interval, [[start, end]] by start. */
-  function differences(one, other) {
-    const marks = [];
-    const put = (lane, side) => {
-      for (let i = 0; i < lane.length; i++) marks.push([lane.start[i], side, 1], [lane.end[i], side, -1]);
-    };
-    put(one, 0);
-    put(other, 1);
-    marks.sort((a, b) => a[0] - b[0]);
+  // Stretches are flat lists of numbers here, start, end, start, end …: there may be hundreds of thousands.
+
+  /** What a lane covers, without overlaps. */
+  function union(lane) {
     const found = [];
-    const open = [0, 0];
-    let since = null;
-    for (let i = 0; i < marks.length; ) {
-      const t = marks[i][0];
-      for (; i < marks.length && marks[i][0] === t; i++) open[marks[i][1]] += marks[i][2];
-      const differ = open[0] > 0 !== open[1] > 0;
-      if (differ && since === null) since = t;
-      if (!differ && since !== null) {
-        found.push([since, t]);
-        since = null;
-      }
+    for (let i = 0; i < lane.length; i++) {
+      const last = found.length - 1;
+      if (last > 0 && lane.start[i] <= found[last]) found[last] = Math.max(found[last], lane.end[i]);
+      else found.push(lane.start[i], lane.end[i]);
+    }
+    return found;
+  }
+
+  /** Stretches in which just one of two lanes has an interval: bounds that both have are none. */
+  function differences(one, other) {
+    const [a, b] = [union(one), union(other)];
+    const found = [];
+    let [i, j] = [0, 0];
+    while (i < a.length || j < b.length) {
+      if (j >= b.length || a[i] < b[j]) found.push(a[i++]);
+      else if (i >= a.length || b[j] < a[i]) found.push(b[j++]);
+      else [i, j] = [i + 1, j + 1];
     }
     return found;
   }
@@ -30,14 +31,16 @@ rhas.find = (() => {
   /** Stretches without those parts that `lane` covers, within [from, to). */
   function without(stretches, lane, from, to) {
     const found = [];
-    for (let [s, e] of stretches) {
-      [s, e] = [Math.max(s, from), Math.min(e, to)];
+    for (let k = 0; k < stretches.length; k += 2) {
+      let s = Math.max(stretches[k], from);
+      const e = Math.min(stretches[k + 1], to);
+      if (s >= e) continue;
       const [first, last] = lane.within(s, e);
       for (let i = first; i < last && s < e; i++) {
-        if (lane.start[i] > s) found.push([s, Math.min(e, lane.start[i])]);
+        if (lane.start[i] > s) found.push(s, Math.min(e, lane.start[i]));
         s = Math.max(s, lane.end[i]);
       }
-      if (s < e) found.push([s, e]);
+      if (s < e) found.push(s, e);
     }
     return found;
   }
@@ -64,7 +67,8 @@ rhas.find = (() => {
         const all = differences(scene.labels.lane(person, action), predicted);
         found = described.covered.flatMap(([from, to]) => without(all, gone, from, to));
       }
-      const own = { version, start: Float64Array.from(found, (f) => f[0]), end: Float64Array.from(found, (f) => f[1]) };
+      const half = (side) => Float64Array.from({ length: found.length / 2 }, (_, i) => found[2 * i + side]);
+      const own = { version, start: half(0), end: half(1) };
       this.known.set(key, own);
       return own;
     }
