@@ -21,9 +21,8 @@ from rhas.manifests.common.plugins import listed, one_of
 from rhas.manifests.shards.status import FrameStatus
 
 PRESETS = Path(__file__).parent / "presets"
-DETECTORS, ENCODERS, TRACKERS = "rhas.detectors", "rhas.encoders", "rhas.trackers"  # groups of entry points
+DETECTORS, ENCODERS = "rhas.detectors", "rhas.encoders"  # groups of entry points
 OUR_DETECTORS, OUR_ENCODERS = ("groundingdino", "transformers", "boxes"), ("blip2", "clip")
-OUR_TRACKERS = ("frames", "builtin", "boxes")
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
 # Decoded frames in flight. A window of 1080p movie takes 0.9 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
@@ -134,21 +133,20 @@ class DetectorConfig(Settings):
 class TracksConfig(Settings):
     """Whether each frame is grounded by itself, or persons are tracked and the sentences given to whole tracks."""
 
-    implementation: Annotated[str, AfterValidator(one_of(TRACKERS, OUR_TRACKERS))] = "frames"
-    """frames: every sample by itself. builtin: sparse detections, linked over the movie (`rhas.extract.tracks`). boxes:
-    those of a file, with its tracks and scores (`detector.implementation: boxes`). Or the name of a tracker of another
-    package, which follows detected persons between detections."""
+    implementation: Literal["frames", "builtin", "boxes"] = "frames"
+    """frames: every sample by itself. builtin: sparse detections, followed through the movie (`rhas.extract.tracks`).
+    boxes: those of a file, with its tracks and scores (`detector.implementation: boxes`)."""
     every_s: float = Field(0.4, gt=0, le=60)
     """Seconds between detections."""
     cut: float = Field(8.0, ge=0, le=255)
     """Change of the picture's thumbnail, in grey levels, from which it may be a cut."""
-    longest_gap_s: float = Field(1.5, ge=0, le=3600)
+    longest_gap_s: float = Field(2.5, ge=0, le=3600)
     """So long a person may be out of sight, within a shot, and still go on in the same track."""
 
     @property
     def two_passes(self) -> bool:
         """Whether movies are seen as a whole before anything is encoded."""
-        return self.implementation not in ("frames", "boxes")
+        return self.implementation == "builtin"
 
 
 class EncoderConfig(Settings):

@@ -79,10 +79,12 @@ class OnePass:
         timings = Timings(frames=int(wanted.sum()))
         with torch.inference_mode(), self.autocast():
             clock = time.perf_counter()
-            if tracked is None:
-                boxes = self.grounder.ground(window, persons, inside)
-            else:
+            if tracked is not None:
                 boxes = {person_id: own.without(~ok) for person_id, own in tracked.items()}
+            elif self.config.tracks.implementation == "boxes":
+                boxes = self._known(window, persons, inside)
+            else:
+                boxes = self.grounder.ground(window, persons, inside)
             timings.ground_s = time.perf_counter() - clock
             nothing = np.full((len(wanted), *self.encoder.feature_shape), np.nan, np.float16)
             rows = {
@@ -93,6 +95,16 @@ class OnePass:
             self._encode(window, persons, rows)
             timings.encode_s = time.perf_counter() - clock
         return rows, timings
+
+    def _known(
+        self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]]
+    ) -> dict[str, PersonBoxes]:
+        detector, lead = self.grounder.detector, window.lead
+        assert isinstance(detector, KnownBoxes) and window.time_s is not None  # the config says so
+        own = [mask[lead:] for mask in inside]
+        return detector.tracked(
+            persons, own, window.time_s[lead:], window.frames.ok[lead:], self.config.detector.sure
+        )
 
     def autocast(self) -> AbstractContextManager[object]:
         """In which the models run: their weights may have been cast already."""

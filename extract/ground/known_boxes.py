@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rhas.extract.config import SurenessConfig
 from rhas.extract.ground.boxes import Candidates
+from rhas.manifests.shards.boxes import PersonBoxes, no_boxes
+from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.boxes import load_boxes
 from rhas.manifests.tables.manifest import Person
 
@@ -38,6 +41,30 @@ class KnownBoxes:
 
     def check(self, sentences: Sequence[str]) -> None:
         """Any sentence will do: none is read."""
+
+    def tracked(
+        self, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]], time_s: NDArray[np.float64],
+        ok: NDArray[np.bool_], sure: SurenessConfig,
+    ) -> dict[str, PersonBoxes]:  # fmt: skip
+        """Everybody's boxes [n] as the file has them, with its tracks and scores, for `tracks.implementation: boxes`.
+
+        Detected where it has a row of just that time, tracked between two rows of one track.
+        """
+        found = {}
+        for person, mask in zip(persons, inside, strict=True):
+            boxes = no_boxes(mask, FrameStatus.MISSING)
+            if (own := self.tracklets.get(person.key)) is not None:
+                known = own.known(time_s)
+                there = np.isfinite(known.score) & mask
+                boxes.box[there], boxes.score[there], boxes.track[there] = (
+                    known.box[there], known.score[there], known.track[there],
+                )  # fmt: skip
+                boxes.candidates[there] = 1
+                boxes.status[there] = np.where(known.exact, FrameStatus.DETECTED, FrameStatus.TRACKED)[there]
+                for t in np.flatnonzero(there):
+                    boxes.sure[t] = sure.of(FrameStatus(int(boxes.status[t])), float(boxes.score[t]))
+            found[person.person_id] = boxes.without(~ok)
+        return found
 
     def look_up(self, persons: Sequence[Person], time_s: NDArray[np.float64]) -> list[list[Candidates]]:
         """As `Detector.detect`: `result[person][time]`, one candidate of score 1 or none."""

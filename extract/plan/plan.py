@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rhas.extract.config import OUR_DETECTORS, DetectorConfig, ExtractConfig
 from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import DecodeError, DecoderProcess
 from rhas.extract.decode.stored_movies import check_stores
+from rhas.extract.tracks.sparse import looked_at
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.labels import Labels
@@ -90,12 +92,19 @@ def _plan(movie: Movie, config: ExtractConfig, labels: Labels | None) -> MoviePl
         height=facts.height,
         width=facts.width,
         bytes=person_frames * row_bytes + 16 * len(grid),
-        tflop=_tflop(frames, person_frames, facts.height, facts.width, config),
+        tflop=_tflop(
+            frames, person_frames, facts.height, facts.width, config, _looked(grid.time_s, inside, config)
+        ),
         # Frames between the samples are decoded too: later ones refer to them.
         codec=facts.codec,
         rate=facts.rate,
         notes=(*notes_on(index), *_out_of_it(movie, float(grid.time_s[0]) + index.end_s, labels)),
-        decode_core_s=facts.frames * facts.coded_height * facts.coded_width / DECODED_PIXELS_PER_S,
+        # Each pass of a movie decodes it.
+        decode_core_s=(1 + config.tracks.two_passes)
+        * facts.frames
+        * facts.coded_height
+        * facts.coded_width
+        / DECODED_PIXELS_PER_S,
     )
 
 
@@ -121,12 +130,25 @@ def _out_of_it(movie: Movie, end_s: float, labels: Labels | None) -> list[str]:
     return notes
 
 
-def _tflop(frames: int, person_frames: int, height: int, width: int, config: ExtractConfig) -> float:
-    """Arithmetic of the models: what is paid per frame, and what per person and frame."""
+def _looked(time_s: NDArray[np.float64], inside: NDArray[np.bool_], config: ExtractConfig) -> float:
+    """The share of the frames with somebody in them that the detector sees."""
+    if not config.tracks.two_passes or not inside.any():
+        return 1.0
+    look = looked_at(time_s, list(inside), config.tracks.every_s)
+    return float(look.sum() / inside.any(axis=0).sum())
+
+
+def _tflop(
+    frames: int, person_frames: int, height: int, width: int, config: ExtractConfig, looked: float
+) -> float:
+    """Arithmetic of the models: what is paid per frame, and what per person and frame.
+
+    `looked`: the share of frames that the detector sees.
+    """
     detector = config.detector
     scale = _detector_scale(height, width, detector)
     known = detector.implementation == "boxes"
-    ground = 0.0 if known else DETECTOR_TFLOP * scale * height * width / DETECTOR_PIXELS
+    ground = 0.0 if known else looked * DETECTOR_TFLOP * scale * height * width / DETECTOR_PIXELS
     fusion = frames if detector.joint else person_frames
     backbone = DETECTOR_BACKBONE_SHARE * ground
     encode = ENCODER_TFLOP.get(config.encoder.kind, 0.0)

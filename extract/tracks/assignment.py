@@ -1,11 +1,11 @@
-"""Which sentence gets which track, over the whole movie.
+"""Which sentence gets which sight, over the whole movie.
 
-Tracks of one person in several shots look alike. So what speaks for a sentence in one track speaks, by likeness, for
-it in others: each sentence gets a look of its own, the mean of the tracks that are its (by evidence at first, then by
-both), and tracks are worth more to sentences whose look is theirs. In every sample each person seen goes to one
-sentence at most, so that the sum of worths is the highest.
+What speaks for a sentence at each sight (`evidence`) is followed along its person's path through every shot (`paths`).
+Persons look alike in all shots: so what is known of a sentence in some tells, by likeness, who it is in others. Each
+round knows better whose the others are. In the end, in every sample each person seen goes to one sentence at most, so
+that the sum of log odds is the highest.
 
-Shapes: O sights, K tracks, P persons (sentences), F numbers of colours.
+Shapes: S samples looked at, O sights, P persons (sentences), F numbers of colours.
 """
 
 from __future__ import annotations
@@ -13,56 +13,68 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rhas.extract.tracks import evidence
+from rhas.extract.tracks import evidence, linking, paths
 from rhas.extract.tracks.looks import unlike
 from rhas.extract.tracks.sights import Sights
 
 ROUNDS = 4
 LIKENESS = 0.5  # how much likeness counts beside evidence
-# Log odds that two tracks in different shots are of one person, by the difference of their colours; measured on movies
-# of the made world's training stream, like the constants of `evidence`.
+# Log odds that sights in different shots are of one person, by the difference of their colours; measured on movies of
+# the made world's training stream, like the constants of `evidence`.
 SAME, EACH = 7.0, 0.41
-MOMENT = 0.15  # what one sight's own score counts beside its track's
 FEW = 5.0  # sights: of a look that so many made, half is known
 
 
 def worths(
-    sights: Sights,
-    colours_O: NDArray[np.float64],
-    track_O: NDArray[np.int64],
-    threshold: float,
-    nothing: float,
-) -> NDArray[np.float64]:
-    """[O, P] what each sight is worth to each sentence: evidence of its track, likeness, and a little of its own."""
-    count_K = np.bincount(track_O)
-    colours_K = np.zeros((len(count_K), colours_O.shape[1]))
-    np.add.at(colours_K, track_O, colours_O)
-    colours_K /= np.maximum(count_K, 1)[:, None]
-    share_KP = np.zeros((len(count_K), sights.score.shape[1]))
-    for _ in range(ROUNDS):
-        moment_OP = evidence.by_sight(sights.score, sights.at, threshold, nothing, share_KP[track_O])
-        worth_KP = evidence.by_track(moment_OP, track_O) + _likeness(colours_K, share_KP * count_K[:, None])
-        share_KP = _shares(worth_KP)
-    return worth_KP[track_O] + MOMENT * moment_OP
+    sights: Sights, colours_OF: NDArray[np.float64], time_S: NDArray[np.float64], shot_S: NDArray[np.int64],
+    threshold: float, nothing: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """[O, P] the log odds that each sight is of each sentence's person, from evidence, paths and likeness together.
 
-
-def _likeness(colours_K: NDArray[np.float64], sights_KP: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[K, P] what the look of all other tracks of a sentence says of this one. `sights_KP`: how many sights are
-    whose."""
-    total_PF = np.einsum("kp,kf->pf", sights_KP, colours_K)
-    others_KP = sights_KP.sum(0) - sights_KP
-    look_KPF = (total_PF[None] - sights_KP[..., None] * colours_K[:, None]) / np.maximum(others_KP, 1e-9)[
-        ..., None
+    `nothing`: the score of a sentence that has no box at a sight.
+    """
+    starts = np.searchsorted(sights.at, np.arange(len(sights.sample) + 1))
+    steps = [
+        None
+        if shot_S[s] != shot_S[s + 1]
+        else _step(sights, colours_OF, starts, s, time_S[s + 1] - time_S[s])
+        for s in range(len(starts) - 2)
     ]
-    odds_KP = np.clip(SAME - EACH * unlike(colours_K[:, None], look_KPF), -SAME, SAME)
-    return LIKENESS * odds_KP * others_KP / (others_KP + FEW)
+    share_OP = np.zeros(sights.score.shape)
+    worth_OP = share_OP
+    for _ in range(ROUNDS):
+        evidence_OP = evidence.by_sight(sights.score, sights.at, threshold, nothing, share_OP)
+        evidence_OP += _likeness(colours_OF, share_OP, shot_S[sights.at])
+        worth_OP = paths.log_odds(evidence_OP, starts, steps)
+        share_OP = 1 / (1 + np.exp(-worth_OP))
+    return worth_OP
 
 
-def _shares(worth_KP: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[K, P] how much of a track is each sentence's: softmax beside nobody's, which is worth 0."""
-    top = np.maximum(0.0, worth_KP.max(axis=1, keepdims=True, initial=0.0))
-    exp = np.exp(worth_KP - top)
-    return exp / (exp.sum(axis=1, keepdims=True) + np.exp(-top))
+def _step(
+    sights: Sights, colours_OF: NDArray[np.float64], starts: NDArray[np.int64], s: int, gone_s: float
+) -> NDArray[np.float64]:
+    """[n, m] how well the sights of the next sample continue those of sample s."""
+    own, following = slice(starts[s], starts[s + 1]), slice(starts[s + 1], starts[s + 2])
+    return linking.continues(
+        sights.box[own], colours_OF[own], sights.box[following], colours_OF[following], gone_s
+    )
+
+
+def _likeness(
+    colours_OF: NDArray[np.float64], share_OP: NDArray[np.float64], shot_O: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """[O, P] what the look of a sentence's person in all other shots says of a sight."""
+    shots = int(shot_O.max(initial=-1)) + 1
+    known_KP, colours_KPF = (
+        np.zeros((shots, share_OP.shape[1])),
+        np.zeros((shots, share_OP.shape[1], colours_OF.shape[1])),
+    )
+    np.add.at(known_KP, shot_O, share_OP)
+    np.add.at(colours_KPF, shot_O, share_OP[..., None] * colours_OF[:, None])
+    others_KP = known_KP.sum(0) - known_KP
+    look_KPF = (colours_KPF.sum(0) - colours_KPF) / np.maximum(others_KP, 1e-9)[..., None]
+    odds_OP = np.clip(SAME - EACH * unlike(colours_OF[:, None], look_KPF[shot_O]), -SAME, SAME)
+    return LIKENESS * odds_OP * (others_KP / (others_KP + FEW))[shot_O]
 
 
 def given_out(sights: Sights, worth_OP: NDArray[np.float64], persons: int) -> NDArray[np.int64]:

@@ -1,10 +1,9 @@
-"""What speaks for a sentence's person being the one of a track: scores of all its sights, weighed against each other.
+"""What speaks for a sentence's person being the one of a sight: its scores, weighed against each other.
 
 A sentence's score for a sight speaks for its person; a higher one of another sentence, or for somebody else in the
-picture, against. A track's evidence is the mean of its sights', times how much was seen: they err together, so that
-ten sights of one track say less than one of each of ten.
+picture, against. Whose a sight is, and where a person is, may be known already: these are then no rivals.
 
-Shapes: O sights, K tracks, P persons (sentences).
+Shapes: O sights, P persons (sentences).
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST = 0.05  # a score that is lower, or not there at all, says no more than this
-TOGETHER = 2.0  # so many sights of a track say half of what as many independent ones would
 # Of a logistic regression on movies of the made world's training stream: what a sentence's own score says, that of the
 # best other sentence for the same person, and its own score for the best other person in the picture.
-OWN, OTHERS, ELSEWHERE, PRIOR = 1.3, -0.55, -0.45, -0.7
+OWN, OTHERS, ELSEWHERE = 1.3, -0.55, -0.45
+PRIOR = -0.3  # more would find more persons, and more who aren't there
 
 
 def logit(p: NDArray[np.floating] | float) -> NDArray[np.float64]:
@@ -56,13 +55,3 @@ def _best_other(above: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     top = np.sort(above, axis=axis)
     best, second = np.take(top, [-1], axis=axis), np.take(top, [-2], axis=axis)
     return np.where(above == best, second, best)
-
-
-def by_track(worth_OP: NDArray[np.float64], track_O: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[K, P] the mean over a track's sights, times the root of how many they are (at most 4 times)."""
-    tracks = int(track_O.max(initial=-1)) + 1
-    total, count = np.zeros((tracks, worth_OP.shape[1])), np.zeros(tracks)
-    np.add.at(total, track_O, worth_OP)
-    np.add.at(count, track_O, 1)
-    weight = np.minimum(4.0, np.sqrt(np.maximum(count, 1) / TOGETHER + 0.5))
-    return total / np.maximum(count, 1)[:, None] * weight[:, None]

@@ -63,7 +63,7 @@ def decide(
     colours_O = looks.colours(sights.look)
     track_O = linking.tracks_of(sights, colours_O, time_S, shot_S, tracks.longest_gap_s)
     nothing = detector.lowest_threshold / 2
-    worth_OP = assignment.worths(sights, colours_O, track_O, detector.box_threshold, nothing)
+    worth_OP = assignment.worths(sights, colours_O, time_S, shot_S, detector.box_threshold, nothing)
     score_OP = 1 / (1 + np.exp(-worth_OP))
     asked_OP = inside_PT[:, sights.sample[sights.at]].T
     chosen_SP = assignment.given_out(sights, np.where(asked_OP, worth_OP, -1.0), len(inside_PT))

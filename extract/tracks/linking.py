@@ -91,21 +91,27 @@ def tracks_of(
 
 
 def worth_of(
-    tracks: Sequence[_Track], time_s: float, box_N4: NDArray[np.float64], look_N: NDArray[np.float64]
+    tracks: Sequence[_Track], time_s: float, box_N4: NDArray[np.float64], colours_NF: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """[K, N] how well each sight continues each track, at most 1: nearness times likeness."""
+    """[K, N] how well each sight continues each track."""
     if not tracks or not len(box_N4):
         return np.zeros((len(tracks), len(box_N4)))
     expected_K4 = np.stack([track.expected(time_s) for track in tracks])
     gone_s = np.array([time_s - track.time_s for track in tracks])[:, None]
-    centre_K2, centre_N2 = _centre(expected_K4), _centre(box_N4)
-    size_K = np.maximum(1e-6, expected_K4[:, 3] - expected_K4[:, 1])
+    return continues(expected_K4, np.stack([track.look for track in tracks]), box_N4, colours_NF, gone_s)
+
+
+def continues(
+    from_K4: NDArray[np.float64], colours_KF: NDArray[np.float64],
+    to_N4: NDArray[np.float64], colours_NF: NDArray[np.float64], gone_s: NDArray[np.float64] | float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """[K, N] from 0 to 1: nearness times likeness of boxes that are `gone_s` apart (a number, or [K, 1])."""
+    size_K, size_N = (np.maximum(1e-6, box[:, 3] - box[:, 1]) for box in (from_K4, to_N4))
     # In heights of the person: on whatever part of the picture they are.
-    away = np.linalg.norm(centre_K2[:, None] - centre_N2[None], axis=-1) / size_K[:, None]
+    away = np.linalg.norm(_centre(from_K4)[:, None] - _centre(to_N4)[None], axis=-1) / size_K[:, None]
     near = np.exp(-0.5 * (away / (0.25 + 0.35 * gone_s)) ** 2)
-    height_N = np.maximum(1e-6, box_N4[:, 3] - box_N4[:, 1])
-    as_high = np.exp(-np.abs(np.log(height_N[None] / size_K[:, None])))
-    apart = np.stack([unlike(look_N, track.look) for track in tracks])
+    as_high = np.exp(-np.abs(np.log(size_N[None] / size_K[:, None])))
+    apart = unlike(colours_KF[:, None], colours_NF[None])
     return near * as_high * np.exp(-0.5 * (apart / UNLIKE) ** 2)
 
 

@@ -1,8 +1,8 @@
 """What pass one takes from a looked-at frame: everybody seen in it, how they look, which sentences they answer to.
 
-Sentences are scored one by one, each with boxes of its own. Boxes that overlap are of the same person; what this person
-looks like is kept as a small picture of the best of them. In: the detector's candidates of every sentence, and the
-pixels. Out: flat arrays, as `rhas.manifests.shards.seen` stores them.
+Sentences are scored one by one, each with boxes of its own. Boxes that overlap well are of the same person; what this
+person looks like is kept as a small picture of the best of them. In: the detector's candidates of every sentence, and
+the pixels. Out: flat arrays, as `rhas.manifests.shards.seen` stores them.
 
 Shapes: S frames looked at, N boxes, O persons seen (of one frame each).
 """
@@ -24,6 +24,7 @@ from rhas.extract.ground.exclusive import persons_seen
 from rhas.extract.ground.windows import Grounder
 from rhas.manifests.tables.manifest import Person
 
+SAME_IOU = 0.7  # boxes that overlap by more are one sight; the two of a pair that embraces are two
 LOOK = (12, 6)  # height and width, pixels: head, trunk and legs, and their colours
 
 
@@ -53,7 +54,7 @@ class Looker:
         ok = window.frames.ok
         place = np.cumsum(ok) - 1  # of a decoded frame among these
         decoded = [{int(place[row]): own for row, own in found_i.items()} for found_i in found]
-        sights = sight(window.frames.pixels[ok], decoded, self.config.detector.same_iou)
+        sights = sight(window.frames.pixels[ok], decoded, SAME_IOU)
         return {
             **vars(window.changes),
             "decoded": window.decoded,
