@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test learn cluster wheel browser lint bench faults dry-gpu clean
+.PHONY: setup demo test learn cluster slurm wheel browser lint bench faults dry-gpu clean
 
 setup: $(READY)
 
@@ -24,10 +24,21 @@ test: $(READY) lint
 learn: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP tests/learning
 
-# Several raylets, of which some are killed and some come late, and machines made of network namespaces (as root, with
-# iproute2): ten minutes on top of the tests'.
-cluster: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+# Several raylets, of which some are killed and some come late, machines made of network namespaces (as root, with
+# iproute2), and Slurm on such machines: twenty minutes on top of the tests'.
+CLUSTER := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
+APT := apt-get install --yes --no-install-recommends
+cluster: $(READY) slurmd
+	$(CLUSTER) tests/cluster tests/docker/test_slurm_script.py
+
+# Slurm alone. Debian's packages are installed where they are missing; their own services aren't needed.
+slurm: $(READY) slurmd
+	$(CLUSTER) tests/docker/test_slurm_script.py tests/cluster/test_slurm.py
+
+.PHONY: slurmd
+slurmd:
+	command -v slurmctld slurmd munged sbatch >/dev/null || \
+		{ apt-get update && $(APT) slurmctld slurmd slurm-client munge; }
 
 # What `python -m build` gives, installed into a fresh environment outside the repository: five minutes, most of them pip's.
 wheel: $(READY)

@@ -11,6 +11,7 @@
 #SBATCH --requeue
 #SBATCH --signal=B:TERM@120
 #SBATCH --output=rhas-%j.log
+#SBATCH --open-mode=append
 set -euo pipefail
 
 pipeline=$(realpath --canonicalize-existing "${1:?usage: sbatch docker/slurm.sh pipeline.yaml}")
@@ -29,7 +30,8 @@ srun --nodes="$nodes" --ntasks="$nodes" --cpu-bind=none --kill-on-bad-exit=0 --n
     if [ "$SLURM_NODEID" = 0 ]; then
         exec ray start --head --block --node-ip-address="$1" --port="$2" --include-dashboard=false
     fi
-    until ray health-check --address="$1:$2"; do sleep 2; done 2>/dev/null
+    # Until the first node is in its own cluster, which takes longer than answering: nodes that join before that fail.
+    until ray status --address="$1:$2" | grep "^ 1 node_"; do sleep 2; done >/dev/null 2>&1
     exec ray start --block --address="$1:$2"' ray "$address" "$port" &
 cluster=$!
 trap 'kill -TERM "$cluster" 2>/dev/null || true; wait "$cluster" || true' EXIT
@@ -46,11 +48,17 @@ done
 
 rhas run "$pipeline" --address "$address:$port" &
 run=$!
-trap 'kill -TERM "$run" 2>/dev/null || true' TERM
+# Slurm's warning comes to this script alone and is passed on. When it cancels or requeues, all processes get it, and a
+# second one would end the pipeline at once: then this sleep has ended as well.
+sleep infinity &
+witness=$!
+disown "$witness"
+trap 'sleep 0.5; kill -TERM "$witness" 2>/dev/null && kill -TERM "$run" 2>/dev/null || true' TERM
 code=0
 wait "$run" || code=$?
 while kill -0 "$run" 2>/dev/null; do  # the wait ended with a signal, which was passed on
     code=0
     wait "$run" || code=$?
 done
+kill -TERM "$witness" 2>/dev/null || true
 exit "$code"

@@ -1,67 +1,137 @@
-"""The Slurm script as sbatch runs it, with Ray on two machines: the pipeline, its warning, its going on, its errors."""
+"""The script under Slurm itself: cancelled, requeued, warned, and with lost nodes, a pipeline goes on where it was."""
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from extractions import problems
 from machines import BIN, Machine, impossible, machines
-from pretend_slurm import Slurm
+from real_slurm import Slurm, absent
 from tiny_config import TINY
 
 from rhas.pipeline.world.writing import World, write_world
 
 SCRIPT = Path(__file__).parents[2] / "docker" / "slurm.sh"
-PIPELINE = """
+EXTRACT = """
 stages:
   extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 5, workers: 2, decoders: 2,
             set: [decode.window_frames=8]}
   verify:
-  train: {config: CONFIG, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}
-""".replace("CONFIG", TINY)
+"""
+TRAIN = (
+    '  train: {config: CONFIG, split: random, window: 20, set: [epochs=1, "data.proportions=[2, 1, 1]"]}\n'
+)
+ENDS = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT")
 
-pytestmark = pytest.mark.skipif(bool(impossible()), reason=impossible())
+pytestmark = pytest.mark.skipif(bool(impossible() or absent()), reason=impossible() or absent())
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    folder = tmp_path_factory.mktemp("slurm")
+    with machines(folder, "control", "node1", "node2", "node3") as (control, *nodes):
+        yield Slurm(control, nodes, folder / "state")
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[list[Machine]]:
-    with machines(tmp_path, "node1", "node2") as made:
-        yield made
+def folder(tmp_path: Path) -> Path:
+    """Where jobs are submitted: movies and two pipelines over them."""
+    write_world(tmp_path / "movies", World(movies=5, seed=3, shortest_s=12, longest_s=13))
+    (tmp_path / "night.yaml").write_text(EXTRACT + TRAIN.replace("CONFIG", TINY))
+    (tmp_path / "extraction.yaml").write_text(EXTRACT)
+    return tmp_path
 
 
-@pytest.fixture
-def slurm(nodes: list[Machine], tmp_path: Path) -> Slurm:
-    return Slurm(nodes, tmp_path)
+def submit(slurm: Slurm, folder: Path, pipeline: str, nodes: int = 2) -> tuple[str, Path]:
+    """As the page on Slurm says, with an environment that the script is told of: the job and its log."""
+    options = (f"--nodes={nodes}", "--gpus-per-node=2")
+    job = slurm.sbatch(*options, SCRIPT, pipeline, cwd=folder, RHAS=str(BIN.parent))
+    return job, folder / f"rhas-{job}.log"
 
 
-def submit(slurm: Slurm, folder: Path, pipeline: str = "night.yaml") -> subprocess.Popen[bytes]:
-    """As the page on Slurm says, with an environment that the script is told of."""
-    return slurm.sbatch(
-        "--nodes=2", "--gpus-per-node=0", str(SCRIPT), pipeline, cwd=folder, RHAS=str(BIN.parent)
-    )
+def windows(out: Path) -> int:
+    """Finished ones of unfinished movies, and a movie's worth of each that is whole."""
+    return len(list(out.glob("parts/*/*.h5"))) + 20 * len(list(out.glob("shards/*.h5")))
 
 
-def test_a_pipeline_is_warned_goes_on_when_requeued_and_ends_with_all_of_ray(
-    slurm: Slurm, nodes: list[Machine], tmp_path: Path
+def until_working(slurm: Slurm, job: str, log: Path, out: Path) -> None:
+    """Until it has finished a window more than there were."""
+    before = windows(out)
+
+    def working() -> bool:
+        state = slurm.state(job)
+        assert state not in ENDS, f"{state}\n{said(log)}"
+        return windows(out) > before
+
+    slurm.until(working, f"{job} has finished a window", 300)
+
+
+def ended(slurm: Slurm, job: str, log: Path, seconds: float = 400) -> str:
+    """How it ended, once nothing of it is left on the nodes that there still are."""
+    until = time.monotonic() + seconds
+    while (state := slurm.state(job)) not in ENDS:
+        assert time.monotonic() < until, f"{state}\n{said(log)}\n{slurm.account()}"
+        time.sleep(0.5)
+    slurm.until(lambda: not any(rays(node) for node in slurm.nodes), "nothing of Ray is left", 30)
+    return state
+
+
+def rays(node: Machine) -> bool:
+    alive = node.outside.poll() is None
+    return alive and "raylet" in node.run("ps", "axo", "args")
+
+
+def said(log: Path) -> str:
+    return log.read_text() if log.exists() else "no log yet"
+
+
+def test_a_pipeline_is_cancelled_requeued_and_warned_and_goes_on_each_time(
+    slurm: Slurm, folder: Path
 ) -> None:
-    write_world(tmp_path / "movies", World(movies=3, seed=3, shortest_s=8, longest_s=9))
-    (tmp_path / "night.yaml").write_text(PIPELINE)
-    job, log = submit(slurm, tmp_path), tmp_path / "rhas-4711.log"
-    until = time.monotonic() + 500
-    while not list((tmp_path / "night").glob("extract/parts/*/*.h5")):
-        assert job.poll() is None and time.monotonic() < until, log.read_text()
-        time.sleep(0.1)
-    slurm.warn()
-    assert job.wait(240) == 130, log.read_text()
-    assert "extract: interrupted after" in log.read_text()
-    assert not (tmp_path / "night" / "stages.json").exists()
-    assert all("raylet" not in node.run("ps", "axo", "args") for node in nodes)
-    assert submit(slurm, tmp_path).wait(600) == 0, log.read_text()
-    assert "3/3 train: done" in log.read_text()
-    assert '"models": 2' in (tmp_path / "night" / "extract" / "report.json").read_text()
-    assert all("raylet" not in node.run("ps", "axo", "args") for node in nodes)
-    assert submit(slurm, tmp_path, "nothing.yaml").wait(60) == 1
-    assert "nothing.yaml: No such file" in log.read_text()
+    out = folder / "night" / "extract"
+    job, log = submit(slurm, folder, "night.yaml")
+    until_working(slurm, job, log, out)
+    slurm.say("scancel", job)
+    assert ended(slurm, job, log) == "CANCELLED", said(log)
+    assert "extract: interrupted after" in said(log)
+    assert not (folder / "night" / "stages.json").exists()
+    kept = {shard: shard.stat().st_mtime_ns for shard in out.glob("shards/*.h5")}
+
+    job, log = submit(slurm, folder, "night.yaml")
+    until_working(slurm, job, log, out)
+    slurm.say("scontrol", "requeue", job)
+    slurm.until(lambda: slurm.shown(job, "Restarts") == "1", "it was requeued", 60)
+    slurm.until(
+        lambda: said(log).count("1/3 extract: rhas extract") == 2, "it runs again, in the same log", 200
+    )
+    until_working(slurm, job, log, out)
+    slurm.say("scancel", "--batch", "--signal=TERM", job)  # as Slurm does before the time limit
+    assert ended(slurm, job, log) == "FAILED" and slurm.shown(job, "ExitCode") == "130:0", said(log)
+    assert said(log).count("extract: interrupted after") == 2
+    slurm.say("scontrol", "requeue", job)
+    slurm.until(lambda: slurm.shown(job, "Restarts") == "2", "it was requeued", 60)
+    assert ended(slurm, job, log, 600) == "COMPLETED", said(log)
+    assert "3/3 train: done" in said(log) and problems(out) == []
+    assert '"models": 2' in (out / "report.json").read_text()
+    assert all(shard.stat().st_mtime_ns == then for shard, then in kept.items())
+
+
+def test_a_node_that_fails_is_done_without_unless_it_is_the_first(slurm: Slurm, folder: Path) -> None:
+    one, two, three = slurm.nodes
+    job, log = submit(slurm, folder, "extraction.yaml")
+    until_working(slurm, job, log, folder / "extraction" / "extract")
+    two.pull_the_plug()
+    assert ended(slurm, job, log) == "COMPLETED", said(log)
+    assert slurm.shown(job, "Restarts") == "0" and problems(folder / "extraction" / "extract") == []
+
+    (folder / "again.yaml").write_text(EXTRACT.replace("workers: 2, decoders: 2", "workers: 1, decoders: 1"))
+    job, log = submit(slurm, folder, "again.yaml", nodes=1)
+    until_working(slurm, job, log, folder / "again" / "extract")
+    assert slurm.shown(job, "NodeList") == one.name
+    one.pull_the_plug()
+    slurm.until(lambda: slurm.shown(job, "Restarts") == "1", "it was requeued", 120)
+    assert ended(slurm, job, log) == "COMPLETED", said(log)
+    assert slurm.shown(job, "NodeList") == three.name and problems(folder / "again" / "extract") == []
