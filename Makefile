@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test learn cluster slurm wheel browser lint bench faults dry-gpu clean
+.PHONY: setup demo test learn cluster slurm images wheel browser lint bench faults dry-gpu clean
 
 setup: $(READY)
 
@@ -25,20 +25,32 @@ learn: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP tests/learning
 
 # Several raylets, of which some are killed and some come late, machines made of network namespaces (as root, with
-# iproute2), and Slurm on such machines: twenty minutes on top of the tests'.
+# iproute2), Slurm on such machines and containers of the image: half an hour on top of the tests'.
 CLUSTER := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
 APT := apt-get install --yes --no-install-recommends
-cluster: $(READY) slurmd
+cluster: $(READY) slurmd image
 	$(CLUSTER) tests/cluster tests/docker/test_slurm_script.py
 
 # Slurm alone. Debian's packages are installed where they are missing; their own services aren't needed.
 slurm: $(READY) slurmd
 	$(CLUSTER) tests/docker/test_slurm_script.py tests/cluster/test_slurm.py
 
-.PHONY: slurmd
+# The CPU image, built here without an engine or a registry of images, and what is tried with it: 20 minutes the first time.
+# Packages come from the indexes that pip knows here, as wheels, and are built for the Python of Debian bookworm.
+images: $(READY) image
+	$(CLUSTER) tests/cluster/test_images.py tests/cluster/test_entry_commands.py
+
+.PHONY: slurmd image
 slurmd:
-	command -v slurmctld slurmd munged sbatch >/dev/null || \
+	which slurmctld slurmd munged sbatch >/dev/null || \
 		{ apt-get update && $(APT) slurmctld slurmd slurm-client munge; }
+
+image: $(READY)
+	which buildah podman runc debootstrap >/dev/null || \
+		{ apt-get update && $(APT) buildah podman runc debootstrap; }
+	podman image exists localhost/rhas:cpu || { \
+		$(BIN)/pip wheel --quiet --wheel-dir bench/wheels --constraint constraints.txt . 'setuptools>=77' && \
+		WHEELS=bench/wheels sh docker/build.sh cpu; }
 
 # What `python -m build` gives, installed into a fresh environment outside the repository: five minutes, most of them pip's.
 wheel: $(READY)
