@@ -18,7 +18,7 @@ from rhas.extract.tracks.looks import unlike
 from rhas.extract.tracks.sights import Sights
 
 ROUNDS = 4
-LIKENESS = 0.5  # how much likeness counts beside evidence
+LIKENESS = 0.8  # how much likeness counts beside evidence
 # Log odds that sights in different shots are of one person, by the difference of their colours; measured on movies of
 # the made world's training stream, like the constants of `evidence`.
 SAME, EACH = 7.0, 0.41

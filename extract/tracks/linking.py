@@ -20,6 +20,7 @@ from rhas.extract.tracks.looks import unlike
 from rhas.extract.tracks.sights import Sights
 
 STEADY = 0.5  # share of the last movement that is expected to go on
+AT_ONCE, A_SECOND = 0.25, 0.6  # heights that a person may be away: detector's error, and movement
 UNLIKE = 20.0  # difference of colours that speaks against the same person
 FITS = 0.25  # worth from which a sight may continue a track
 _LOOK_KEPT = 0.7  # of a track's look, at each new sight
@@ -109,7 +110,7 @@ def continues(
     size_K, size_N = (np.maximum(1e-6, box[:, 3] - box[:, 1]) for box in (from_K4, to_N4))
     # In heights of the person: on whatever part of the picture they are.
     away = np.linalg.norm(_centre(from_K4)[:, None] - _centre(to_N4)[None], axis=-1) / size_K[:, None]
-    near = np.exp(-0.5 * (away / (0.25 + 0.35 * gone_s)) ** 2)
+    near = np.exp(-0.5 * (away / (AT_ONCE + A_SECOND * gone_s)) ** 2)
     as_high = np.exp(-np.abs(np.log(size_N[None] / size_K[:, None])))
     apart = unlike(colours_KF[:, None], colours_NF[None])
     return near * as_high * np.exp(-0.5 * (apart / UNLIKE) ** 2)

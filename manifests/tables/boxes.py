@@ -94,10 +94,10 @@ def load_boxes(path: Path) -> Mapping[tuple[str, str], Tracklet]:
 
     time_s, person = time_s[order], person[order]
     box = np.stack([corner.astype(np.float32)[order] for corner in corners], axis=1)
-    score, track = score.astype(np.float32)[order], track.astype(np.int32)[order]
+    scores, tracks = score.astype(np.float32)[order], track.astype(np.int32)[order]
     return {
         (movies[person[own.start]], persons[person[own.start]]): Tracklet(
-            time_s[own], box[own], score[own], track[own]
+            time_s[own], box[own], scores[own], tracks[own]
         )
         for own in runs(person)
     }

@@ -55,3 +55,25 @@ def test_bad_cells_are_named(tmp_path: Path, row: str, column: str, said: str) -
         load(tmp_path, "m,p,3,0,0,1,1", row)
     (problem,) = caught.value.problems
     assert (problem.row, problem.column) == (3, column) and said in problem.expected
+
+
+def test_trackers_may_say_which_track_and_how_sure(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    rows = ["m,p,0,0,0,.2,.2,4,.5", "m,p,1,.2,.2,.4,.4,4,.9", "m,p,2,.5,.5,.7,.7,5,", "m,p,3,.5,.5,.7,.7,,1"]
+    path.write_text("movie_id,person_id,time_s,x1,y1,x2,y2,track_id,score\n" + "\n".join(rows) + "\n")
+    known = load_boxes(path)["m", "p"].known(np.array([0, 0.5, 1, 1.5, 2, 2.5, 3]))
+    # Between boxes of two tracks nothing is known.
+    np.testing.assert_allclose(known.score, [0.5, 0.7, 0.9, np.nan, 1, np.nan, 1], rtol=1e-6)
+    assert known.track.tolist() == [4, 4, 4, -1, 5, -1, -1]
+    assert known.exact.tolist() == [True, False, True, False, True, False, True]
+    assert (np.isnan(known.box).all(1) == np.isnan(known.score)).all()
+
+
+@pytest.mark.parametrize(
+    ("cell", "column"), [("x,1", "track_id"), ("3000000000,1", "track_id"), ("1,1.5", "score")]
+)
+def test_odd_tracks_are_named(tmp_path: Path, cell: str, column: str) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"movie_id,person_id,time_s,x1,y1,x2,y2,track_id,score\nm,p,0,0,0,1,1,{cell}\n")
+    with pytest.raises(InputError, match=column):
+        load_boxes(path)
