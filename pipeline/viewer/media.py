@@ -1,9 +1,10 @@
 """A movie as browsers play it, in step with the original: a copy where they can play that, else a proxy.
 
 Copied is MP4 with H.264, VP9 or AV1, and WebM with VP8, VP9 or AV1: 8 bit 4:2:0, progressive, not mirrored, whose first
-frame is at 0 of the container's clock and whose seek points are where its index knows them to be. For others browsers
-differ: some shift the clock to the first frame and some don't, they can't seek in intra refresh, and believe key flags
-that aren't true. `tests/browser` holds what a browser shows of every kind of movie against the truth.
+frame is at 0 of the container's clock, not cut by edit lists, and whose seek points are where its index knows them to
+be. For others browsers differ: some shift the clock to the first frame and some don't, they can't seek in intra refresh,
+and believe key flags that aren't true. `tests/browser` holds what a browser shows of every kind of movie against the
+truth.
 
 A proxy has every frame of the index at its own time, the first at 0, without B-frames, a seek point every two seconds
 and no sound. Frames that can't be decoded are grey. It is named by the movie's digest, so that it is made once.
@@ -81,6 +82,7 @@ def plays(video: Path, index: MovieIndex) -> bool:
         and max(abs(facts.start_s), abs(facts.container_start_s)) < ROUNDING_S
         and not index.entry_wait.any()
         and not len(index.corrupt)
+        and not (facts.codec == "h264" and facts.hidden)  # cut by an edit list
     )
     return sound and (kind != "mov" or _key_flags(video) == len(index.entry_row))
 

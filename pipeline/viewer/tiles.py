@@ -1,4 +1,4 @@
-"""Long series in files of a few thousand numbers, at several levels, so that a page loads just what it draws.
+"""Long series in files of about a thousand numbers, at several levels, so that a page loads just what it draws.
 
 Bins of level 0 are samples of the movie; each level has a quarter of the bins of the one before, up to a level that one
 file holds. A file of scores has a row for each action: a byte for each bin at level 0, above it two, the least and the
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from rhas.pipeline.viewer.chunks import packed, write_chunk
 
-TILE, FACTOR, BOX_TILE, BOX_BYTES = 4096, 4, 1024, 10
+TILE, FACTOR, BOX_TILE, BOX_BYTES = 1024, 4, 256, 10
 NONE, STEPS = 255, 254
 NO_BOX = 65535
 LEAST = 0.02  # of a score: less isn't seen in a curve

@@ -172,6 +172,27 @@ def test_the_next_mistake_and_the_next_uncertain_stretch(driver: Chrome, folder:
     assert "a, N/A" in page.said
 
 
+def test_mistakes_are_where_just_one_of_two_is_and_nobody_is_absent(driver: Chrome, folder: Path) -> None:
+    """Drawn lanes with overlaps, against a look at every moment."""
+    page = Page(driver, folder / "view")
+    rng = np.random.default_rng(0)
+    lanes = []
+    for _ in range(300):
+        starts = [np.sort(rng.integers(0, 20, rng.integers(0, 5))) for _ in range(3)]
+        lanes.append([[[int(s), int(s + rng.integers(1, 6))] for s in own] for own in starts])
+    found = page.js(
+        "arguments[0].map((three) => { const [a, b, gone] = three.map((rows) => { rows.sort((x, y) => x[0] - y[0] ||"
+        " x[1] - y[1]); return new rhas.labels.Lane(rows.map((r) => r[0]), rows.map((r) => r[1])); });"
+        " return rhas.find.without(rhas.find.differences(a, b), gone, 3, 22); })",
+        lanes,
+    )
+    for three, flat in zip(lanes, found, strict=True):
+        for t in np.arange(0.5, 30):
+            one, other, gone = (any(s <= t < e for s, e in own) for own in three)
+            inside = any(s <= t < e for s, e in zip(flat[::2], flat[1::2], strict=True))
+            assert inside == (one != other and not gone and 3 < t < 22)
+
+
 def test_filters_and_search(driver: Chrome, folder: Path) -> None:
     page = Page(driver, folder / "view")
     page.settle()

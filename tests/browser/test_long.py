@@ -162,11 +162,15 @@ def test_ten_hours_and_twenty_persons(driver: Chrome, folder: Path, downloads: P
     starts = ", ".join(f"{wall_s:.2f} s ({cpu_s:.2f} s of its process)" for wall_s, cpu_s in ready)
     told = [f"start: {starts}; an empty page: {empty / 1e6:.0f} MB"]
 
+    highest: list[int] = []
+
     def tell(what: str) -> None:
         page.settle()
         now = private_bytes(driver)
         told.append(f"{what}: {now / 1e6:.0f} MB, of which JavaScript {heap_bytes(driver) / 1e6:.0f} MB")
-        assert now < MOST, told
+        driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+        told.append(f"    once garbage is collected: {private_bytes(driver) / 1e6:.0f} MB")
+        highest.append(now)
 
     tell("begun")
     rows = page.js("rhas.main.rows.height")
@@ -204,4 +208,5 @@ def test_ten_hours_and_twenty_persons(driver: Chrome, folder: Path, downloads: P
     assert len(saved.read_text().splitlines()) > 100_000
     page.keys("z", Keys.CONTROL)
     print("\n".join(told))
+    assert max(highest) < MOST
     assert page.problems() == []

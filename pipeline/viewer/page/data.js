@@ -52,7 +52,7 @@ const rhas = (() => {
 
   /** Tiles: the latest are kept, up to so many bytes; a few are loaded at a time, those last asked for first. */
   class Tiles {
-    constructor(arrived, limit = 16 << 20, atOnce = 4) {
+    constructor(arrived, limit = 12 << 20, atOnce = 4) {
       Object.assign(this, { arrived, limit, atOnce, kept: new Map(), queue: [], loading: new Set(), size: 0 });
     }
 

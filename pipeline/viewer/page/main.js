@@ -194,7 +194,7 @@ rhas.main = (() => {
       };
       const others = await rhas.load("others.js", "others");
       const text = await rhas.table.parts(state.index, labelsOf, others);
-      if (text.slice(1).every((part) => !part)) return say("Not saved: there is no label.");
+      if (text.slice(1).every(({ size }) => !size)) return say("Not saved: there is no label.");
       rhas.table.download(text, "labels.csv");
       for (const { labels } of kept.values()) labels.saved = labels.done.length;
       say("Saved labels.csv among your downloads. Next: rhas labels FEATURES --labels labels.csv");

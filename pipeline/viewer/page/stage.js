@@ -42,7 +42,10 @@ rhas.stage = (() => {
       const value = rows.map((text) => rhas.bytes(text));
       return { value, size: value.reduce((sum, own) => sum + own.length, 64) };
     };
-    const rows = scene.tiles.get(`${scene.number}/boxes-${tile}.js`, `movie/${scene.number}/boxes-${tile}`, read);
+    const get = (k) => scene.tiles.get(`${scene.number}/boxes-${k}.js`, `movie/${scene.number}/boxes-${k}`, read);
+    const rows = get(tile);
+    const next = Math.floor((sample + boxTile / 4) / boxTile); // there before it is played
+    if (next !== tile && next * boxTile < scene.times.count) get(next);
     if (!rows) return null;
     const own = rows[person];
     const at = (sample - tile * boxTile) * 10;

@@ -34,23 +34,26 @@ rhas.table = (() => {
     return found;
   }
 
-  /** Parts of the file's text: movies in their order, then `others`, rows of movies that aren't shown. */
+  /**
+   * Parts of the file as blobs, which the page's memory doesn't hold, one for each person: movies in their order, then
+   * `others`, rows of movies that aren't shown.
+   */
   async function parts(index, labelsOf, others) {
-    const text = [HEADER];
+    const text = [new Blob([HEADER])];
     for (let number = 0; number < index.movies.length; number++) {
       const { movie, persons } = await labelsOf(number);
-      const rows = [];
       persons.forEach((lanes, p) => {
+        const rows = [];
         for (const [action, lane] of lanes) {
           for (let i = 0; i < lane.length; i++) {
             const name = index.actions[action];
             rows.push(row([movie.id, movie.persons[p].id, name, lane.start[i], lane.end[i]]));
           }
         }
+        text.push(new Blob(rows));
       });
-      text.push(rows.join(""));
     }
-    text.push(others.map(row).join(""));
+    text.push(new Blob(others.map(row)));
     return text;
   }
 

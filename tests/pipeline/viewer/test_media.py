@@ -23,7 +23,6 @@ SHOWN = json.loads((TRUTH / "shown.json").read_text())
 PLAYED = (
     "h264_closed.mp4",
     "sound.mp4",
-    "trimmed.mp4",
     "turned_90.mp4",
     "vp9_hidden.webm",
     "av1_svt.webm",
@@ -32,7 +31,7 @@ PLAYED = (
 NOT_PLAYED = (
     "every_key.mp4", "h264_refresh.mp4", "starts_at_5.mp4", "late_video.mp4", "no_edits.mp4", "fragmented.mp4",
     "mbaff_fields.mp4", "mirrored.mp4", "hevc_closed.mp4", "h264_10bit.mp4", "mpeg4_b.mp4", "mjpeg.mov", "h264_open.ts",
-    "starts_at_12.mkv", "h264_b.avi",
+    "starts_at_12.mkv", "h264_b.avi", "two_edits.mp4", "trimmed_both.mp4",
 )  # fmt: skip
 
 
