@@ -2,8 +2,8 @@
 
 Copied is MP4 with H.264, VP9 or AV1, and WebM with VP8, VP9 or AV1: 8 bit 4:2:0, progressive, not mirrored, whose first
 frame is at 0 of the container's clock, not cut by edit lists, and whose seek points are where its index knows them to
-be. For others browsers differ: some shift the clock to the first frame and some don't, they can't seek in intra
-refresh, and believe key flags that aren't true. `tests/browser` holds what a browser shows of every kind of movie against the
+be. For others browsers differ: some shift the clock to the first frame and some don't; they can't seek in intra refresh
+and believe key flags that aren't true. `tests/browser` holds what a browser shows of every kind of movie against the
 truth.
 
 A proxy has every frame of the index at its own time, the first at 0, without B-frames, a seek point every two seconds
