@@ -7,7 +7,6 @@ brings what the worker is made of, each further one a call; the answer says how 
 
 from __future__ import annotations
 
-import pickle
 import signal
 import socket
 import sys
@@ -48,7 +47,7 @@ def _portable(error: Exception) -> Exception:
     """The error, with its traceback as a note, as another process can read it."""
     error.add_note(traceback.format_exc())
     try:
-        return pickle.loads(pickle.dumps(error))
+        return Parcel.of(error).open()
     except Exception:  # noqa: BLE001  it has an __init__ that its arguments don't fit, say
         plain = RuntimeError(f"{type(error).__name__}: {error}")
         plain.__notes__ = error.__notes__

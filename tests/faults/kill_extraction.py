@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,10 @@ def kill_drivers(undisturbed: Undisturbed, folder: Path, kills: int, seed: int) 
         while True:
             before = _stored(out)
             ray = ["--ray"] if drawn.random() < 0.5 else []
-            process = subprocess.Popen([*extract_command(undisturbed, out), *ray], stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [*extract_command(undisturbed.manifest, out, undisturbed.settings), *ray],
+                stdout=subprocess.DEVNULL,
+            )
             clock = time.monotonic()
             last = met["driver"] >= kills
             if _ended_within(process, 600 if last else drawn.uniform(1, seconds)):
@@ -120,11 +123,10 @@ def kill_drivers(undisturbed: Undisturbed, folder: Path, kills: int, seed: int) 
     return met
 
 
-def extract_command(undisturbed: Undisturbed, out: Path) -> list[str]:
-    settings = [argument for setting in undisturbed.settings for argument in ("--set", setting)]
-    manifest = str(undisturbed.manifest)
-    return [sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", manifest, "--out", str(out),
-            "--preset", "tiny-random", "--batch", "8", *settings]  # fmt: skip
+def extract_command(manifest: Path, out: Path, settings: Sequence[str] = SETTINGS) -> list[str]:
+    set_to = [argument for setting in settings for argument in ("--set", setting)]
+    return [sys.executable, "-m", "rhas.pipeline.cli", "extract", "--movies", str(manifest), "--out", str(out),
+            "--preset", "tiny-random", "--batch", "8", *set_to]  # fmt: skip
 
 
 def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import boto3
+import s3fs
 from botocore.client import BaseClient
 
 KEY, SECRET = "AKIAEXAMPLEKEY", "a-secret-that-nobody-is-told"
@@ -46,6 +47,7 @@ def object_store() -> Iterator[ObjectStore]:
     }  # fmt: skip
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
+    s3fs.S3FileSystem.clear_instance_cache()  # one that an earlier block's server was meant with
     try:
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)

@@ -55,6 +55,7 @@ def test_probabilities_come_back(features: Path) -> None:
         "detected",
         "doubtful",
         "followed",
+        "tracked",
         str(out),
     ]
     sure = load_config(str(out)).detector.sure

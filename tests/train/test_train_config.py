@@ -73,7 +73,7 @@ def test_all_that_is_wrong_with_a_file_is_one_error(tmp_path: Path) -> None:
         load_config(str(path))
     assert [problem.column for problem in caught.value.problems] == ["data.window", "batch", "lr"]
     assert all(problem.file == path for problem in caught.value.problems)
-    with pytest.raises(InputError, match="paper, small or a YAML file"):
+    with pytest.raises(InputError, match="paper, refatomnet, small or a YAML file"):
         load_config("nothing")
 
 

@@ -96,7 +96,7 @@ def test_missing_frames_are_masked_and_zero(folder: FeaturesFolder) -> None:
         )
         np.testing.assert_array_equal(sample.labels, labels_TC)
         np.testing.assert_array_equal(sample.valid, present_T)
-    assert seen == {1, 2, 3, 4, 5, 6, 7}  # all kinds of frames but those that nobody promised
+    assert seen == {1, 2, 3, 4, 5, 6, 7, 8}  # all kinds of frames but those that nobody promised
 
 
 def test_what_the_status_does_not_promise_is_not_taken(folder: FeaturesFolder) -> None:
