@@ -29,11 +29,11 @@ learn: $(READY)
 CLUSTER := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs
 APT := apt-get install --yes --no-install-recommends
 cluster: $(READY) slurmd image
-	$(CLUSTER) tests/cluster tests/docker/test_slurm_script.py
+	$(CLUSTER) tests/cluster
 
 # Slurm alone. Debian's packages are installed where they are missing; their own services aren't needed.
 slurm: $(READY) slurmd
-	$(CLUSTER) tests/docker/test_slurm_script.py tests/cluster/test_slurm.py
+	$(CLUSTER) tests/cluster/test_slurm_script.py tests/cluster/test_slurm.py
 
 # The CPU image, built here without an engine or a registry of images, and what is tried with it: 20 minutes the first time.
 # Packages come from the indexes that pip knows here, as wheels, and are built for the Python of Debian bookworm.
