@@ -11,7 +11,7 @@ from rhas.extract.config import DECODERS_PER_GPU, ExtractConfig, RunOptions
 from rhas.extract.run.outputs import cache_of
 from rhas.manifests.common.errors import InputError, Problem
 
-CPUS_PER_MODEL = 4  # without GPUs
+CPUS_PER_WORKER = 4  # a model worker's and a decoder's, without GPUs
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,13 @@ def lay_out(options: RunOptions, cores: int, gpus: int) -> Layout:
         raise InputError(problems)
     cpus = options.cpus or cores
     if options.gpus == 0:
-        models = options.workers or max(1, cpus // CPUS_PER_MODEL)
+        models = _model_workers(options, cpus)
         if models > cpus and not options.elastic:
             raise InputError(Problem("--workers", f"at most {cpus}, one for each core", value=models))
         # Decoders reserve nothing: while models run on CPUs they are idle most of the time.
-        return Layout(models, options.decoders or max(1, cpus // 4), max(1, cpus // models), 0, 0)
+        return Layout(
+            models, options.decoders or max(1, cpus // CPUS_PER_WORKER), max(1, cpus // models), 0, 0
+        )
     if options.elastic:
         return Layout(options.gpus, options.decoders or DECODERS_PER_GPU * options.gpus, 1, 1, 1)
     left = cpus - options.gpus
@@ -71,7 +73,11 @@ def on_this_machine(options: RunOptions) -> bool:
     """Whether one model worker, on this machine, is all that is asked for: then processes do, without a Ray."""
     if options.ray or options.address is not None:
         return False
-    return (options.gpus or options.workers or max(1, (options.cpus or here()[0]) // CPUS_PER_MODEL)) == 1
+    return _model_workers(options, options.cpus or here()[0]) == 1
+
+
+def _model_workers(options: RunOptions, cpus: int) -> int:
+    return options.gpus or options.workers or max(1, cpus // CPUS_PER_WORKER)
 
 
 def made_of(config: ExtractConfig, options: RunOptions, root: Path) -> dict[str, tuple[Any, ...]]:

@@ -23,7 +23,7 @@ from typing import IO, Any
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.run.layout import here, lay_out, made_of, threads
 from rhas.extract.run.parcels import Parcel, receive, send
-from rhas.extract.run.pool import WorkerLost, WorkerUnfit, telling_why
+from rhas.extract.run.pool import WorkerLost, WorkerUnfit, telling_why, unfit
 from rhas.manifests.common.interruption import check
 from rhas.manifests.common.processes import python_command
 
@@ -86,11 +86,11 @@ class LocalPool:
         return first, second
 
     def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> list[Ticket]:
-        self._hear(0)
-        done = [ticket for ticket in tickets if ticket.answer is not None]
-        if not done:
-            self._hear(timeout_s)
-            done = [ticket for ticket in tickets if ticket.answer is not None]
+        done: list[Ticket] = []
+        for patience_s in (0.0, timeout_s):
+            if not done:
+                self._hear(patience_s)
+                done = [ticket for ticket in tickets if ticket.answer is not None]
         return done
 
     def result(self, ticket: Ticket) -> Any:
@@ -174,7 +174,7 @@ class LocalPool:
             tickets = worker.calls.pop(number)
             worker.made = worker.made or how != "unfit"
             if how == "unfit":
-                self._fail(worker, WorkerUnfit(*_why(parcels[0].open())))
+                self._fail(worker, unfit(parcels[0].open()))
             for i, ticket in enumerate(tickets):
                 ticket.answer = parcels[i] if how == "told" else parcels[0].open()
 
@@ -210,12 +210,6 @@ class LocalPool:
             if held is not None:
                 held.close()
         worker.socket = worker.errors = None
-
-
-def _why(error: Exception) -> tuple[str, str]:
-    """Why a worker couldn't be made, in a line, and the traceback."""
-    traceback = "\n".join(getattr(error, "__notes__", []))
-    return f"{type(error).__name__}: {error}", traceback
 
 
 @contextmanager

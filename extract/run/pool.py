@@ -38,7 +38,12 @@ def refuse(error: Exception) -> NoReturn:
     """A worker that can't begin, one without a GPU say, is no movie's fault. Raises InputError or WorkerUnfit."""
     if isinstance(error, RhasError):
         raise error
-    raise WorkerUnfit(one_line(error), "\n".join(getattr(error, "__notes__", []))) from error
+    raise unfit(error) from error
+
+
+def unfit(error: Exception) -> WorkerUnfit:
+    """What keeps a worker from beginning, with the traceback that came with it."""
+    return WorkerUnfit(one_line(error), "\n".join(getattr(error, "__notes__", [])))
 
 
 @contextmanager

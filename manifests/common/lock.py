@@ -17,7 +17,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from io import FileIO
 from pathlib import Path
@@ -60,7 +60,7 @@ def locked(path: Path) -> Iterator[None]:
         finally:
             if not file.closed:  # as it is in a forked process, which says nothing of its parent's lock
                 _held.discard(file)
-                if local or _is_ours(_read(path)):
+                if local or is_ours(_read(path)):
                     file.truncate(0)
 
 
@@ -109,9 +109,9 @@ def _take(file: FileIO, path: Path, local: bool) -> None:
         before = _read(path)
         if before and boot() not in before:
             _wait_for_a_beat(path, before)
-        _write(file, _record(0))
+        _write(file, record(0))
         pause(SETTLE_S)
-        if not _is_ours(_read(path)):
+        if not is_ours(_read(path)):
             raise BlockingIOError
     except BlockingIOError as error:
         raise InputError(
@@ -134,20 +134,31 @@ def _wait_for_a_beat(path: Path, before: str) -> None:
 @contextmanager
 def _beating(file: FileIO, path: Path) -> Iterator[None]:
     """Where others can't see the kernel's lock, they see this."""
+
+    def write(record: str) -> None:
+        with suppress(ValueError):  # the file has been closed just now
+            _write(file, record)
+
+    with beating(path, lambda: _read(path), write):
+        yield
+
+
+@contextmanager
+def beating(where: object, read: Callable[[], str], write: Callable[[str], object]) -> Iterator[None]:
+    """Writes this process's record anew all the time; ends the process when it reads somebody else's."""
     over = threading.Event()
 
     def beat() -> None:
         count = 0
         while not over.wait(BEAT_S):
-            # A server may be away for a while, whose lock it was, or the file have been closed just now.
-            with suppress(OSError, ValueError):
-                now = _read(path)
-                if now and not _is_ours(now):
-                    log.error("%s: %s is writing here now, so this run ends", path, now)
+            with suppress(OSError):  # a server, or a store, may be away for a while
+                now = read()
+                if now and not is_ours(now):
+                    log.error("%s: %s is writing here now, so this run ends", where, now)
                     os.kill(os.getpid(), SIGTERM)
                     return
                 count += 1
-                _write(file, _record(count))
+                write(record(count))
 
     thread = threading.Thread(target=beat, name="lock", daemon=True)
     thread.start()
@@ -158,7 +169,7 @@ def _beating(file: FileIO, path: Path) -> Iterator[None]:
         thread.join()
 
 
-def _record(beat: int) -> str:
+def record(beat: int) -> str:
     return f"{_NAME.format(socket.gethostname(), os.getpid())}, boot {boot()}, beat {beat:09d}"
 
 
@@ -178,7 +189,7 @@ def _read(path: Path) -> str:
     return ""
 
 
-def _is_ours(record: str) -> bool:
+def is_ours(record: str) -> bool:
     return f"process {os.getpid()}, boot {boot()}," in record
 
 

@@ -9,10 +9,6 @@ again what they wrote, and one is refused.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,17 +26,17 @@ log = logging.getLogger(__name__)
 def store_locked(own: Remote, others: Callable[[], Sequence[Remote]] = lambda: ()) -> Iterator[None]:
     """Holds `own`. Raises InputError while somebody else holds it or one of the `others`; OSError as stores do."""
     _wait_for_beats([own, *others()])
-    write_over(_record(0), own)
+    _write(lock.record(0), own)
     try:
         pause(lock.SETTLE_S)
-        if _read(own) != _record(0).decode():
+        if _read(own) != lock.record(0):
             raise _refusal(own, _read(own))
         _wait_for_beats(others())
-        with _beating(own):
+        with lock.beating(own, lambda: _read(own), lambda record: _write(record, own)):
             yield
     finally:
         with suppress(OSError):
-            if _is_ours(_read(own)):
+            if lock.is_ours(_read(own)):
                 remove(own)
 
 
@@ -61,37 +57,12 @@ def _wait_for_beats(locks: Sequence[Remote]) -> None:
                 raise _refusal(lock_file, now)
 
 
-@contextmanager
-def _beating(own: Remote) -> Iterator[None]:
-    over = threading.Event()
-
-    def beat() -> None:
-        count = 0
-        while not over.wait(lock.BEAT_S):
-            with suppress(OSError):  # a store may be away for a while
-                now = _read(own)
-                if now and not _is_ours(now):
-                    log.error("%s: %s is writing here now, so this run ends", own, now)
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    return
-                count += 1
-                write_over(_record(count), own)
-
-    thread = threading.Thread(target=beat, name="store lock", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def _refusal(lock_file: Remote, who: str) -> InputError:
     return InputError(Problem(str(lock_file), "no other run to be writing here", value=who))
 
 
-def _record(beat: int) -> bytes:
-    return f"host {socket.gethostname()}, process {os.getpid()}, boot {lock.boot()}, beat {beat:09d}".encode()
+def _write(record: str, lock_file: Remote) -> None:
+    write_over(record.encode(), lock_file)
 
 
 def _read(lock_file: Remote) -> str:
@@ -99,10 +70,6 @@ def _read(lock_file: Remote) -> str:
         return read_small(lock_file)[:300].decode(errors="replace").strip()
     except FileNotFoundError:
         return ""
-
-
-def _is_ours(record: str) -> bool:
-    return f"process {os.getpid()}, boot {lock.boot()}," in record
 
 
 def _is_over(record: str) -> bool:
