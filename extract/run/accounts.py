@@ -10,14 +10,13 @@ import logging
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rhas.extract.run.jobs import SELF_EXPLAINING
 from rhas.extract.run.pool import COLOURS
 from rhas.extract.run.progress import Progress
 from rhas.extract.run.schedule import WriteFailed
-from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.secrets import redacted
 from rhas.manifests.shards.failures import Failure, movie_failure, write_failures
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -64,13 +63,13 @@ class Accounts:
         """What a movie's shard holds."""
         self._found[finished.movie_id] = finished
 
-    def update(self, movie_id: str, progress: Progress) -> None:
-        """Takes note of a movie that has just been sealed or given up. Raises WriteFailed."""
+    def update(self, movie_id: str, found: Finished | None, progress: Progress) -> None:
+        """Takes note of a movie that has just been sealed or given up, and of its shard. Raises WriteFailed."""
         before = self._failures(movie_id)
         if movie_id not in progress.failed_movies:
             self._found.pop(movie_id, None)
-            with suppress(InputError):  # damaged as soon as it was written
-                self.note(Finished.of(self.folder.shard(movie_id), self.video_keys.get(movie_id)))
+            if found is not None:
+                self.note(replace(found, video=self.video_keys.get(movie_id)))
                 self.ledger.add(self._found[movie_id])
         how = progress.failed_movies.get(movie_id)
         log.info("movie %s: %s", movie_id, f"failed, {how[0]}: {how[1]}" if how else "done")

@@ -12,6 +12,7 @@ from rhas.extract.run.outputs import cache_of
 from rhas.manifests.common.errors import InputError, Problem
 
 CPUS_PER_WORKER = 4  # a model worker's and a decoder's, without GPUs
+MODELS_PER_WRITER = 8  # so that movies of a second don't wait for it (`make bench`, many_small)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Layout:
     model_cpus: int
     model_gpus: int
     decoder_cpus: int
+
+    @property
+    def writers(self) -> int:
+        return -(-self.models // MODELS_PER_WRITER)
 
 
 def lay_out(options: RunOptions, cores: int, gpus: int) -> Layout:

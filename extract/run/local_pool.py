@@ -69,13 +69,15 @@ class LocalPool:
         self.decoders: Sequence[LocalWorker] = [
             worker(f"decoder {i}", "DecodeWorker") for i in range(self.layout.decoders)
         ]
-        self.writer = worker("writer", "WriteWorker")
+        self.writers: Sequence[LocalWorker] = [
+            worker(f"writer {i}", "WriteWorker") for i in range(self.layout.writers)
+        ]
         self.linker = worker("linker", "LinkWorker") if config.tracks.two_passes else None
 
     @property
     def _workers(self) -> list[LocalWorker]:
         linker = [] if self.linker is None else [self.linker]
-        return [*self.decoders, *self.models, self.writer, *linker]
+        return [*self.decoders, *self.models, *self.writers, *linker]
 
     def call(self, worker: LocalWorker, method: str, *args: Any) -> Ticket:
         (ticket,) = self._call(worker, method, args, 1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from rhas.extract.run.workers import ModelReport
 from rhas.manifests.shards.format import MovieHeader
+from rhas.manifests.shards.ledger import Finished
 
 TICK_S = 0.25
 
@@ -51,7 +52,8 @@ class Progress:
     """Collects events into a `Snapshot` and stage seconds."""
 
     callback: Callable[[Snapshot], None] | None = None
-    on_movie: Callable[[str], None] | None = None  # called with each movie that is done or failed
+    # Called with each movie that is done or failed, and with what is known of its shard.
+    on_movie: Callable[[str, Finished | None], None] | None = None
     now: Snapshot = field(default_factory=Snapshot)
     stages: dict[str, float] = field(
         default_factory=lambda: {"decode": 0.0, "ground": 0.0, "encode": 0.0, "write": 0.0}
@@ -103,13 +105,13 @@ class Progress:
         self.now.windows_failed += 1
         self.now.frames -= stop - start
 
-    def movie_done(self, header: MovieHeader) -> None:
+    def movie_done(self, header: MovieHeader, found: Finished | None = None) -> None:
         self.now.movies_done += 1
         if self.on_movie:
-            self.on_movie(header.movie_id)
+            self.on_movie(header.movie_id, found)
 
     def movie_failed(self, movie_id: str, stage: str, reason: str) -> None:
         self.now.movies_failed += 1
         self.failed_movies[movie_id] = (stage, reason)
         if self.on_movie:
-            self.on_movie(movie_id)
+            self.on_movie(movie_id, None)

@@ -88,7 +88,9 @@ class RayPool:
         self.decoders: Sequence[Actor] = [
             Actor(f"decoder {i}", decode.remote(*arguments["DecodeWorker"])) for i in range(layout.decoders)
         ]
-        self.writer = Actor("writer", write.remote(*arguments["WriteWorker"]))
+        self.writers: Sequence[Actor] = [
+            Actor(f"writer {i}", write.remote(*arguments["WriteWorker"])) for i in range(layout.writers)
+        ]
         self.linker: Actor | None = None
         if config.tracks.two_passes:
             link = _actor(LinkWorker, folder).options(num_cpus=0, scheduling_strategy=here, **restarts)
@@ -132,7 +134,7 @@ class RayPool:
             raise cause from None
 
     def close(self) -> None:
-        for actor in (*self.decoders, *self.models, self.writer, self.linker):
+        for actor in (*self.decoders, *self.models, *self.writers, self.linker):
             if actor is not None:
                 ray.kill(actor.handle)
 

@@ -40,6 +40,7 @@ from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ledger import Finished
 from rhas.manifests.shards.ranks import RankFolder, among_its_own, merge, take_over, take_share
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.snapshot import write_snapshot
@@ -87,8 +88,8 @@ def _extract(
         todo = unfinished(folder, inputs.manifest, begun, options, books) if begun else None
         todo = todo if inputs.manifest.movies else []
 
-        def on_movie(movie_id: str) -> None:
-            books.update(movie_id, progress)
+        def on_movie(movie_id: str, found: Finished | None) -> None:
+            books.update(movie_id, found, progress)
             output.sealed(movie_id, books)
 
         progress = Progress(callback=callback, on_movie=on_movie)

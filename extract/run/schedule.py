@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -337,7 +338,12 @@ class Scheduler:
             else:
                 self._write(job, window, again=True)
 
-        self.pending[self.pool.call(self.pool.writer, "write", window)] = Pending(done, lost, _stop)
+        ticket = self.pool.call(self._writer(job.task.movie_id), "write", window)
+        self.pending[ticket] = Pending(done, lost, _stop)
+
+    def _writer(self, movie_id: str) -> Any:
+        """A movie's windows and its shard are all written by one: what another has just written may not be seen yet."""
+        return self.pool.writers[zlib.crc32(movie_id.encode()) % len(self.pool.writers)]
 
     def _end(self, opened: MovieJob, attempts: int = 0) -> None:
         """What is to be done when all of a pass's windows are stored or failed."""
@@ -350,7 +356,7 @@ class Scheduler:
                 self._begin(movie_id, lambda: then(made))
             else:
                 self.open_movies -= 1
-                self.progress.movie_done(opened.header)
+                self.progress.movie_done(opened.header, made)
 
         def lost(reason: str) -> None:
             if attempts + 1 < self.options.attempts:
@@ -365,7 +371,7 @@ class Scheduler:
                 _stop(error)
             self._fail_movie_by(movie_id, going.end, error)
 
-        worker = self.pool.writer if going.ending == "writer" else self.pool.linker
+        worker = self._writer(movie_id) if going.ending == "writer" else self.pool.linker
         ticket = self.pool.call(worker, going.end, opened.header, opened.failed)
         self.pending[ticket] = Pending(done, lost, failed)
 

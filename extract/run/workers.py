@@ -1,9 +1,9 @@
 """The kinds of worker of an extraction, as plain classes; `ray_stage` makes actors of them.
 
 `DecodeWorker` runs on a CPU and turns movies into frames, `ModelWorker` holds the models on a GPU (or CPUs)
-and turns frames into features, `WriteWorker` is the only one that writes shards. Where persons are tracked, model
-workers first say what they see, and a `LinkWorker` makes a movie's tracks of it. They hold no state that a restart
-would lose.
+and turns frames into features, `WriteWorker`s alone write shards, each those of its movies. Where persons are
+tracked, model workers first say what they see, and a `LinkWorker` makes a movie's tracks of it. They hold no state
+that a restart would lose.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from rhas.manifests.common.locations import Place, Remote, place
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ledger import Finished
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.seen import Seen, remove_seen, write_seen
 from rhas.manifests.shards.status import FrameStatus
@@ -330,11 +331,14 @@ class WriteWorker:
             write_part(self.folder, window)
         return time.perf_counter() - clock
 
-    def seal(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, None]:
+    def seal(
+        self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]
+    ) -> tuple[float, Finished | None]:
         """Builds the movie's shard from its parts and from what an earlier shard holds; removes the parts.
 
         `failed` maps windows that could not be computed to stage and reason; what an earlier run had of them
-        stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took; nothing is next.
+        stays. Raises KeyError for a window of which there is nothing. Returns the seconds it took, and what is known of
+        the shard by reading it again: nothing if it is damaged as soon as it was written.
         """
         clock = time.perf_counter()
         check_root(self.folder)
@@ -348,7 +352,10 @@ class WriteWorker:
 
         write_shard(self.folder, header, load)
         kept.remove_parts()
-        return time.perf_counter() - clock, None
+        found = None
+        with suppress(InputError):
+            found = Finished.of(self.folder.shard(header.movie_id))
+        return time.perf_counter() - clock, found
 
 
 class LinkWorker:

@@ -21,6 +21,7 @@ from tests.bench.decode import decode
 from tests.bench.decode_size import decode_size
 from tests.bench.gpus import scheduling
 from tests.bench.gpus_virtual import in_virtual_time
+from tests.bench.many_films import finished, many_small, one_huge
 from tests.bench.process_memory import peak_bytes
 from tests.bench.samples import samples
 from tests.bench.tables import tables
@@ -195,6 +196,9 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "samples": samples,
     "decode": decode,
     "decode_size": decode_size,
+    "many_small": many_small,
+    "one_huge": one_huge,
+    "finished": finished,
     "gpus": scheduling,
     "gpus_virtual": in_virtual_time,
     **TRAINING_BENCHES,

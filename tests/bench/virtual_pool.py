@@ -30,7 +30,7 @@ class VirtualPool:
     seconds: Callable[[str, tuple[Any, ...]], float]
     answer: Callable[[str, tuple[Any, ...]], Any]
     driver_s: float
-    writer: str = "writer"
+    writers: Sequence[str] = ("writer",)
     linker: str = "linker"
     now_s: float = 0.0
     free_s: dict[str, float] = field(default_factory=dict)  # when a worker has done all that it was given

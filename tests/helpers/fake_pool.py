@@ -39,8 +39,8 @@ def make_movie(movie_id: str, persons: Sequence[tuple[float, float]] = ((0.0, 1e
 def make_header(movie: Movie, frames: int, window_frames: int) -> MovieHeader:
     numbers = np.arange(frames)
     return MovieHeader(
-        movie_id=movie.movie_id, video=str(movie.video), identity={"video": movie.movie_id}, config={}, models={},
-        versions={}, source={"frames": frames, "height": HEIGHT, "width": WIDTH}, fps=1.0,
+        movie_id=movie.movie_id, video=str(movie.video), identity={"video": movie.movie_id, "persons": {}},
+        config={}, models={}, versions={}, source={"frames": frames, "height": HEIGHT, "width": WIDTH}, fps=1.0,
         window_frames=window_frames, time_s=numbers.astype(float), source_frame=numbers, persons=movie.persons,
         feature_shape=(3,),
     )  # fmt: skip
@@ -75,7 +75,7 @@ class FakePool:
     fault: Callable[[str, str, int], Any] = lambda method, movie_id, window: None
     slow: Sequence[str] = ()
     absent: Callable[[str], bool] = lambda worker: False
-    writer: str = "writer"
+    writers: Sequence[str] = ("writer",)
     linker: str = "linker"
     log: list[tuple[str, str, str, int]] = field(default_factory=list)  # worker, method, movie, window
     written: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -89,7 +89,7 @@ class FakePool:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.queues: dict[str, deque[Ticket]] = {
-            w: deque() for w in (*self.decoders, *self.models, self.writer, self.linker)
+            w: deque() for w in (*self.decoders, *self.models, *self.writers, self.linker)
         }
         self.bytes: Counter[tuple[str, int]] = Counter()
         self.open = self.unwritten = self.waits = 0

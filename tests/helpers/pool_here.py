@@ -82,7 +82,7 @@ class PoolHere:
             DecodeWorker(root, config.decode, follow, options.deadline_s, cache=cache_of(options))
         ]
         self.models = [Colours()]
-        self.writer = WriteWorker(root)
+        self.writers = [WriteWorker(root)]
         self.linker = None
         self.layout = SimpleNamespace(models=1, decoders=1)
 

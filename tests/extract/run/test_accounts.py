@@ -49,7 +49,7 @@ def test_many_failures_are_written_a_few_times_and_all_of_them_at_the_end(
     for movie in movies:
         clock += 1
         progress.failed_movies[movie.movie_id] = ("probe", "no such file")
-        books.update(movie.movie_id, progress)
+        books.update(movie.movie_id, None, progress)
     assert 0 < writing < 2 * count
     books.close(progress)
     assert len(read_failures(tmp_path / "failures.csv")) == count

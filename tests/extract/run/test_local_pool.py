@@ -131,17 +131,17 @@ def test_frames_go_from_worker_to_worker(pool: LocalPool, tmp_path: Path) -> Non
 
 
 def test_a_worker_that_can_not_be_made_is_unfit(pool: LocalPool, tmp_path: Path) -> None:
-    pool.writer = LocalWorker("writer", "WriteWorker", ("one", "too many"))
+    pool.writers = [LocalWorker("writer", "WriteWorker", ("one", "too many"))]
     with pytest.raises(WorkerUnfit, match=r"TypeError: .*positional") as caught:
-        told(pool, pool.call(pool.writer, "write", None))
+        told(pool, pool.call(pool.writers[0], "write", None))
     assert "Traceback" in caught.value.traceback
 
 
 def test_a_worker_that_can_not_be_imported_is_unfit(pool: LocalPool, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
-    pool.writer = LocalWorker("writer", "WriteWorker", (tmp_path,), {"PYTHONPATH": str(tmp_path)})
+    pool.writers = [LocalWorker("writer", "WriteWorker", (tmp_path,), {"PYTHONPATH": str(tmp_path)})]
     with pytest.raises(WorkerUnfit, match="ImportError: not this one") as caught:
-        told(pool, pool.call(pool.writer, "write", None))
+        told(pool, pool.call(pool.writers[0], "write", None))
     assert "Traceback" in caught.value.traceback
 
 

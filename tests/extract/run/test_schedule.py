@@ -93,6 +93,7 @@ def situations(draw):
         "writer_losses": draw(st.integers(0, 2)),
         "decoders": draw(st.integers(1, 4)),
         "models": draw(st.integers(1, 3)),
+        "writers": draw(st.integers(1, 3)),
         "memory_bytes": draw(st.sampled_from([1 << 20, 8 * FRAME_BYTES, 13 * FRAME_BYTES, 1 << 40])),
         "span_windows": draw(st.integers(1, 5)),
         "attempts": draw(st.integers(1, 3)),
@@ -132,7 +133,7 @@ def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(ca
     ]
     pool = FakePool(
         case["movies"], [f"d{i}" for i in range(case["decoders"])], [f"m{i}" for i in range(case["models"])],
-        seed=case["seed"], fault=fault,
+        seed=case["seed"], fault=fault, writers=[f"w{i}" for i in range(case["writers"])],
     )  # fmt: skip
 
     def open_movie(movie, index, grid):
@@ -150,6 +151,8 @@ def test_every_window_is_written_or_recorded_and_every_movie_sealed_or_failed(ca
     assert not pool.sealed.keys() & progress.failed_movies.keys()
     assert pool.sealed.keys() | progress.failed_movies.keys() == case["movies"].keys()
     assert pool.most_open <= 2 * case["decoders"]
+    writers = {(movie_id, worker) for worker, _, movie_id, _ in pool.log if worker.startswith("w")}
+    assert len(writers) == len({movie_id for movie_id, _ in writers})  # each movie has one
     planned = 0
     for movie in movies:
         movie_id = movie.movie_id

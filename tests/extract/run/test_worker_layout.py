@@ -15,12 +15,14 @@ from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode.windows import OnePass
+from rhas.extract.run import workers
 from rhas.extract.run.jobs import one_line
 from rhas.extract.run.layout import Layout, here, lay_out, on_this_machine
 from rhas.extract.run.workers import ModelWorker, ReadReport, WriteWorker, window_task
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import SERIES, Window, empty_rows, failed_window
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.ledger import Finished
 from rhas.manifests.shards.reader import Shard
 from rhas.manifests.shards.status import FrameStatus
 
@@ -232,7 +234,12 @@ def test_a_worker_whose_device_is_lost_ends(monkeypatch, message, raised):
         worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
 
 
-# --- the writer
+# --- the writers
+
+
+@pytest.mark.parametrize(("models", "writers"), [(1, 1), (8, 1), (9, 2), (64, 8)])
+def test_a_writer_for_every_eight_model_workers(models, writers):
+    assert Layout(models, 1, 1, 1, 1).writers == writers
 
 
 def window_of(header, index, status=FrameStatus.MISSING, reason=""):
@@ -257,11 +264,29 @@ def test_seal_joins_parts_and_failures(tmp_path):
     for index in (0, 2):
         assert writer.write(window_of(header, index)) > 0
     writer.write(window_of(header, 2))  # a repeated call leaves one
-    assert writer.seal(header, {1: ("model", "worker lost")})[0] > 0
+    seconds, found = writer.seal(header, {1: ("model", "worker lost")})
+    assert seconds > 0 and found is not None and found.lost and found.undone
+    assert found == Finished.of(FeaturesFolder(tmp_path).shard(header.movie_id))
     rows, status = shard_rows(folder)
     assert rows == [(0, True, "", ""), (1, False, "model", "worker lost"), (2, True, "", "")]
     assert status == [FrameStatus.MISSING] * 4 + [FrameStatus.FAILED] * 4 + [FrameStatus.MISSING] * 2
     assert not folder.parts("a").exists()
+
+
+def test_a_shard_that_is_damaged_as_soon_as_it_was_written_is_not_known(tmp_path, monkeypatch):
+    header = make_header(make_movie("a"), 6, window_frames=3)
+    writer = WriteWorker(tmp_path)
+    for index in (0, 1):
+        writer.write(window_of(header, index))
+    sound = workers.write_shard
+
+    def torn(folder, header, load):
+        sound(folder, header, load)
+        path = folder.shard(header.movie_id)
+        path.write_bytes(path.read_bytes()[:-100])
+
+    monkeypatch.setattr(workers, "write_shard", torn)
+    assert writer.seal(header, {})[1] is None
 
 
 def test_a_retry_that_fails_keeps_what_was_there(tmp_path):
