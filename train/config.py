@@ -19,7 +19,7 @@ from rhas.manifests.common.errors import Problem
 from rhas.train import PRESETS
 from rhas.train.data.augment import AugmentConfig
 from rhas.train.data.config import DataConfig
-from rhas.train.metrics.readout import ReadOutConfig
+from rhas.train.metrics.choosing import ReadOutConfig
 
 # How long a run goes on, and how it is kept: nothing that changes what a step does.
 FREE = (

@@ -93,7 +93,7 @@ def train(
         from rhas.pipeline.commands.outputs import new_run, told_run
         from rhas.pipeline.programs.training import train_run
         from rhas.train.config import DEFAULT_PRESET
-        from rhas.train.runs.run import load_whole_config
+        from rhas.train.runs.settings import load_whole_config
 
         preset = config or model or DEFAULT_PRESET
         unnamed = None if out else load_whole_config(preset, overrides).model

@@ -129,7 +129,8 @@ def import_released_weights(
     """Makes the run folder OUT; returns one line that says what was made of the checkpoint."""
     from rhas.train.evaluation.results import tau_text
     from rhas.train.fitting.importing import import_weights
-    from rhas.train.runs.run import RunFolder, load_whole_config, read_json
+    from rhas.train.runs.run import RunFolder, read_json
+    from rhas.train.runs.settings import load_whole_config
 
     vocabulary = None if actions is None else load_vocabulary(actions)
     config = load_whole_config(preset, overrides)

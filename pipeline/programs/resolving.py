@@ -15,7 +15,7 @@ from pydantic import create_model
 from rhas.extract.config import ExtractConfig, load_config
 from rhas.train.config import TrainConfig
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import load_whole_config
+from rhas.train.runs.settings import load_whole_config
 
 
 def resolved(stage: str, preset: str, overrides: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ from rhas.train.evaluation.results import tau_text
 from rhas.train.fitting.initialising import told
 from rhas.train.fitting.loop import Callback, Step
 from rhas.train.fitting.training import train
-from rhas.train.runs.run import RunFolder, Validation, load_whole_config, read_json
+from rhas.train.runs.run import RunFolder, Validation, read_json
+from rhas.train.runs.settings import load_whole_config
 from rhas.train.scoring.prediction import predict_run
 
 

@@ -21,7 +21,7 @@ from rhas.pipeline.cli import app
 from rhas.pipeline.programs.presets import FOLDERS
 from rhas.train.config import config_from_dict as train_config
 from rhas.train.config import load_config as load_train_config
-from rhas.train.runs.run import with_model_settings
+from rhas.train.runs.settings import with_model_settings
 
 PRESETS = [(stage, name) for stage, folder in FOLDERS.items() for name in preset_names(folder)]
 every_preset = pytest.mark.parametrize(("stage", "name"), PRESETS)

@@ -18,7 +18,7 @@ from rhas.train.config import (
     with_overrides,
 )
 from rhas.train.models.registry import build_model, model_config, model_names
-from rhas.train.runs.run import load_whole_config, with_model_settings
+from rhas.train.runs.settings import load_whole_config, with_model_settings
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -33,7 +33,8 @@ from rhas.train.config import (
 from rhas.train.data.splits import sides_of_fold
 from rhas.train.evaluation.evaluation import read_metrics
 from rhas.train.models.registry import model_config
-from rhas.train.runs.run import READING, RunFolder, for_model, read_json, with_model_settings
+from rhas.train.runs.run import RunFolder, read_json
+from rhas.train.runs.settings import READING, for_model, with_model_settings
 
 GROUPS = PRESETS / "benchmarks"
 # How a run is carried out; nothing that its numbers depend on.

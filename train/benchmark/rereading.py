@@ -19,17 +19,9 @@ from rhas.train.evaluation.evaluation import evaluate_run
 from rhas.train.fitting.training import resolved
 from rhas.train.fitting.validation import prior_for, validate
 from rhas.train.models.registry import boundary_sigma
-from rhas.train.runs.run import (
-    READING,
-    RunFolder,
-    Validation,
-    build_for,
-    check_data,
-    check_postprocess,
-    data_record,
-    open_run,
-    write_run,
-)
+from rhas.train.runs.building import build_for
+from rhas.train.runs.run import RunFolder, Validation, check_data, data_record, open_run, write_run
+from rhas.train.runs.settings import READING, check_postprocess
 
 
 def reread(

@@ -42,8 +42,10 @@ from rhas.train.models.mstcn.segmenter import MSTCNSegmenter
 from rhas.train.models.refatomnet import released as refatomnet
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.building import build_for
 from rhas.train.runs.checkpoint import digest_of
-from rhas.train.runs.run import RunFolder, Validation, build_for, check_postprocess, data_record, write_run
+from rhas.train.runs.run import RunFolder, Validation, data_record, write_run
+from rhas.train.runs.settings import check_postprocess
 
 QUERY_TOKENS = 32  # of a BLIP-2, where no features tell
 # Each gives the names of what it left out.

@@ -19,8 +19,9 @@ from torch import Tensor
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.train.config import TrainConfig
 from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.building import build_for
 from rhas.train.runs.checkpoint import below, digest_of, read_tensors
-from rhas.train.runs.run import RunFolder, build_for, read_json
+from rhas.train.runs.run import RunFolder, read_json
 
 OPTION = "--init-from"
 _OWN = ("class_weight_C", "null_weight")  # of losses, for the training split: SupervisedSegmenter's, FACT's

@@ -29,19 +29,10 @@ from rhas.train.fitting.validation import prior_for, validate
 from rhas.train.metrics.readout import ReadOut
 from rhas.train.models.registry import boundary_sigma
 from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.building import build_for, spec_of
 from rhas.train.runs.checkpoint import Checkpoints
-from rhas.train.runs.run import (
-    RunFolder,
-    Validation,
-    build_for,
-    check_data,
-    check_postprocess,
-    data_record,
-    read_json,
-    spec_of,
-    with_model_settings,
-    write_settings,
-)
+from rhas.train.runs.run import RunFolder, Validation, check_data, data_record, read_json, write_settings
+from rhas.train.runs.settings import check_postprocess, with_model_settings
 
 
 def train(

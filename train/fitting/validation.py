@@ -15,8 +15,8 @@ from rhas.manifests.common.interruption import check
 from rhas.train.config import TrainConfig
 from rhas.train.data import BatchLoader, BatchSampler, SampleSet
 from rhas.train.metrics import evaluate
+from rhas.train.metrics.choosing import BEST_CLASS, GRID, choose_readout
 from rhas.train.metrics.durations import ActionPrior
-from rhas.train.metrics.readout import BEST_CLASS, GRID, choose_readout
 from rhas.train.models.segmenter import Segmenter
 from rhas.train.runs.run import Validation
 from rhas.train.scoring.inference import score, stitch

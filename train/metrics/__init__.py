@@ -15,9 +15,10 @@ Inference, files and the command line are left to the rest of `train`.
 """
 
 from rhas.train.metrics.baselines import Comparison, compare
+from rhas.train.metrics.choosing import choose_readout
 from rhas.train.metrics.compat import ReleasedReport, released_report
 from rhas.train.metrics.evaluate import Evaluator, evaluate
-from rhas.train.metrics.readout import HeadScores, ReadOut, choose_readout
+from rhas.train.metrics.readout import HeadScores, ReadOut
 from rhas.train.metrics.report import ClassScores, Report, ThresholdScores
 from rhas.train.metrics.top1 import Top1Scores
 from rhas.train.metrics.video import Video, label_sets

@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
@@ -38,26 +37,17 @@ from rhas.train.config import (
     TrainConfig,
     config_from_dict,
     differences,
-    load_config,
     read_yaml,
     setting,
-    with_overrides,
 )
-from rhas.train.data import Dataset, SampleSet, class_counts, load_dataset
+from rhas.train.data import Dataset, load_dataset
 from rhas.train.device import chosen_device
 from rhas.train.metrics.readout import ReadOut
-from rhas.train.models.diffusion.labels import Link
-from rhas.train.models.losses import class_weights
-from rhas.train.models.registry import build_model, data_needs, model_config
-from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
-from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, load_weights
+from rhas.train.models.segmenter import Segmenter
+from rhas.train.runs.building import build_for, spec_of
+from rhas.train.runs.checkpoint import BEST, Checkpoints, load_weights
+from rhas.train.runs.settings import changed_use, check_postprocess, with_model_settings
 
-# What a run may be used with other settings of: none of them shapes weights.
-USE = (
-    "settings.diffusion.sampling_steps", "settings.diffusion.eta", "readout.heads", "readout.shares",
-    "readout.smoothing", "readout.width", "readout.decoding", "postprocess", "batch", "precision",
-)  # fmt: skip
-READING = (*USE, "readout")  # and where the read-out is chosen anew
 ORIGINS = ("init", "imported")  # in data.json: what weights began as; nothing of the data
 
 
@@ -183,89 +173,6 @@ def _read_otherwise(readout: ReadOut, config: TrainConfig, changed: Sequence[str
     return readout
 
 
-def changed_use(config: TrainConfig, overrides: Sequence[str]) -> tuple[TrainConfig, tuple[str, ...]]:
-    """The config with other settings of those in `USE`, and what is other in it, as name=value.
-
-    Raises InputError, naming the settings, for those that shape weights.
-    """
-    if not overrides:
-        return config, ()
-    now = with_model_settings(with_overrides(config, overrides), "--set")
-    before, after = config.to_dict(), now.to_dict()
-    names = sorted(differences(before, after))
-    expected = f"one of {', '.join(USE)}: what else there is shaped the weights, or is of no use to them"
-    if problems := [
-        Problem("--set", expected, column=name, value=setting(after, name))
-        for name in names
-        if not any(name == free or name.startswith(f"{free}.") for free in USE)
-    ]:
-        raise InputError(problems)
-    return now, tuple(f"{name}={setting(after, name)}" for name in names)
-
-
-def check_postprocess(model: Segmenter, config: TrainConfig, file: str | Path = "training config") -> None:
-    """Raises InputError for what can't be done to the scores of several labels a frame."""
-    if model.link == "sigmoid" and config.postprocess.purge is not None:
-        expected = "null: only where a frame has one label can a short segment go to its neighbours"
-        raise InputError(Problem(file, expected, column="postprocess.purge", value=config.postprocess.purge))
-
-
-def with_model_settings(config: TrainConfig, file: str | Path = "training config") -> TrainConfig:
-    """With all settings of the model, checked, and data as it needs it. Raises InputError, naming `file` and
-    `settings.…`."""
-    settings = model_config(config.model, config.settings, file, "settings")
-    needs = [f"data.{name}={value}" for name, value in data_needs(config.model, config.settings).items()]
-    return with_overrides(config.replace(settings=settings.to_dict()), needs)
-
-
-def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """As `load_config`, with all settings of the model. Raises InputError.
-
-    If another model is asked for than the preset's, the preset's model settings go to it as far as it knows them.
-    """
-    source = f"{preset} with --set" if overrides else preset
-    base = load_config(preset)
-    named = [given for given in overrides if given.partition("=")[0].strip() == "model"]
-    base = for_model(base, with_overrides(TrainConfig(model=base.model), named).model)
-    return with_model_settings(with_overrides(base, overrides), source)
-
-
-def for_model(base: TrainConfig, model: str) -> TrainConfig:
-    """The config for a model that may be another: with those of the model's settings that both have.
-
-    But not with the losses' weights: how they weigh is a model's own, of labels that are the same.
-    """
-    if model == base.model:
-        return base
-    known = set(dict(model_config(model)))
-    settings = {
-        name: value
-        for name, value in base.settings.items()
-        if name in known and _takes(model, name, value, base.model)
-    }
-    for section, shared in (("losses", ("over_classes",)), ("boundary", ("sigma", "target"))):
-        own = settings.pop(section, None) or {}
-        if kept := {name: own[name] for name in shared if name in own}:
-            settings[section] = kept
-    return base.replace(model=model, settings=settings)
-
-
-def _takes(model: str, name: str, value: Any, other: str) -> bool:
-    """Whether a model's setting can have this value of another model's.
-
-    A section may be one of the other model alone; what is wrong for both is for an error to tell.
-    """
-    return _valid(model, name, value) or (isinstance(value, Mapping) and not _valid(other, name, value))
-
-
-def _valid(model: str, name: str, value: Any) -> bool:
-    try:
-        model_config(model, {name: value})
-    except InputError:
-        return False
-    return True
-
-
 def load_run_data(run: Run, features: Path | None = None) -> Dataset:
     """The data that a run was trained on, split as it was. Raises InputError if it isn't that any more."""
     if features is None and run.data["features"] is None:
@@ -306,26 +213,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(Problem(path, "a JSON object", value=type(value).__name__))
     return value
-
-
-def spec_of(config: TrainConfig, data: dict[str, Any]) -> ModelSpec:
-    """What weights of such a run are for."""
-    settings = _bound(config, data)
-    return ModelSpec(config.model, settings, _input_size(config, data), tuple(data["actions"]))
-
-
-def _input_size(config: TrainConfig, data: dict[str, Any]) -> int:
-    return int(data["feature_size"]) * int(data.get("tokens", 1)) + config.data.boxes.size
-
-
-def _bound(config: TrainConfig, data: dict[str, Any]) -> dict[str, Any]:
-    """The model's settings; for one that takes all query tokens, with their number. Raises InputError for another."""
-    if "tokens" not in data or "tokens" not in config.settings:
-        return config.settings
-    if (given := config.settings["tokens"]) not in (None, data["tokens"]):
-        expected = f"null, or {data['tokens']}, which the features have"
-        raise InputError(Problem("training config", expected, column="settings.tokens", value=given))
-    return {**config.settings, "tokens": data["tokens"]}
 
 
 def write_settings(folder: RunFolder, config: TrainConfig, data: dict[str, Any]) -> None:
@@ -380,30 +267,3 @@ def check_data(folder: RunFolder, now: dict[str, Any], before: dict[str, Any]) -
             problems.append(Problem(folder.data, expected, column=name, value=setting(now, name)))
     if problems:
         raise InputError(problems)
-
-
-def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | None = None) -> Segmenter:
-    """The model with fresh weights, and those of classes if they are asked for."""
-    with torch.random.fork_rng(devices=[]):  # modules know no other way to draw their weights
-        torch.manual_seed(config.seed)
-        model = build_model(
-            config.model, _input_size(config, data), len(data["actions"]), _bound(config, data)
-        )
-    if config.balance_classes and training is not None:  # later, they come with the checkpoint
-        if not isinstance(model, SupervisedSegmenter):
-            expected = f"false: model {config.model} takes no weights of classes"
-            raise InputError(Problem("training config", expected, column="balance_classes", value=True))
-        model.weight_classes(balancing_weights(training, model.link, config.balance_bound))
-    if training is not None:
-        model.prepare(training)
-    return model
-
-
-def balancing_weights(training: SampleSet, link: Link, bound: float | None = None) -> Tensor:
-    """Weights [C] that balance the classes of the training split: see `losses.class_weights`.
-
-    Raises InputError if nothing is labelled.
-    """
-    counts_C = torch.from_numpy(class_counts(training.labels()))
-    frames = sum(int(valid_T.sum()) for _, valid_T in training.labels())
-    return class_weights(counts_C.float(), frames, link, bound)

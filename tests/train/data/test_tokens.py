@@ -25,7 +25,8 @@ from rhas.train.config import TrainConfig
 from rhas.train.data import DataConfig, Sample, SampleSet, collate, load_dataset
 from rhas.train.data.samples import fits_in_memory
 from rhas.train.fitting.training import train
-from rhas.train.runs.run import open_run, with_model_settings
+from rhas.train.runs.run import open_run
+from rhas.train.runs.settings import with_model_settings
 
 TOKENS, SIZE = 3, 4  # that of the sentences that the folders have
 ALL = DataConfig(window=16, split="random", tokens="all", sentence=True)

@@ -26,7 +26,7 @@ from rhas.train.data.generators import Generators, generator_for
 from rhas.train.evaluation.export import export_run
 from rhas.train.fitting.importing import import_weights
 from rhas.train.fitting.training import train
-from rhas.train.metrics.readout import ReadOutConfig
+from rhas.train.metrics.choosing import ReadOutConfig
 from rhas.train.runs.checkpoint import read_tensors
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden"

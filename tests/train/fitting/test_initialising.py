@@ -19,8 +19,9 @@ from rhas.manifests.tables.vocabulary import Vocabulary, write_vocabulary
 from rhas.train.config import TrainConfig
 from rhas.train.fitting.initialising import initialise, read_source, told
 from rhas.train.fitting.training import train
+from rhas.train.runs.building import build_for, spec_of
 from rhas.train.runs.checkpoint import Checkpoints, read_tensors
-from rhas.train.runs.run import build_for, spec_of, with_model_settings
+from rhas.train.runs.settings import with_model_settings
 
 SMALL = {
     "encoder": {"layers": 2, "width": 8, "condition_layers": [0, 1]},

@@ -23,7 +23,8 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.train.data import SampleSet, collate, load_dataset
 from rhas.train.fitting.loop import TrainingError, train_step
 from rhas.train.fitting.training import train
-from rhas.train.metrics.readout import Choice, ReadOut
+from rhas.train.metrics.choosing import Choice
+from rhas.train.metrics.readout import ReadOut
 from rhas.train.runs.checkpoint import read_tensors
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rhas.manifests.common.errors import InputError
 from rhas.train.metrics import HeadScores, ReadOut, choose_readout, evaluate
-from rhas.train.metrics.readout import BEST_CLASS, GRID, PLAIN
+from rhas.train.metrics.choosing import BEST_CLASS, GRID, PLAIN
 
 
 def person(scores: list[float], labels: list[int]) -> HeadScores:

@@ -11,8 +11,9 @@ import pytest
 from rhas.manifests.common.errors import InputError
 from rhas.train.config import TrainConfig
 from rhas.train.metrics import HeadScores, ReadOut, choose_readout, evaluate
+from rhas.train.metrics.choosing import BEST_CLASS, ReadOutConfig
 from rhas.train.metrics.durations import ActionPrior
-from rhas.train.metrics.readout import BEST_CLASS, ReadOutConfig, brought_across, made_best
+from rhas.train.metrics.readout import brought_across, made_best
 from rhas.train.metrics.video import label_sets
 from rhas.train.runs.run import Validation, _read_otherwise
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from rhas.manifests.common.errors import InputError
 from rhas.train.metrics import decoding, evaluate
+from rhas.train.metrics.choosing import BEST_CLASS, ReadOutConfig, choose_readout
 from rhas.train.metrics.decoding import decoded_classes, decoded_sets
 from rhas.train.metrics.durations import ActionPrior
-from rhas.train.metrics.readout import BEST_CLASS, HeadScores, ReadOut, ReadOutConfig, choose_readout
+from rhas.train.metrics.readout import HeadScores, ReadOut
 
 SEEDS = st.integers(0, 2**32 - 1)
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data"

@@ -14,7 +14,8 @@ from scipy.ndimage import convolve1d
 from rhas.manifests.common.errors import InputError
 from rhas.train.config import TrainConfig
 from rhas.train.metrics import HeadScores, ReadOut, choose_readout, evaluate
-from rhas.train.metrics.readout import BEST_CLASS, GRID, ReadOutConfig, smoothed
+from rhas.train.metrics.choosing import BEST_CLASS, GRID, ReadOutConfig
+from rhas.train.metrics.readout import smoothed
 from rhas.train.runs.run import Validation, _read_otherwise
 
 Floats = NDArray[np.float32]

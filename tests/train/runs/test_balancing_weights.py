@@ -8,7 +8,7 @@ import numpy as np
 from training_folders import labelled_movie, write_training_folder
 
 from rhas.train.data import DataConfig, load_dataset
-from rhas.train.runs.run import balancing_weights
+from rhas.train.runs.building import balancing_weights
 
 
 def test_class_weights_balance_the_valid_frames_of_a_split(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from rhas.train.models.fact.model import masked_in_time
 from rhas.train.models.fact.scores import by_any
 from rhas.train.models.fact.segmenter import FACTSegmenter
 from rhas.train.models.fact.truth import truth_of
-from rhas.train.runs.run import build_for
+from rhas.train.runs.building import build_for
 
 SMALL = NetworkConfig(
     tokens=6, width=16, frame_width=8, frame_layers=(2, 2), token_width=8, token_layers=2, heads=2, feedforward=8
