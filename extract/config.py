@@ -176,7 +176,8 @@ class ExtractConfig(Settings, title="extraction config"):
     tracks: TracksConfig = TracksConfig()
     encoder: EncoderConfig = EncoderConfig()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    """auto: what the features folder was begun with; in a new one bfloat16 on GPUs, and CPUs, that compute in it
+    themselves, float32 on others."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         known = self.detector.implementation == "boxes"
@@ -188,11 +189,16 @@ class ExtractConfig(Settings, title="extraction config"):
         if self.tracks.two_passes and known:
             yield "tracks.implementation", "boxes or frames, where detector.implementation is boxes"
 
-    def resolved(self, on_gpu: bool) -> ExtractConfig:
-        """The same configuration with `auto` precision replaced by what it means on this hardware."""
+    def resolved(self, bfloat16: bool) -> ExtractConfig:
+        """The same configuration with `auto` precision replaced. `bfloat16`: the hardware has it."""
         if self.precision != "auto":
             return self
-        return self.replace(precision="bfloat16" if on_gpu else "float32")
+        return self.replace(precision="bfloat16" if bfloat16 else "float32")
+
+    def as_begun(self, recorded: Any) -> ExtractConfig:
+        """The same with `auto` precision as the config has it that a folder was begun with, wherever that was."""
+        known = recorded.get("precision") if isinstance(recorded, dict) else None
+        return self.resolved(known == "bfloat16") if known in ("float32", "bfloat16") else self
 
 
 class RunOptions(Settings, title="run options"):

@@ -26,6 +26,7 @@ from rhas.extract.decode.sampling import ROUNDING_S
 from rhas.extract.encode import load_encoder
 from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground import load_detector
+from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
@@ -72,7 +73,11 @@ def extract_clips(
     clips = load_clips(table, vocabulary)
     if config.encoder.kind == "blip2":
         config = config.replace(encoder=config.encoder.replace(tokens="all"))
-    config = config.resolved(torch.device(device).type == "cuda")
+    folder = ClipFolder(out)
+    if folder.config.exists():
+        config = config.as_begun(folder.record()["config"])
+    on_gpu = torch.device(device).type == "cuda"
+    config = config.resolved(gpus_have_bfloat16() if on_gpu else cpu_has_bfloat16())
     detector, encoder = load_detector(config.detector), load_encoder(config.encoder)
     detector.to(device)
     encoder.to(device)
@@ -88,7 +93,6 @@ def extract_clips(
         },
     }  # fmt: skip
     record = json.loads(json.dumps(record))  # as it is read again
-    folder = ClipFolder(out)
     with locked(folder.lock):
         _begin(folder, record)
         write_vocabulary(vocabulary, folder.actions)
