@@ -248,6 +248,8 @@ class RunOptions(Settings, title="run options"):
     """Redo windows that were written with undecodable frames."""
     verify: bool = False
     """Read all finished shards from end to end, not only those whose files have changed since they were read last."""
+    speed_check: bool = True
+    """At the end, at most 3 s of the models alone, fed from memory: what of their speed the run has reached."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.gpus and self.workers:

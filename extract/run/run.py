@@ -176,9 +176,9 @@ def _work(
             raise
         progress.tick(force=True)
         check()
-        return speed_report(
-            progress, pool.layout, ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
-        )
+        asked = scheduler.there if options.speed_check else []
+        alone = ask_all(pool, asked, "speed_alone", attempts=1, otherwise=None)
+        return speed_report(progress, pool.layout, alone)
 
 
 def _pool(config: ExtractConfig, options: RunOptions, root: Path) -> AbstractContextManager[Any]:
