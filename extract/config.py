@@ -160,6 +160,9 @@ class EncoderConfig(Settings):
     """Local directory, hub id, shipped:mini, random:tiny or random:full. Of another package's encoder, what it says."""
     tokens: Literal["mean", "all"] = "mean"
     """Of the Q-Former's query tokens; `all` is 32 times the disk, and each sentence's own vector beside them."""
+    streams: Literal["both", "holistic", "partial"] = "both"
+    """Features of whole frames, of persons' crops, or both; what isn't wanted is not computed, and NaN in the shards.
+    Boxes and statuses are the same in any case."""
     crop_margin: float = Field(0.1, ge=0, le=2)
     """Added on each side of the person's box, as a share of its longer side."""
 

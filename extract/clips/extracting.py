@@ -69,6 +69,10 @@ def extract_clips(
     Raises InputError for a table that can't be read, sentences that the models can't, and a folder that holds other
     clips or was made otherwise.
     """
+    if config.encoder.streams != "both":
+        expected = "both: a clip has features of the whole frames and of the person"
+        value = config.encoder.streams
+        raise InputError(Problem("extraction config", expected, column="encoder.streams", value=value))
     vocabulary = load_vocabulary(actions)
     clips = load_clips(table, vocabulary)
     if config.encoder.kind == "blip2":

@@ -248,7 +248,11 @@ def _with_precision(folder: FeaturesFolder, config: ExtractConfig, options: RunO
 
 def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None:
     if folder.config.exists():
-        changed = differences(read_config(folder)["config"], json.loads(json.dumps(config)))
+        begun = read_config(folder)["config"]
+        if isinstance(begun, dict) and isinstance(begun.get("encoder"), dict):
+            # Folders that were begun before there was such a choice.
+            begun = {**begun, "encoder": {"streams": "both", **begun["encoder"]}}
+        changed = differences(begun, json.loads(json.dumps(config)))
         _refuse(folder, changed, "the settings that the folder was begun with (or another --out)")
 
 
@@ -294,7 +298,7 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
             differences(old["format_version"], FORMAT_VERSION, "format_version"),
             "this version's format",
         )
-        return {**record, "extraction": old["extraction"]}
+        return {**record, "extraction": old["extraction"], "config": old["config"]}
     if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):
         return _record_config(folder, config, first)  # another rank was first
     return record

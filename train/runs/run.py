@@ -31,6 +31,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.locations import place
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.mirror import features_here, origin_of
+from rhas.manifests.shards.status import streams_of
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.manifest import SPLITS
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -50,6 +51,7 @@ from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
 from rhas.train.models.registry import build_model, data_needs, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
+from rhas.train.models.streams import streams_taken
 from rhas.train.runs.checkpoint import BEST, Checkpoints, ModelSpec, load_weights
 
 # What a run may be used with other settings of: none of them shapes weights.
@@ -389,6 +391,7 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
         model = build_model(
             config.model, _input_size(config, data), len(data["actions"]), _bound(config, data)
         )
+    check_streams(model, config, data.get("extraction"), "training config")
     if config.balance_classes and training is not None:  # later, they come with the checkpoint
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"
@@ -397,6 +400,20 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
     if training is not None:
         model.prepare(training)
     return model
+
+
+def check_streams(model: Segmenter, config: TrainConfig, extraction: Any, file: str | Path) -> None:
+    """Raises InputError, naming `file`, where a model reads a stream that features of this extraction haven't got."""
+    lacking = streams_taken(model) - set(there := streams_of(extraction))
+    if lacking:
+        (stream,) = there
+        ways = "extract with --set encoder.streams=both into another folder"
+        if "stream" in dict(model_config(config.model)):
+            ways = f"--set settings.stream={stream}, or {ways}"
+        elif stream == "holistic" and "partial_branch" in dict(model_config(config.model)):
+            ways = f"--set settings.partial_branch=false, or {ways}"
+        expected = f"{' and '.join(sorted(lacking))} features, which model {config.model} reads: {ways}"
+        raise InputError(Problem(file, expected, column="encoder.streams", value=stream))
 
 
 def balancing_weights(training: SampleSet, link: Link, bound: float | None = None) -> Tensor:

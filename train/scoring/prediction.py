@@ -35,7 +35,7 @@ from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.metrics.segments import runs_of
 from rhas.train.runs.checkpoint import write_tensors
-from rhas.train.runs.run import Run, check_extraction, open_run
+from rhas.train.runs.run import Run, check_extraction, check_streams, open_run
 from rhas.train.scoring.inference import Series, read_persons
 from rhas.train.scoring.timeline import draw_timeline, frame_ends
 
@@ -146,7 +146,9 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
     reader = FeaturesReader(features)
     labels = reader.folder.labels
     intervals = load_labels(labels, None, None).intervals if labels.is_file() else {}
-    grounded = is_grounded(read_config(reader.folder))
+    record = read_config(reader.folder)
+    grounded = is_grounded(record)
+    check_streams(run.model, run.config, record["config"], reader.folder.config)
     clips: list[Clip] = []
     problems: list[Problem] = []
     for movie_id in reader.movie_ids:
