@@ -160,6 +160,9 @@ class EncoderConfig(Settings):
     """Local directory, hub id, shipped:mini, random:tiny or random:full. Of another package's encoder, what it says."""
     tokens: Literal["mean", "all"] = "mean"
     """Of the Q-Former's query tokens; `all` is 32 times the disk, and each sentence's own vector beside them."""
+    streams: Literal["both", "holistic", "partial"] = "both"
+    """Features of whole frames, of persons' crops, or both; what isn't wanted is not computed, and NaN in the shards.
+    Boxes and statuses are the same in any case."""
     crop_margin: float = Field(0.1, ge=0, le=2)
     """Added on each side of the person's box, as a share of its longer side."""
 
@@ -176,7 +179,8 @@ class ExtractConfig(Settings, title="extraction config"):
     tracks: TracksConfig = TracksConfig()
     encoder: EncoderConfig = EncoderConfig()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on a GPU, float32 on a CPU."""
+    """auto: what the features folder was begun with; in a new one bfloat16 on GPUs, and CPUs, that compute in it
+    themselves, float32 on others."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         known = self.detector.implementation == "boxes"
@@ -188,11 +192,16 @@ class ExtractConfig(Settings, title="extraction config"):
         if self.tracks.two_passes and known:
             yield "tracks.implementation", "boxes or frames, where detector.implementation is boxes"
 
-    def resolved(self, on_gpu: bool) -> ExtractConfig:
-        """The same configuration with `auto` precision replaced by what it means on this hardware."""
+    def resolved(self, bfloat16: bool) -> ExtractConfig:
+        """The same configuration with `auto` precision replaced. `bfloat16`: the hardware has it."""
         if self.precision != "auto":
             return self
-        return self.replace(precision="bfloat16" if on_gpu else "float32")
+        return self.replace(precision="bfloat16" if bfloat16 else "float32")
+
+    def as_begun(self, recorded: Any) -> ExtractConfig:
+        """The same with `auto` precision as the config has it that a folder was begun with, wherever that was."""
+        known = recorded.get("precision") if isinstance(recorded, dict) else None
+        return self.resolved(known == "bfloat16") if known in ("float32", "bfloat16") else self
 
 
 class RunOptions(Settings, title="run options"):
@@ -242,6 +251,8 @@ class RunOptions(Settings, title="run options"):
     """Redo windows that were written with undecodable frames."""
     verify: bool = False
     """Read all finished shards from end to end, not only those whose files have changed since they were read last."""
+    speed_check: bool = True
+    """At the end, at most 3 s of the models alone, fed from memory: what of their speed the run has reached."""
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.gpus and self.workers:

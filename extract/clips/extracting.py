@@ -26,6 +26,7 @@ from rhas.extract.decode.sampling import ROUNDING_S
 from rhas.extract.encode import load_encoder
 from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground import load_detector
+from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
@@ -68,11 +69,19 @@ def extract_clips(
     Raises InputError for a table that can't be read, sentences that the models can't, and a folder that holds other
     clips or was made otherwise.
     """
+    if config.encoder.streams != "both":
+        expected = "both: a clip has features of the whole frames and of the person"
+        value = config.encoder.streams
+        raise InputError(Problem("extraction config", expected, column="encoder.streams", value=value))
     vocabulary = load_vocabulary(actions)
     clips = load_clips(table, vocabulary)
     if config.encoder.kind == "blip2":
         config = config.replace(encoder=config.encoder.replace(tokens="all"))
-    config = config.resolved(torch.device(device).type == "cuda")
+    folder = ClipFolder(out)
+    if folder.config.exists():
+        config = config.as_begun(folder.record()["config"])
+    on_gpu = torch.device(device).type == "cuda"
+    config = config.resolved(gpus_have_bfloat16() if on_gpu else cpu_has_bfloat16())
     detector, encoder = load_detector(config.detector), load_encoder(config.encoder)
     detector.to(device)
     encoder.to(device)
@@ -88,7 +97,6 @@ def extract_clips(
         },
     }  # fmt: skip
     record = json.loads(json.dumps(record))  # as it is read again
-    folder = ClipFolder(out)
     with locked(folder.lock):
         _begin(folder, record)
         write_vocabulary(vocabulary, folder.actions)

@@ -28,7 +28,7 @@ from rhas.extract.ground.outside import OutsideDetector
 from rhas.extract.ground.windows import Grounder
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import PersonRows
-from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL
+from rhas.manifests.shards.status import streams_of
 from rhas.manifests.tables.manifest import Person
 
 
@@ -118,10 +118,13 @@ class OnePass:
     # --- encoding
 
     def _encode(self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows]) -> None:
-        """Fills in the features that the rows' status promises."""
-        holistic = np.array([np.isin(rows[p.person_id].status, HAS_HOLISTIC) for p in persons])
-        partial = np.array([np.isin(rows[p.person_id].status, HAS_PARTIAL) for p in persons])
-        todo = np.flatnonzero(holistic.any(axis=0))
+        """Fills in the features that the rows' status promises, of the streams that are wanted."""
+        wanted = streams_of(self.config.to_dict())
+        holistic, partial = (
+            np.array([np.isin(rows[p.person_id].status, wanted.get(stream, ())) for p in persons])
+            for stream in ("holistic", "partial")
+        )
+        todo = np.flatnonzero((holistic | partial).any(axis=0))
         for items, _ in self.encode_batches.run(
             len(todo), lambda items: self._encode_whole(window, persons, rows, holistic, todo[items])
         ):
@@ -135,6 +138,8 @@ class OnePass:
         wanted: NDArray[np.bool_],
         frames: NDArray[np.int64],
     ) -> None:
+        if not wanted[:, frames].any():
+            return
         pixels = self._on_device(window, frames)
         images = whole_frames(pixels, self.encoder.image_size, self.encoder.fit, self.encoder.fill)
         seen = self.encoder.see(images)

@@ -22,6 +22,7 @@ from rhas.extract.decode.process import DecodeError, DecoderProcess
 from rhas.extract.decode.stored_movies import check_stores
 from rhas.extract.tracks.sparse import looked_at
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.status import streams_of
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.labels import Labels
 from rhas.manifests.tables.manifest import Movie
@@ -82,7 +83,12 @@ def _plan(movie: Movie, config: ExtractConfig, labels: Labels | None) -> MoviePl
     grid = index.samples(config.decode.fps, config.decode.time_origin)
     inside = np.array([(grid.time_s >= p.start_s) & (grid.time_s < p.end_s) for p in movie.persons])
     frames, person_frames = int(inside.any(axis=0).sum()), int(inside.sum())
-    row_bytes = 2 * 2 * FEATURE_SIZE.get((config.encoder.kind, config.encoder.tokens), 0) + ROW_BYTES
+    row_bytes = (
+        len(streams_of(config.to_dict()))
+        * 2
+        * FEATURE_SIZE.get((config.encoder.kind, config.encoder.tokens), 0)
+        + ROW_BYTES
+    )
     return MoviePlan(
         movie_id=movie.movie_id,
         persons=len(movie.persons),
@@ -152,7 +158,9 @@ def _tflop(
     fusion = frames if detector.joint else person_frames
     backbone = DETECTOR_BACKBONE_SHARE * ground
     encode = ENCODER_TFLOP.get(config.encoder.kind, 0.0)
-    return frames * (backbone + encode) + fusion * (ground - backbone) + person_frames * encode
+    streams = streams_of(config.to_dict())
+    images = ("holistic" in streams) * frames + ("partial" in streams) * person_frames
+    return frames * backbone + fusion * (ground - backbone) + images * encode
 
 
 def _detector_scale(height: int, width: int, detector: DetectorConfig) -> float:

@@ -61,6 +61,7 @@ class Progress:
     model_frames: int = 0
     looked_frames: int = 0  # that the detector saw
     model_busy_s: float = 0.0
+    model_cpu_s: float = 0.0
     failed_movies: dict[str, tuple[str, str]] = field(default_factory=dict)  # movie_id: stage, reason
     _started: float = field(default_factory=time.monotonic)
     _ticked: float = -TICK_S
@@ -86,6 +87,7 @@ class Progress:
         self.model_frames += report.frames
         self.looked_frames += report.looked
         self.model_busy_s += report.busy_s
+        self.model_cpu_s += report.cpu_s
 
     def movie_opened(self, header: MovieHeader, todo: set[int]) -> None:
         bounds = header.bounds()

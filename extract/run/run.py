@@ -31,6 +31,7 @@ from rhas.extract.run.report import speed_report
 from rhas.extract.run.schedule import Scheduler, WriteFailed
 from rhas.extract.run.share import share_of
 from rhas.extract.run.unfinished import differences, unfinished
+from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.atomic import write_bytes_atomically, write_new_atomically, write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
@@ -64,7 +65,6 @@ def extract(
     Where nothing is left to do, neither Ray nor models are started, so that weights are known by their names only.
     """
     check_stores(inputs.manifest)
-    config = config.resolved(on_gpu=options.gpus > 0)
     with opened_output(out, options) as output:
         return _extract(inputs, output, config, options, callback)
 
@@ -78,6 +78,7 @@ def _extract(
 ) -> Summary:
     folder = output.folder
     with locked(folder.lock), among_its_own(folder):
+        config = _with_precision(folder, config, options)
         _refuse_other_config(folder, config.to_dict())
         _refuse_dropped_movies(folder, inputs.manifest)
         whole, inputs = inputs, _share(folder, inputs)
@@ -176,9 +177,9 @@ def _work(
             raise
         progress.tick(force=True)
         check()
-        return speed_report(
-            progress, pool.layout, ask_all(pool, scheduler.there, "speed_alone", attempts=1, otherwise=None)
-        )
+        asked = scheduler.there if options.speed_check else []
+        alone = ask_all(pool, asked, "speed_alone", attempts=1, otherwise=None)
+        return speed_report(progress, pool.layout, alone)
 
 
 def _pool(config: ExtractConfig, options: RunOptions, root: Path) -> AbstractContextManager[Any]:
@@ -232,9 +233,27 @@ def _refuse(folder: FeaturesFolder, differences: list[str], remedy: str) -> None
         raise InputError([Problem(folder.root, f"{remedy}: {difference}") for difference in differences])
 
 
+def _with_precision(folder: FeaturesFolder, config: ExtractConfig, options: RunOptions) -> ExtractConfig:
+    """`auto` is what the folder was begun with, wherever that was; in a new one what the hardware is made for.
+
+    A cluster's nodes may differ in what their CPUs have, so that they get float32.
+    """
+    if folder.config.exists():
+        config = config.as_begun(read_config(folder)["config"])
+    if config.precision != "auto":
+        return config
+    if options.gpus:
+        return config.resolved(gpus_have_bfloat16())
+    return config.resolved(options.address is None and cpu_has_bfloat16())
+
+
 def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None:
     if folder.config.exists():
-        changed = differences(read_config(folder)["config"], json.loads(json.dumps(config)))
+        begun = read_config(folder)["config"]
+        if isinstance(begun, dict) and isinstance(begun.get("encoder"), dict):
+            # Folders that were begun before there was such a choice.
+            begun = {**begun, "encoder": {"streams": "both", **begun["encoder"]}}
+        changed = differences(begun, json.loads(json.dumps(config)))
         _refuse(folder, changed, "the settings that the folder was begun with (or another --out)")
 
 
@@ -269,6 +288,7 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
     record = json.loads(json.dumps({"extraction": content_id(identity), **identity, **first}))
     if folder.config.exists():
         old = read_config(folder)
+        _refuse_other_config(folder, record["config"])  # another rank's machine may have another `auto`
         _refuse(
             folder,
             differences(old["models"], record["models"]),
@@ -279,7 +299,7 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
             differences(old["format_version"], FORMAT_VERSION, "format_version"),
             "this version's format",
         )
-        return {**record, "extraction": old["extraction"]}
+        return {**record, "extraction": old["extraction"], "config": old["config"]}
     if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):
         return _record_config(folder, config, first)  # another rank was first
     return record

@@ -27,6 +27,7 @@ from rhas.extract.decode.index import MovieIndex, stored_index
 from rhas.extract.decode.process import DecodeError, DecoderProcess, fit_short_side
 from rhas.extract.decode.sampling import Grid
 from rhas.extract.decode.windows import WindowDecoder, WindowFrames
+from rhas.extract.run.alone import Alone, Sample, measured, sample_of
 from rhas.manifests.common.cache import FileCache
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.locations import Place, Remote, place
@@ -93,17 +94,7 @@ class ModelReport:
     encode_s: float
     busy_s: float
     looked: int = 0  # frames that the detector saw
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The beginning of a window, and the seconds per frame that the window took within the run."""
-
-    window: WindowFrames
-    persons: tuple[Person, ...]
-    inside: tuple[NDArray[np.bool_], ...]
-    boxes: Mapping[str, PersonBoxes] | None
-    in_run_s: float
+    cpu_s: float = 0.0  # of the CPU, in all threads
 
 
 class DecodeWorker:
@@ -246,14 +237,14 @@ class ModelWorker:
     def look(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Seen]:
         """Pass one: everybody seen in the window's sparse samples."""
         assert task.look is not None
-        clock = time.perf_counter()
+        clock, cpu_clock = time.perf_counter(), time.process_time()
         with self._losing_the_process():
             arrays = self.looker.look(frames, task.start, task.look, task.persons, task.inside)
-        busy_s = time.perf_counter() - clock
+        busy_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu_clock
         lost = read.ok < read.wanted
         said = ("decode", one_line(read.reason)) if lost else ("", "")
         seen = Seen(task.movie_id, task.index, task.start, task.stop, task.window_id, *said, arrays)
-        return ModelReport(0, busy_s, 0.0, busy_s, int(frames.frames.ok.sum())), seen
+        return ModelReport(0, busy_s, 0.0, busy_s, int(frames.frames.ok.sum()), cpu_s), seen
 
     @contextmanager
     def _losing_the_process(self) -> Iterator[None]:
@@ -267,11 +258,11 @@ class ModelWorker:
 
     def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
         """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
-        clock = time.perf_counter()
+        clock, cpu_clock = time.perf_counter(), time.process_time()
         frames = replace(frames, time_s=task.time_s)
         with self._losing_the_process():
             rows, timings = self.models.process(frames, task.persons, task.inside, task.boxes)
-        busy_s = time.perf_counter() - clock
+        busy_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu_clock
         lost = read.ok < read.wanted
         window = Window(
             movie_id=task.movie_id,
@@ -286,33 +277,19 @@ class ModelWorker:
             tracks=task.tracks,
         )
         if timings.frames:
-            self._remember(task, frames, busy_s / timings.frames)
+            size, in_run_s = self.models.grounder.batches.size, busy_s / timings.frames
+            sample = sample_of(frames, task.persons, task.inside, task.boxes, size, in_run_s)
+            self._sample = sample or self._sample
         looked = 0 if task.boxes is not None else timings.frames
-        return ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked), window
+        report = ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked, cpu_s)
+        return report, window
 
-    def _remember(self, task: WindowTask, window: WindowFrames, in_run_s: float) -> None:
-        """Keeps a copy of the window's first two batches: the whole window would stay in shared memory."""
-        part = slice(task.lead, task.lead + 2 * self.models.grounder.batches.size)
-        ok = window.frames.ok[part].copy()
-        inside = tuple(mask[part] for mask in task.inside)
-        if (np.any(inside, axis=0) & ok).any():
-            frames = replace(window.frames, pixels=window.frames.pixels[part].copy(), ok=ok)
-            sample = WindowFrames(frames, lead=0, time_s=task.time_s[part])
-            boxes = None
-            if task.boxes is not None:
-                boxes = {who: own.part(0, len(ok)) for who, own in task.boxes.items()}
-            self._sample = Sample(sample, task.persons, inside, boxes, in_run_s)
+    def speed_alone(self) -> Alone | None:
+        """What the models reach when they are fed from memory, on frames of the run; None if they had none.
 
-    def speed_alone(self) -> float | None:
-        """Speed of the models when fed from memory, over their speed within the run, on the same frames.
-
-        Asked after the run, when nothing else uses the machine. At most two batches are repeated.
+        Asked after the run, when nothing else of it works any more.
         """
-        if self._sample is None:
-            return None
-        sample = self._sample
-        _, timings = self.models.process(sample.window, sample.persons, sample.inside, sample.boxes)
-        return sample.in_run_s * timings.frames / (timings.ground_s + timings.encode_s)
+        return None if self._sample is None else measured(self.models, self._sample)
 
 
 class WriteWorker:

@@ -12,7 +12,8 @@
     persons/ID/     attributes reference, start_s, end_s (absent: to the end), split, others (JSON: what the manifest's
                     other columns say, by name; absent without any); ID is as rhas.manifests.common.names writes it;
                     text_embedding [F] float32 where the encoder has one, and always where it stored all tokens
-      holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none
+      holistic      [T, F] float16 (or [T, 32, F] with all tokens)   NaN where the status promises none, and all over
+                    where the config's encoder.streams names the other stream only, which takes no room
       partial       the same for the person's crop
       box           [T, 4] float32   x1 y1 x2 y2 as shares of the frame's width and height; NaN without a box
       score         [T] float32      the detector's, of the chosen box; NaN without a box

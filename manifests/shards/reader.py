@@ -37,7 +37,7 @@ from rhas.manifests.shards.format import (
 from rhas.manifests.shards.identity import content_id
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.schema import Storage
-from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.status import FrameStatus, streams_of
 
 BLANK_BYTES = 1 << 30  # of rows without features that are read at once
 ATTRIBUTES = ("movie_id", "video", "fps", *STRUCTURED)
@@ -107,6 +107,10 @@ class PersonSeries:
         self.time_s: NDArray[np.float64] = file["time_s"][...]
         self.source_frame: NDArray[np.int64] = file["source_frame"][...]
         self.status: NDArray[np.uint8] = group["status"][...]
+        config = json.loads(attribute(file, "config", str))
+        self.streams: tuple[str, ...] = tuple(
+            streams_of(config)
+        )  # which were extracted: holistic, partial or both
         self.holistic: h5py.Dataset = group["holistic"]  # [T, F] or [T, 32, F] float16
         self.partial: h5py.Dataset = group["partial"]
         self.box: h5py.Dataset = group["box"]  # [T, 4] float32, shares of width and height

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 
 class FrameStatus(IntEnum):
@@ -30,3 +32,14 @@ WRITTEN = (*HAS_BOX, FrameStatus.IMPORTED)
 LOST = (FrameStatus.UNDECODABLE, FrameStatus.FAILED)
 HAS_HOLISTIC = (*WRITTEN, FrameStatus.MISSING)
 HAS_PARTIAL = WRITTEN
+STREAMS = {"holistic": HAS_HOLISTIC, "partial": HAS_PARTIAL}
+
+
+def streams_of(config: Any) -> dict[str, tuple[FrameStatus, ...]]:
+    """The streams that an extraction's config asks for, and the statuses that promise features of each.
+
+    `encoder.streams` names one; without it, as in features that others computed, there are both.
+    """
+    encoder = config.get("encoder") if isinstance(config, Mapping) else None
+    only = encoder.get("streams") if isinstance(encoder, Mapping) else None
+    return {only: STREAMS[only]} if isinstance(only, str) and only in STREAMS else dict(STREAMS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,11 @@ from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
 from rhas.manifests.shards.ranks import recorded_failures
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
-from rhas.manifests.shards.status import HAS_BOX, HAS_HOLISTIC, HAS_PARTIAL, FrameStatus
+from rhas.manifests.shards.status import HAS_BOX, STREAMS, FrameStatus, streams_of
 from rhas.manifests.shards.tracks import MovieTracks
 from rhas.manifests.tables.manifest import Movie, Person, load_manifest
 
 CONFIG_KEYS = ("extraction", "format_version", "config", "models")
-_PROMISING = {
-    "holistic": HAS_HOLISTIC,
-    "partial": HAS_PARTIAL,
-    "box": HAS_BOX,
-    "score": HAS_BOX,
-    "sure": HAS_BOX,
-}
 
 
 @dataclass(frozen=True)
@@ -152,8 +145,10 @@ def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterat
     all_tokens = (
         isinstance(encoder, dict) and encoder.get("tokens") == "all"
     )  # what others computed says nothing
+    promising = {**dict.fromkeys(STREAMS, ()), **streams_of(config["config"])}
+    promising |= dict.fromkeys(("box", "score", "sure"), HAS_BOX)
     for person in movie.persons:
-        yield from _person_problems(shard, person, time_s, covered, all_tokens)
+        yield from _person_problems(shard, person, time_s, covered, all_tokens, promising)
 
 
 def _window_problems(
@@ -224,11 +219,12 @@ def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> boo
 
 
 def _person_problems(
-    shard: Shard, person: Person, time_s: NDArray[np.float64], covered: NDArray[np.bool_], with_sentence: bool
-) -> Iterator[str]:
+    shard: Shard, person: Person, time_s: NDArray[np.float64], covered: NDArray[np.bool_], with_sentence: bool,
+    promising: Mapping[str, Sequence[FrameStatus]],
+) -> Iterator[str]:  # fmt: skip
     """Is a status recorded for exactly the promised frames, and are features there exactly when it says so?
 
-    `with_sentence`: a vector of the sentence is promised as well.
+    `with_sentence`: a vector of the sentence is promised as well. `promising`: by series, the statuses that do.
     """
     name = f"{shard.path}: person {person.person_id}"
     if person.person_id not in shard.person_ids:
@@ -249,15 +245,16 @@ def _person_problems(
     elif not np.isin(series.status, list(FrameStatus)).all():
         yield f"{name}: {series.status.max()} is no known status"
     else:
-        for stream, promising in _PROMISING.items():
+        for stream, statuses in promising.items():
             try:
                 with reading(shard.path, f"{stream} of person {person.person_id}"):
-                    there = _there(getattr(series, stream), np.isin(series.status, promising))
+                    there = _there(getattr(series, stream), np.isin(series.status, statuses))
             except InputError as error:
                 yield str(error)
                 continue
             if not there:
-                yield f"{name}: {stream} is not there exactly where the status says so"
+                where = "where the status says so" if statuses else "as encoder.streams says: not at all"
+                yield f"{name}: {stream} is not there exactly {where}"
 
 
 def _there(data: Any, promised: NDArray[np.bool_]) -> bool:

@@ -199,6 +199,13 @@ def extract(
             "--verify", help="Read finished shards from end to end, and redo windows that are damaged"
         ),
     ] = False,
+    speed_check: Annotated[
+        bool,
+        typer.Option(
+            "--speed-check/--no-speed-check",
+            help="At the end, time the models alone for at most 3 s: what of their speed was reached",
+        ),
+    ] = True,
     settings: SetOption = None,
 ) -> None:
     """Turn the movies of a manifest into verified feature shards."""
@@ -226,6 +233,7 @@ def extract(
             max_failure_rate=max_failure_rate, elastic=elastic, update=update,
             cache=None if cache is None else str(cache.absolute()),
             cache_bytes=None if cache_gib is None else int(cache_gib * 2**30), retry_failed=retry_failed, verify=verify,
+            speed_check=speed_check,
         )  # fmt: skip
         console = make_console()
         with live(console) as callback:

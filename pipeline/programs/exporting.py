@@ -23,7 +23,7 @@ from rhas.manifests.common.atomic import write_bytes_atomically, write_text_atom
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.interruption import check
 from rhas.manifests.shards.reader import FeaturesReader, end_s
-from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.status import FrameStatus, streams_of
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.inputs import Inputs, load_inputs
@@ -124,7 +124,9 @@ def _card(
     size = " × ".join(map(str, counts.shape))
     yield f"- {len(counts.movies)} movies of {hours:.2f} hours, {sum(counts.persons.values())} persons"
     yield f"- Splits: {', '.join(f'{split} ({count} persons)' for split, count in sorted(counts.persons.items()))}"
-    yield f"- Features of {size} numbers, float16, of the whole frame (`holistic`) and of the person (`partial`)"
+    kinds = {"holistic": "of the whole frame (`holistic`)", "partial": "of the person (`partial`)"}
+    streams = streams_of(record["config"])
+    yield f"- Features of {size} numbers, float16, {' and '.join(kinds[stream] for stream in streams)}"
     labelled = "none" if inputs.labels is None else f"{inputs.labels.count} intervals (labels.csv)"
     yield f"- Labels: {labelled}, of {len(inputs.vocabulary)} actions (actions.csv)"
     shares = ", ".join(f"{name} {count}" for name, count in counts.statuses.most_common())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -76,6 +76,18 @@ def live(console: Console) -> Iterator[Callable[[Snapshot], None]]:
         yield show
 
 
+def _models_alone(report: dict[str, Any]) -> str:
+    """What of the models' own speed a run has reached; nothing where they weren't asked."""
+    cpu_s = report["model_cpu_s_per_frame"], report["models_alone_cpu_s_per_frame"]
+    if None in cpu_s:
+        return ""
+    told = report["models_alone_note"]
+    if report["share_of_models_alone"] is not None:
+        told = (f"{report['models_alone_frames_per_s']:.1f} frames/s fed from memory; this run reached "
+                f"{report['share_of_models_alone']:.0%} of that")  # fmt: skip
+    return "{}; CPU seconds a frame {:.3g} in the run, {:.3g} alone".format(told, *cpu_s)
+
+
 def print_summary(console: Console, summary: Summary, out: object) -> None:
     """What is there now, what failed, how fast it went and what limited it."""
     tally, report = summary.tally, summary.report
@@ -90,9 +102,8 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stage_s"].items())
         table.add_row("speed", f"{report['frames_per_s']:.1f} frames/s over {duration(report['elapsed_s'])}")
         table.add_row("seconds per stage", f"{stages} (limiting: {report['limiting_stage']})")
-        if report["share_of_models_alone"] is not None:
-            table.add_row("models alone", f"{report['models_alone_frames_per_s']:.1f} frames/s fed from memory; "
-                          f"this run reached {report['share_of_models_alone']:.0%} of that")  # fmt: skip
+        if told := _models_alone(report):
+            table.add_row("models alone", told)
     if summary.idle:
         table.add_row("to do", "nothing: no models were loaded, so weights are known by their names only; shards that "
                       "haven't changed were not read (--verify)")  # fmt: skip

@@ -13,7 +13,7 @@ from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Ledger
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.statistics import Tally
-from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.status import FrameStatus, streams_of
 from rhas.manifests.shards.verify import MovieCheck, read_config, verify
 from rhas.manifests.tables.label_times import behind_the_end
 from rhas.pipeline.views.display import make_console
@@ -104,5 +104,7 @@ def print_shards(root: Path) -> None:
         console.print(f"{role}: {model['name']}, weights {model['hash'][:12]}", highlight=False, markup=False)
     decode = record["config"]["decode"]
     rate = f"{decode['fps']:g} frames/s" if decode["fps"] else "every frame"
-    console.print(f"{rate}, features {'×'.join(map(str, record['feature_shape']))} float16, "
+    streams = streams_of(record["config"])
+    only = f" of {next(iter(streams))} images only" if len(streams) == 1 else ""
+    console.print(f"{rate}, features {'×'.join(map(str, record['feature_shape']))} float16{only}, "
                   f"{record['config']['precision']} arithmetic", highlight=False)  # fmt: skip

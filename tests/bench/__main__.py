@@ -43,9 +43,11 @@ def _models(preset: str, *settings: str):
 
     from rhas.extract.config import load_config
     from rhas.extract.run.workers import ModelWorker
+    from rhas.extract.weights.hardware import cpu_has_bfloat16
 
     torch.set_num_threads(1)  # as many as the workers of `rate` get; on busy machines more are slower
-    return ModelWorker(load_config(preset, FULL + list(settings)), 4, "cpu").models
+    config = load_config(preset, FULL + list(settings)).resolved(cpu_has_bfloat16())  # as an extraction's
+    return ModelWorker(config, 4, "cpu").models
 
 
 def _noise_movie(path: Path, seconds: float, fps: int, size: tuple[int, int]) -> Path:

@@ -69,8 +69,8 @@ class PretendModels(ModelWorker):
     def prepare(self, sentences: Any) -> dict[str, Any]:
         return {}
 
-    def speed_alone(self) -> float | None:
-        return None
+    def speed_alone(self) -> None:
+        """Nothing to compare with."""
 
     def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
         seconds = scale() * MODELS_S * (task.stop - task.start) / WINDOW

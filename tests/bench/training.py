@@ -40,7 +40,7 @@ def _batch(frames: int) -> Any:
         has_holistic_BT=real_BT, has_partial_BT=real_BT, valid_BT=real_BT, mask_BT=real_BT,
         labels_BCT=labels_BCN.float().repeat_interleave(100, dim=2)[:, :, :frames],
         lengths_B=torch.tensor([frames]), boundary_B1T=boundary_T[None, None].float(),
-        soft_labels_BCT=None,
+        soft_labels_BCT=None, padded=False,
     )  # fmt: skip
 
 

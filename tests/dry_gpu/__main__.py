@@ -93,6 +93,7 @@ def _batch(videos: int) -> Batch:
         has_holistic_BT=real_BT, has_partial_BT=real_BT, valid_BT=real_BT, mask_BT=real_BT,
         labels_BCT=labels_BCN.float().repeat_interleave(100, dim=2), lengths_B=torch.full((videos,), FRAMES),
         boundary_B1T=boundary_T.expand(videos, 1, -1).contiguous(), soft_labels_BCT=None,
+        padded=False,
     )  # fmt: skip
 
 

@@ -32,7 +32,8 @@ def problems(call, *args, **kwargs):
 @pytest.mark.parametrize("name", preset_names())
 def test_every_shipped_preset_loads(name):
     config = load_config(name)
-    assert config.precision == "auto" and config.decode.fps == (5.0 if name == "mini" else 15.0)
+    assert config.precision == ("float32" if name in ("mini", "tiny-random") else "auto")
+    assert config.decode.fps == (5.0 if name == "mini" else 15.0)
     assert config.encoder.kind == ("clip" if name == "clip" else "blip2")
 
 
@@ -213,9 +214,16 @@ def test_bounds_are_inclusive():
 
 
 def test_resolved_precision():
-    assert ExtractConfig().resolved(on_gpu=True).precision == "bfloat16"
-    assert ExtractConfig().resolved(on_gpu=False).precision == "float32"
-    assert ExtractConfig(precision="float32").resolved(on_gpu=True).precision == "float32"
+    assert ExtractConfig().resolved(bfloat16=True).precision == "bfloat16"
+    assert ExtractConfig().resolved(bfloat16=False).precision == "float32"
+    assert ExtractConfig(precision="float32").resolved(bfloat16=True).precision == "float32"
+
+
+@pytest.mark.parametrize("recorded", [{"precision": "bfloat16"}, {"precision": "half"}, {}, [], None])
+def test_auto_precision_is_what_a_folder_was_begun_with(recorded):
+    known = recorded == {"precision": "bfloat16"}
+    assert ExtractConfig().as_begun(recorded).precision == ("bfloat16" if known else "auto")
+    assert ExtractConfig(precision="float32").as_begun(recorded).precision == "float32"
 
 
 configs = st.builds(

@@ -66,6 +66,7 @@ class _Read:
 
     holistic: Rows
     partial: Rows
+    has_holistic: Bools
     has_partial: Bools
     channels: Tensor | None
     sentence: Tensor | None
@@ -110,7 +111,7 @@ class SampleSet(torch.utils.data.Dataset[Sample]):
             name=window.name,
             holistic=holistic,
             partial=partial,
-            has_holistic=torch.from_numpy(np.isin(window.status, HAS_HOLISTIC)),
+            has_holistic=torch.from_numpy(read.has_holistic),
             has_partial=torch.from_numpy(read.has_partial),
             labels=labels_TC,
             valid=valid_T,
@@ -167,19 +168,21 @@ def _tensor(rows: Rows) -> Tensor:
 
 def _read_window(series: PersonSeries, window: Window, config: DataConfig) -> _Read:
     boxes, all_tokens = config.boxes, config.tokens == "all"
-    has_holistic_T = np.isin(window.status, HAS_HOLISTIC)
-    has_partial_T = np.isin(window.status, HAS_PARTIAL)
+    has_holistic_T = np.isin(window.status, HAS_HOLISTIC) & ("holistic" in series.streams)
+    boxed_T = np.isin(window.status, HAS_PARTIAL)
     channels = None
     if boxes.channels or boxes.least_sure > 0:
         with reading(window.clip.shard, f"boxes of person {window.clip.person_id}"):
             sure_T = series.sure[window.start : window.stop]
             box_T4 = series.box[window.start : window.stop]
-        has_partial_T &= ~(sure_T < boxes.least_sure)  # who has features, but no box, is none of ours
+        boxed_T &= ~(sure_T < boxes.least_sure)  # who has features, but no box, is none of ours
         if boxes.channels:
-            channels = box_channels(box_T4, sure_T, has_partial_T)
+            channels = box_channels(box_T4, sure_T, boxed_T)
+    has_partial_T = boxed_T & ("partial" in series.streams)
     return _Read(
         _features(series, window, "holistic", has_holistic_T, all_tokens),
         _features(series, window, "partial", has_partial_T, all_tokens),
+        has_holistic_T,
         has_partial_T,
         channels,
         _sentence(series, window) if config.sentence else None,

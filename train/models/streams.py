@@ -20,6 +20,13 @@ StreamName = Literal["holistic", "partial"]
 StreamNames = Literal["holistic", "partial", "both"]
 
 
+def streams_taken(model: nn.Module) -> frozenset[str]:
+    """Which streams a model reads; both, of one whose features don't come through a `Stream`."""
+    return frozenset(m.name for m in model.modules() if isinstance(m, Stream)) or frozenset(
+        get_args(StreamName)
+    )
+
+
 class Stream(nn.Module):
     """One stream of a batch: its features, and the learned embedding of frames that have none."""
 

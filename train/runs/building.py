@@ -5,18 +5,21 @@ In: a whole configuration and what data.json says. Out: a segmenter with fresh w
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.status import streams_of
 from rhas.train.config import TrainConfig
 from rhas.train.data import SampleSet, class_counts
 from rhas.train.models.diffusion.labels import Link
 from rhas.train.models.losses import class_weights
-from rhas.train.models.registry import build_model
+from rhas.train.models.registry import build_model, model_config
 from rhas.train.models.segmenter import Segmenter, SupervisedSegmenter
+from rhas.train.models.streams import streams_taken
 from rhas.train.runs.checkpoint import ModelSpec
 
 
@@ -33,6 +36,7 @@ def build_for(config: TrainConfig, data: dict[str, Any], training: SampleSet | N
         model = build_model(
             config.model, _input_size(config, data), len(data["actions"]), _bound(config, data)
         )
+    check_streams(model, config, data.get("extraction"), "training config")
     if config.balance_classes and training is not None:  # later, they come with the checkpoint
         if not isinstance(model, SupervisedSegmenter):
             expected = f"false: model {config.model} takes no weights of classes"
@@ -65,3 +69,17 @@ def _bound(config: TrainConfig, data: dict[str, Any]) -> dict[str, Any]:
         expected = f"null, or {data['tokens']}, which the features have"
         raise InputError(Problem("training config", expected, column="settings.tokens", value=given))
     return {**config.settings, "tokens": data["tokens"]}
+
+
+def check_streams(model: Segmenter, config: TrainConfig, extraction: Any, file: str | Path) -> None:
+    """Raises InputError, naming `file`, where a model reads a stream that features of this extraction haven't got."""
+    lacking = streams_taken(model) - set(there := streams_of(extraction))
+    if lacking:
+        (stream,) = there
+        ways = "extract with --set encoder.streams=both into another folder"
+        if "stream" in dict(model_config(config.model)):
+            ways = f"--set settings.stream={stream}, or {ways}"
+        elif stream == "holistic" and "partial_branch" in dict(model_config(config.model)):
+            ways = f"--set settings.partial_branch=false, or {ways}"
+        expected = f"{' and '.join(sorted(lacking))} features, which model {config.model} reads: {ways}"
+        raise InputError(Problem(file, expected, column="encoder.streams", value=stream))

@@ -34,6 +34,7 @@ from rhas.train.data.clips import is_grounded
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, Window, cut
 from rhas.train.metrics.segments import runs_of
+from rhas.train.runs.building import check_streams
 from rhas.train.runs.checkpoint import write_tensors
 from rhas.train.runs.run import Run, check_extraction, open_run
 from rhas.train.scoring.inference import Series, read_persons
@@ -146,7 +147,9 @@ def read_clips(run: Run, features: Path) -> list[Clip]:
     reader = FeaturesReader(features)
     labels = reader.folder.labels
     intervals = load_labels(labels, None, None).intervals if labels.is_file() else {}
-    grounded = is_grounded(read_config(reader.folder))
+    record = read_config(reader.folder)
+    grounded = is_grounded(record)
+    check_streams(run.model, run.config, record["config"], reader.folder.config)
     clips: list[Clip] = []
     problems: list[Problem] = []
     for movie_id in reader.movie_ids:

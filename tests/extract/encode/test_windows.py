@@ -371,3 +371,22 @@ def test_bfloat16_runs_under_autocast():
     case.encoder.change = change
     assert case.run()["p0"]["holistic"].dtype == np.float16
     assert set(dtypes) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(("stream", "other"), [("holistic", "partial"), ("partial", "holistic")])
+@pytest.mark.parametrize("batch", [16, 2])
+def test_a_stream_that_is_not_wanted_is_not_computed(stream, other, batch):
+    seen = [{1, 4}, {2}]
+    both, only = Case(7, seen, ok=[1, 1, 1, 0, 1, 1, 1]), Case(7, seen, ok=[1, 1, 1, 0, 1, 1, 1])
+    only.config = only.config.replace(encoder=only.config.encoder.replace(streams=stream))
+    expected, found = both.run(batch=batch), only.run(batch=batch)
+    for rows in expected.values():
+        rows[other][...] = np.nan
+    assert_same(found, expected)
+    whole, crops = (
+        [1, 2, 3, 5, 6, 7],
+        [2, 3, 5],
+    )  # numbers of the frames with somebody in them, and of the crops
+    assert sorted(only.encoder.seen) == (whole if stream == "holistic" else crops)
+    assert sorted(both.encoder.seen) == sorted(whole + crops)
+    assert only.detector.calls == both.detector.calls  # boxes and statuses are the same

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 from fake_pool import make_header, make_movie
 
+from rhas.extract.run.alone import Alone
 from rhas.extract.run.progress import Progress, Snapshot
 from rhas.extract.run.report import speed_report
 from rhas.extract.run.workers import ModelReport
@@ -91,12 +92,23 @@ def test_skipped_and_failed_movies_are_not_waited_for():
 # --- report
 
 
-def report(stages, frames=100, elapsed_s=10.0, decoders=2, models=1, busy_s=8.0, alone=(1.25,)):
+QUIET = Alone(in_run_s=0.08, wall_s=0.064, cpu_s=0.05, waited=0.0)
+
+
+def report(
+    stages,
+    frames=100,
+    elapsed_s=10.0,
+    decoders=2,
+    models=1,
+    busy_s=8.0,
+    alone=(QUIET,),
+):
     progress = Progress()
     progress.stages.update(stages)
     progress.now.elapsed_s = elapsed_s
     progress.now.frames_done = 999  # counts frames without anybody in them too
-    progress.model_frames, progress.model_busy_s = frames, busy_s
+    progress.model_frames, progress.model_busy_s, progress.model_cpu_s = frames, busy_s, 7.0
     return speed_report(progress, SimpleNamespace(decoders=decoders, models=models), list(alone))
 
 
@@ -124,13 +136,36 @@ def test_numbers():
         "workers": {"decoders": 2, "models": 1},
         "busy_share": {"decode": 0.9, "models": 0.6, "write": 0.1},
         "limiting_stage": "decode",
+        "model_cpu_s_per_frame": 0.07,
+        "models_alone_cpu_s_per_frame": 0.05,
         "models_alone_frames_per_s": 15.625,  # 100 frames in 8 s, 1.25 times as fast alone
         "share_of_models_alone": 0.64,
+        "models_alone_note": "",
     }
 
 
+@pytest.mark.parametrize(
+    ("alone", "share", "note"),
+    [
+        (Alone(0.08, 0.064, 0.05, 0.09), 0.64, ""),
+        (Alone(0.08, 0.064, 0.05, None), 0.64, ""),  # a kernel that keeps no account of waits
+        (Alone(0.08, 0.064, 0.05, 0.4), None, "waited 40% of the time for a core"),
+        (Alone(0.08, 0.104, 0.05, 0.0), 1.0, ""),  # 1.04 by rounding
+        (Alone(0.08, 0.159, 0.05, 0.0), None, "slower alone than in the run"),
+    ],
+)
+def test_a_busy_machine_gives_no_share(alone, share, note):
+    found = report({}, alone=[alone])
+    assert found["share_of_models_alone"] == share and note in found["models_alone_note"]
+    assert (found["models_alone_frames_per_s"] is None) == (share is None)
+    assert found["models_alone_cpu_s_per_frame"] == 0.05 and found["model_cpu_s_per_frame"] == 0.07
+    assert bool(found["models_alone_note"]) == (share is None)
+
+
 def test_more_workers_raise_the_ceiling():
-    found = report({"ground": 16.0}, models=2, busy_s=20.0, alone=[1.0, None, 1.5])
+    found = report(
+        {"ground": 16.0}, models=2, busy_s=20.0, alone=[Alone(1.0, 1.0, 1.0), None, Alone(1.5, 1.0, 1.0)]
+    )
     assert found["models_alone_frames_per_s"] == 12.5  # 5 frames/s each, 1.25 times
     assert found["share_of_models_alone"] == 0.8
     assert found["busy_share"]["models"] == 0.8

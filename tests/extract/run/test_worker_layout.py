@@ -1,7 +1,9 @@
 """Workers: how many, what a window's task is, and what they do apart from decoding and models."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +18,7 @@ from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode.windows import OnePass
 from rhas.extract.run import workers
+from rhas.extract.run.alone import LIMIT_S, Sample, _scheduled, _waited, measured, sample_of
 from rhas.extract.run.jobs import one_line
 from rhas.extract.run.layout import Layout, here, lay_out, on_this_machine
 from rhas.extract.run.workers import ModelWorker, ReadReport, WriteWorker, window_task
@@ -164,21 +167,74 @@ def test_lost_frames_are_recorded_with_the_reason():
     assert window.persons["p0"].status[2] == FrameStatus.UNDECODABLE
 
 
-def test_speed_alone_repeats_two_batches_of_the_last_window():
+def test_speed_alone_repeats_the_first_two_batches_of_the_last_window_with_somebody_in_it():
     movie = make_movie("a", [(0, 5)])
     worker = model_worker(movie)
     assert worker.speed_alone() is None
     task, frames = task_and_frames(movie, 0)
-    worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+    report, _ = worker.encode(task, ReadReport(8, 8, "", False, 0.0), frames)
+    assert report.cpu_s > 0
     calls = worker.models.grounder.detector.calls
-    calls.clear()
-    assert worker.speed_alone() > 0
-    assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]]
-    task, frames = task_and_frames(movie, 1)  # nobody in it: says nothing of the speed
-    worker.encode(task, ReadReport(2, 2, "", False, 0.0), frames)
-    calls.clear()
-    worker.speed_alone()
-    assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]]
+    for window in (0, 1):  # nobody is in the second one: it says nothing of the speed
+        calls.clear()
+        if window:
+            task, frames = task_and_frames(movie, 1)
+            worker.encode(task, ReadReport(2, 2, "", False, 0.0), frames)
+        found = worker.speed_alone()
+        assert found.wall_s > 0 and found.cpu_s > 0 and found.in_run_s == report.busy_s / report.frames
+        assert [numbers for numbers, _ in calls] == [[1, 2], [3, 4]] * (len(calls) // 2) and calls
+
+
+def test_a_sample_is_what_can_be_repeated_in_time():
+    movie = make_movie("a", [(0, 5)])
+    task, frames = task_and_frames(movie, 0)
+
+    def taken(batch, in_run_s, part=slice(None)):
+        inside = [np.logical_and(mask, np.arange(len(mask)) >= (part.start or 0)) for mask in task.inside]
+        found = sample_of(frames, task.persons, inside, None, batch, in_run_s)
+        return found and len(found.window.frames.pixels)
+
+    assert (taken(2, 0.01), taken(2, LIMIT_S / 2 / 3), taken(16, 1e-12)) == (4, 3, 8)
+    assert taken(2, LIMIT_S) is None  # a single frame takes too long
+    assert taken(2, 0.01, part=slice(task.lead + 4, None)) is None  # nobody is in what would be taken
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counted"),
+    [([1.0, 0.25, 0.5, 1.0, 9.0], 4), ([0.25] * 20, 8), ([7.0, 0.5], 1), ([1.5, 1.5, 0.5], 2)],
+)
+def test_the_fastest_repetition_counts_and_their_time_is_bounded(monkeypatch, seconds, counted):
+    now, asked = [0.0], []
+
+    def process(*_):
+        asked.append(seconds[len(asked)])
+        now[0] += asked[-1]
+        return {}, SimpleNamespace(frames=2)
+
+    clocks = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: 3 * now[0])
+    monkeypatch.setattr("rhas.extract.run.alone.time", clocks)
+    found = measured(SimpleNamespace(process=process), Sample(None, (), (), None, 0.5))
+    fastest = min(seconds[:counted])
+    assert asked == seconds[:counted]  # as many as 3 s and the number of repetitions allow
+    assert (found.in_run_s, found.wall_s, found.cpu_s) == (0.5, fastest / 2, 3 * fastest / 2)
+
+
+def test_who_shares_a_core_waits_for_it():
+    mine = os.sched_getaffinity(0)
+    core = min(mine)
+    spin = f"import os; os.sched_setaffinity(0, [{core}]); print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) as other:
+        try:
+            other.stdout.readline()
+            os.sched_setaffinity(0, {core})
+            before, until = _scheduled(), time.process_time() + 0.1
+            while time.process_time() < until:
+                pass
+            waited = _waited(before, _scheduled())
+        finally:
+            os.sched_setaffinity(0, mine)
+            other.kill()
+    assert waited is None or 0.2 < waited < 1  # half of it, or more where others have work
 
 
 def test_a_worker_out_of_memory_halves_its_batch_and_gives_the_same():
