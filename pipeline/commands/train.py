@@ -250,6 +250,10 @@ def benchmark(
         Literal["segmentation", "anticipation"],
         typer.Option("--task", help="anticipation: what comes next is measured, too"),
     ] = "segmentation",
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", help="NAME=FOLDER: other features of the same persons, run as SYSTEM@NAME"),
+    ] = None,
     settings: SetOption = None,
 ) -> None:
     """Train and measure several systems under one budget, and write one table."""
@@ -263,12 +267,19 @@ def benchmark(
         chosen = [int(fold) for fold in folds.split(",") if fold]
     except ValueError:
         raise typer.BadParameter("numbers with commas between", param_hint="--folds") from None
+    other_features = {}
+    for given in also or []:
+        name, equals, folder = given.partition("=")
+        if not (name and equals and folder):
+            raise typer.BadParameter(f"NAME=FOLDER, not {given!r}", param_hint="--also")
+        other_features[name] = folder
     with interruptible_work(f"the same command goes on from what is finished in {out}"):
         from rhas.manifests.shards.mirror import features_here
         from rhas.pipeline.programs.benchmark import run_benchmark
 
         here, settings = features_here(shards), overrides + (settings or [])
-        code = run_benchmark(here, out, names, preset, config, settings, seeds, chosen, task)
+        others = {name: features_here(named_place(folder)) for name, folder in other_features.items()}
+        code = run_benchmark(here, out, names, preset, config, settings, seeds, chosen, task, others)
     for cost in sorted(out.glob("*/cost.json"))[:1]:  # of a run that is done
         next_step("report", "--run", cost.parent, "--out", out / "report")
     raise typer.Exit(code)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from rhas.extract.run.accounts import EXIT_SOME_FAILED
@@ -25,7 +26,16 @@ from rhas.manifests.common.lock import locked
 from rhas.manifests.common.processes import die_with_parent, python_command
 from rhas.pipeline.views.display import make_console
 from rhas.train.benchmark.anticipation import check_systems, write_anticipation
-from rhas.train.benchmark.plan import System, Trial, TrialFolder, begin, load_systems, systems_of, trials
+from rhas.train.benchmark.plan import (
+    System,
+    Trial,
+    TrialFolder,
+    begin,
+    load_systems,
+    on_features,
+    systems_of,
+    trials,
+)
 from rhas.train.benchmark.results import gather
 from rhas.train.benchmark.tables import write_tables
 from rhas.train.config import load_config
@@ -43,23 +53,28 @@ def run_benchmark(
     seeds: int,
     folds: Sequence[int] = (),
     task: Task = "segmentation",
+    also: Mapping[str, Path] = MappingProxyType({}),
 ) -> int:
     """Trains and measures what isn't done yet, writes the tables after each, and returns the exit code.
 
-    `task`: anticipation is measured besides, and has a table of its own.
+    `task`: anticipation is measured besides, and has a table of its own. `also`: other features of the same persons,
+    by name, on which each system is run as well.
     """
     systems = systems_of(models)
     systems += load_systems(preset, systems) if preset else []
+    systems = on_features(systems, list(also))
     if task == "anticipation":
         check_systems(systems)
     planned = trials(systems, load_config(config), overrides, seeds, out, folds)
     with locked(out / "lock"):
         remove_leftovers(out)
-        begin(planned, shards, out)
-        return _run_all(shards, out, systems, planned, task)
+        begin(planned, shards, out, also)
+        return _run_all({"": shards, **also}, out, systems, planned, task)
 
 
-def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequence[Trial], task: Task) -> int:
+def _run_all(
+    features: Mapping[str, Path], out: Path, systems: Sequence[System], planned: Sequence[Trial], task: Task
+) -> int:
     console, failed = make_console(), {}
     for name in sorted({system.name for system in systems} - {trial.system.name for trial in planned}):
         console.print(f"{name}: the same as a system before it, not run again", highlight=False)
@@ -70,7 +85,7 @@ def _run_all(shards: Path, out: Path, systems: Sequence[System], planned: Sequen
             console.print(f"{label}: done before", highlight=False)
             continue
         console.print(f"{label}: training", highlight=False)
-        if error := _run(shards, trial, task):
+        if error := _run(features[trial.system.features], trial, task):
             failed[trial.name] = f"failed: {error}"
             console.print(f"{label}: failed: {error}", highlight=False, style="red")
         reached = [t for t in planned if t.done or t.name in failed]

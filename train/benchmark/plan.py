@@ -6,14 +6,16 @@ a manifest or fold stay. With folds, each is a run for every seed (SYSTEM-seedK-
 cross-validation.
 
 A system `from` another has that one's weights, which it reads otherwise: another head, fewer sampling steps.
+Each system may also be run on other features of the same persons, such as those of true boxes, as SYSTEM@NAME.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -23,6 +25,7 @@ from rhas.manifests.common.configs import preset_path, read_yaml
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.tables.manifest import load_manifest
 from rhas.train.config import (
     PRESETS,
     TrainConfig,
@@ -50,6 +53,7 @@ class System:
     model: str
     overrides: tuple[str, ...] = ()
     source: str | None = None
+    features: str = ""  # which of other features of the same persons; empty: the first
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,23 @@ def _system(name: str, entry: Any, above: Mapping[str, System]) -> System | tupl
     return System(name, source.model, (*source.overrides, *own), source.name)
 
 
+def on_features(systems: Sequence[System], names: Sequence[str]) -> list[System]:
+    """The systems, then each again on other features that have these names. Raises InputError for unfit names."""
+    problems = []
+    for name in names:
+        if not name or name != Path(name).name or name.startswith(".") or "@" in name or names.count(name) > 1:
+            expected = "NAME=FOLDER, with a name of its own that a folder can have"
+            problems.append(Problem("--also", expected, value=name))
+    if problems:
+        raise InputError(problems)
+    return [*systems, *(_on(system, name) for name in names for system in systems)]
+
+
+def _on(system: System, features: str) -> System:
+    source = None if system.source is None else f"{system.source}@{features}"
+    return replace(system, name=f"{system.name}@{features}", source=source, features=features)
+
+
 def trials(
     systems: Sequence[System],
     base: TrainConfig,
@@ -196,9 +217,10 @@ def trials(
             raise InputError(Problem("--models", "each system once", value=system.name))
         configs[system.name] = _config(system, base)
     _check_sources(systems, configs)
-    first: dict[str, str] = {}  # each system's earliest with the same config
-    for name, config in configs.items():
-        first[name] = next((other for other in first.values() if configs[other] == config), name)
+    first: dict[str, str] = {}  # each system's earliest with the same config and features
+    what = {system.name: (system.features, configs[system.name]) for system in systems}
+    for name in configs:
+        first[name] = next((other for other in first.values() if what[other] == what[name]), name)
     planned = []
     for seed in range(seeds):
         for fold in folds or (None,):
@@ -218,24 +240,40 @@ def trials(
     return planned
 
 
-def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
-    """Writes what is to be run with what, for a rerun to be checked against.
+def begin(
+    planned: Sequence[Trial], features: Path, out: Path, also: Mapping[str, Path] = MappingProxyType({})
+) -> None:
+    """Writes what is to be run with what, for a rerun to be checked against. `also`: other features, by name.
 
-    Raises InputError, before anything is changed, if the folder holds runs with other settings, or on other data.
+    Raises InputError, before anything is changed, if the folder holds runs with other settings, or on other data, and
+    for other features that aren't of the same persons with the same labels.
     """
-    data = {"features": str(features.absolute()), "digest": FeaturesReader(features).digest()}
+    data: dict[str, Any] = {"features": str(features.absolute()), "digest": FeaturesReader(features).digest()}
+    for name, folder in also.items():
+        _check_same_truth(features, folder)
+        digest = FeaturesReader(folder).digest()
+        data.setdefault("also", {})[name] = {"features": str(folder.absolute()), "digest": digest}
     for trial in planned:
         if trial.config.data.split == "fold":
             sides_of_fold(FeaturesFolder(features), trial.config.data.fold)  # not after hours of other folds
     record, problems = out / "data.json", []
-    if record.exists() and read_json(record).get("digest") != data["digest"]:
-        expected = f"the features and labels that {out} was begun with (other data needs another --out)"
+    before = read_json(record) if record.exists() else {}
+    expected = f"the features and labels that {out} was begun with (other data needs another --out)"
+    if before and before.get("digest") != data["digest"]:
         problems.append(Problem(features, expected))
+    for name, folder in also.items():
+        known = before.get("also", {}).get(name)
+        if known and known["digest"] != data["also"][name]["digest"]:
+            problems.append(Problem(folder, expected))
+    if before.get("also"):  # of runs that this command doesn't name
+        data["also"] = {**before["also"], **data.get("also", {})}
     expected = "the settings that the run began with (another config needs another --out)"
     for trial in planned:
-        before = read_yaml(trial.folder.planned) if trial.folder.planned.exists() else None
-        if isinstance(before, Mapping):
-            problems += refused_changes(trial.folder.planned, before, trial.config.to_dict(), expected, FREE)
+        planned_before = read_yaml(trial.folder.planned) if trial.folder.planned.exists() else None
+        if isinstance(planned_before, Mapping):
+            problems += refused_changes(
+                trial.folder.planned, planned_before, trial.config.to_dict(), expected, FREE
+            )
             source = trial.folder.source
             if (source and source.root.name) != trial.source:
                 began = f"its weights {f'from {source.root.name}' if source else 'trained'}, as the run began"
@@ -249,6 +287,26 @@ def begin(planned: Sequence[Trial], features: Path, out: Path) -> None:
         if trial.source is not None:
             write_text_atomically(trial.folder.origin, f"{trial.source}\n")
         write_text_atomically(trial.folder.planned, yaml.safe_dump(trial.config.to_dict(), sort_keys=False))
+
+
+def _check_same_truth(features: Path, other: Path) -> None:
+    """Raises InputError if two folders aren't of the same persons with the same labels: nothing could be paired."""
+    one, two = FeaturesFolder(features), FeaturesFolder(other)
+    persons = [
+        {(p.movie_id, p.person_id, p.start_s, p.end_s) for p in load_manifest(folder.manifest).persons}
+        for folder in (one, two)
+    ]
+    texts = [
+        [
+            path.read_bytes() if path.is_file() else b""
+            for path in (folder.labels, folder.actions, folder.folds)
+        ]
+        for folder in (one, two)
+    ]
+    if persons[0] != persons[1] or texts[0] != texts[1]:
+        what = "persons" if persons[0] != persons[1] else "labels, actions or folds"
+        expected = f"features of the same persons with the same labels as {features}"
+        raise InputError(Problem(other, expected, column="--also", value=f"other {what}"))
 
 
 def _check_overrides(systems: Sequence[System], overrides: Sequence[str]) -> None:

@@ -27,8 +27,9 @@ TOP1 = {
     "top-1 F1@10": "f1@10", "top-1 F1@25": "f1@25", "top-1 F1@50": "f1@50",
 }  # fmt: skip
 COST = {"parameters": "parameters", "training s": "seconds", "peak MiB": "peak_mib"}
-METRICS = [*COLUMNS, *TOP1]
 HEADLINE = "macro F1@50"
+ABSENCE = f"{HEADLINE}, absence counted"
+METRICS = [*COLUMNS, ABSENCE, *TOP1]
 DONE, BASELINE = "done", "baseline"
 READ_OUT = "read-out"
 VALIDATION = f"validation {HEADLINE}"
@@ -76,7 +77,11 @@ def gather(reached: Sequence[Trial], failed: Mapping[str, str]) -> Results:
             if stored.is_file():  # not of runs that were measured before it was written
                 own = persons.setdefault(trial.system.name, {})
                 own[At(trial.seed, trial.fold or 0)] = read_person_counts(stored)
-            row |= _values(measured["model"]) | {title: cost[key] for title, key in COST.items()}
+            row |= (
+                _values(measured["model"])
+                | _with_absence(measured)
+                | {title: cost[key] for title, key in COST.items()}
+            )
             for name, report in measured["baselines"].items():
                 named = {"system": NAMES.get(name, name), "model": BASELINE, **at, "status": DONE}
                 baselines.append(named | _values(report))
@@ -132,6 +137,12 @@ def interval(values: pd.Series) -> float:
     if len(values) < 2:
         return math.nan
     return float(stats.t.ppf(0.975, len(values) - 1) * values.std() / math.sqrt(len(values)))
+
+
+def _with_absence(measured: Mapping[str, Any]) -> dict[str, float]:
+    """As `rhas.train.evaluation.absence` has it: nothing where everybody is always there, or nobody was looked for."""
+    counted = measured.get("with_absence")
+    return {ABSENCE: math.nan if counted is None else counted["model"]["chosen"][COLUMNS[HEADLINE]]}
 
 
 def _values(report: Mapping[str, Any]) -> dict[str, float | None]:
