@@ -33,10 +33,12 @@ from rhas.manifests.common.locations import Place, Remote, place
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.people import gather
+from rhas.manifests.shards.pictures import Pictures, Wanted, write_pictures
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.seen import Seen, remove_seen, write_seen
 from rhas.manifests.shards.status import FrameStatus
-from rhas.manifests.shards.tracks import MovieTracks, write_tracks
+from rhas.manifests.shards.tracks import MovieTracks, read_tracks, write_tracks
 from rhas.manifests.tables.manifest import Person
 
 if TYPE_CHECKING:  # torch takes seconds to import, and decoders don't need it
@@ -64,7 +66,8 @@ class WindowTask:
     persons: tuple[Person, ...]
     inside: tuple[NDArray[np.bool_], ...]
     look: NDArray[np.bool_] | None = None  # [n] pass one: the samples that the detector sees
-    boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everybody's, by person
+    boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everyone's who is referred to, by person
+    pictures: Wanted | None = None  # pass two: those of anybody
     tracks: str = ""  # the digest of these
 
     @property
@@ -216,6 +219,14 @@ class ModelWorker:
     def describe(self) -> dict[str, Any]:
         """What the features depend on besides the configuration, and their shape."""
         detector, encoder = self.models.grounder.detector, self.models.encoder
+        if (caption := self.config.tracks.everybody) is not None:
+            try:
+                detector.check([caption])
+            except InputError as error:
+                told = [
+                    replace(p, file="extraction config", column="tracks.everybody") for p in error.problems
+                ]
+                raise InputError(told) from error
         return {
             "models": {
                 "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
@@ -270,6 +281,7 @@ class ModelWorker:
         frames = replace(frames, time_s=task.time_s)
         with self._losing_the_process():
             rows, timings = self.models.process(frames, task.persons, task.inside, task.boxes)
+            people = self._pictures(frames, task.pictures)
         busy_s = time.perf_counter() - clock
         lost = read.ok < read.wanted
         window = Window(
@@ -283,11 +295,17 @@ class ModelWorker:
             reason=read.reason if lost else "",
             decoder_messages=frames.frames.messages,
             tracks=task.tracks,
+            people=people,
         )
         if timings.frames:
             self._remember(task, frames, busy_s / timings.frames)
         looked = 0 if task.boxes is not None else timings.frames
         return ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked), window
+
+    def _pictures(self, frames: WindowFrames, wanted: Wanted | None) -> Pictures | None:
+        from rhas.extract.encode.people import pictures
+
+        return None if wanted is None else pictures(self.models, frames, wanted)
 
     def _remember(self, task: WindowTask, window: WindowFrames, in_run_s: float) -> None:
         """Keeps a copy of the window's first two batches: the whole window would stay in shared memory."""
@@ -327,6 +345,8 @@ class WriteWorker:
         if isinstance(window, Seen):
             write_seen(self.folder, window)
         else:
+            if window.people is not None:  # first: a finished window has its pictures
+                write_pictures(self.folder, window.movie_id, window.index, window.people)
             write_part(self.folder, window)
         return time.perf_counter() - clock
 
@@ -346,6 +366,9 @@ class WriteWorker:
                 return kept.load(index)
             return failed_window(header, index, *failed[index])
 
+        tracks = read_tracks(self.folder.tracks(header.movie_id)) if header.tracks else None
+        if tracks is not None:
+            gather(self.folder, header, tracks.seen)
         write_shard(self.folder, header, load)
         kept.remove_parts()
         return time.perf_counter() - clock, None
@@ -363,6 +386,7 @@ class LinkWorker:
 
     def link(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, MovieTracks]:
         """Seconds it took, and the tracks, which are stored. `failed`: windows of which nothing could be seen."""
+        from rhas.extract.tracks.everybody import kept_people
         from rhas.extract.tracks.link import link
 
         clock = time.perf_counter()
@@ -371,6 +395,8 @@ class LinkWorker:
         tracks = link(
             header, {i: seen.load(i) for i in header.planned() if i not in failed}, failed, self.config
         )
+        if self.config.tracks.everybody is not None:  # first: who has tracks has everybody's
+            kept_people(self.folder, header, tracks, self.config)
         write_tracks(self.folder, header.movie_id, tracks)
         remove_seen(self.folder, header.movie_id)
         return time.perf_counter() - clock, tracks
