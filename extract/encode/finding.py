@@ -6,7 +6,8 @@ detector is there to be asked.
 
 A picture's log odds for a sentence are the encoder's own: of its head for matching, or its vectors' product times the
 number that it was trained with. For an example picture they are the product of vectors, or where there are none, those
-of a difference of colours (`tracks.assignment`). A track's are the mean over its pictures.
+of a difference of colours (`tracks.assignment`). A track's are the mean over its pictures for a sentence, and those of
+the picture that is most alike for an example, which may show another posture.
 
 Shapes: K tracks, C pictures, Q vectors of each of D numbers.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -28,11 +30,13 @@ from rhas.extract.tracks.looks import colours, look, unlike
 from rhas.manifests.shards.people import KEPT, People
 
 BATCH = 32
+# Shares of its width and height by which an example is cut on both sides, as one that fits its person better may be.
+TRIMS_X, TRIMS_Y = (0.0, 0.07, 0.14, 0.21), (0.0, 0.05, 0.1)
 Measure = Literal["probability", "cosine", "colours"]
 MEANING: dict[Measure, str] = {
     "probability": "the encoder's own probability that pictures and sentence belong together, by its mean log odds",
-    "cosine": "mean cosine of the encoder's vectors of pictures and question",
-    "colours": "mean difference of colours from the example, in CIELAB; the same person in two shots has about 11",
+    "cosine": "cosine of the encoder's vectors of pictures and question",
+    "colours": "least difference of colours from the example, in CIELAB; the same person in two shots has about 11",
 }
 SURE = (
     "sure was measured nowhere: it is the lower of two shares, what the match itself says (not of a cosine, which says "
@@ -68,9 +72,8 @@ def by_words(people: Sequence[People], encoder: Encoder, sentence: str) -> Answe
     encoder.check([sentence])
     with torch.inference_mode():
         if encoder.compares == "vectors":
-            return _by_vectors(
-                people, encoder.sentence_vector(sentence).cpu().numpy()[None], encoder.sharpness
-            )
+            asked_1D = encoder.sentence_vector(sentence).cpu().numpy()[None]
+            return _by_vectors(people, asked_1D, encoder.sharpness, sentence=True)
         odds = [_matches(own, encoder, sentence) for own in people]
     log_odds = np.concatenate([_by_track(own, odds_C) for own, odds_C in zip(people, odds, strict=True)])
     return Answer("probability", log_odds, 1 / (1 + np.exp(-log_odds)))
@@ -82,12 +85,13 @@ def by_example(people: Sequence[People], encoder: Encoder | None, picture_HW3: N
         with torch.inference_mode():
             crop = as_crops([picture_HW3], encoder.image_size, encoder.fill).to(encoder.mean.device)
             vectors_QD = encoder.picture_vectors(encoder.see(crop))[0].cpu().numpy()
-        return _by_vectors(people, vectors_QD, encoder.sharpness)
-    (own_F,) = colours(look(picture_HW3, np.array([0, 0, 1, 1], np.float32))[None])
+        return _by_vectors(people, vectors_QD, encoder.sharpness, sentence=False)
+    trimmed = [np.array([x, y, 1 - x, 1 - y], np.float32) for x, y in product(TRIMS_X, TRIMS_Y)]
+    own_NF = colours(np.stack([look(picture_HW3, box) for box in trimmed]))
     apart = []
     for one in people:
-        apart_C = unlike(one.arrays["colours"].astype(np.float64), own_F)
-        apart.append(_by_track(one, apart_C))
+        colours_CF = one.arrays["colours"].astype(np.float64).reshape(-1, own_NF.shape[1])
+        apart.append(-_best_of_track(one, -unlike(colours_CF[:, None], own_NF).min(axis=1, initial=np.inf)))
     value = np.concatenate(apart)
     return Answer("colours", SAME - EACH * value, value)
 
@@ -104,7 +108,9 @@ def _matches(people: People, encoder: Encoder, sentence: str) -> NDArray[np.floa
     return odds_C
 
 
-def _by_vectors(people: Sequence[People], asked_QD: NDArray[np.float32], sharpness: float) -> Answer:
+def _by_vectors(
+    people: Sequence[People], asked_QD: NDArray[np.float32], sharpness: float, sentence: bool
+) -> Answer:
     """A sentence has one vector, of which a picture's nearest counts; a picture's are compared one by one."""
     cosines = []
     for own in people:
@@ -112,8 +118,8 @@ def _by_vectors(people: Sequence[People], asked_QD: NDArray[np.float32], sharpne
         there = own.places() >= 0
         if there.any():
             products_VQ = (unpacked_vectors(own.arrays["vectors"]) * asked_QD).sum(axis=-1)
-            cosine_C[there] = products_VQ.max(axis=1) if len(asked_QD) == 1 else products_VQ.mean(axis=1)
-        cosines.append(_by_track(own, cosine_C))
+            cosine_C[there] = products_VQ.max(axis=1) if sentence else products_VQ.mean(axis=1)
+        cosines.append((_by_track if sentence else _best_of_track)(own, cosine_C))
     value = np.concatenate(cosines)
     return Answer("cosine", sharpness * value, value)
 
@@ -125,3 +131,11 @@ def _by_track(people: People, value_C: NDArray[np.float64]) -> NDArray[np.float6
     count_K = np.bincount(track_C, minlength=people.tracks)
     total_K = np.bincount(track_C, value_C[known], minlength=people.tracks)
     return np.where(count_K > 0, total_K / np.maximum(1, count_K), np.nan)
+
+
+def _best_of_track(people: People, value_C: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[K] the highest of a track's pictures; NaN without one."""
+    best_K = np.full(people.tracks, -np.inf)
+    known = ~np.isnan(value_C)
+    np.maximum.at(best_K, people.crops_of_tracks()[known], value_C[known])
+    return np.where(np.isinf(best_K), np.nan, best_K)

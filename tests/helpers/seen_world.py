@@ -30,7 +30,7 @@ from rhas.pipeline.world.writing import Truth, World, truth_path, write_world
 EVERYBODY = "the person"
 VISIBLE = 0.5  # share of a person that has to be seen
 SETTINGS = [
-    "decode.fps=5", "decode.window_frames=16", "tracks.implementation=builtin", f"tracks.everybody={EVERYBODY}",
+    "decode.fps=2.5", "decode.window_frames=8", "tracks.implementation=builtin", f"tracks.everybody={EVERYBODY}",
 ]  # fmt: skip
 
 
