@@ -54,7 +54,7 @@ def part_of(folder: FeaturesFolder, movie_id: str, index: int, people_id: str) -
 def write_pictures(folder: FeaturesFolder, movie_id: str, index: int, pictures: Pictures) -> None:
     path = part_of(folder, movie_id, index, pictures.people_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {
+    arrays: dict[str, NDArray] = {
         "crop": pictures.crop, "end": np.cumsum([len(jpeg) for jpeg in pictures.jpegs], dtype=np.int64),
         "bytes": np.frombuffer(b"".join(pictures.jpegs), np.uint8), "vectors": pictures.vectors,
     }  # fmt: skip
