@@ -142,6 +142,14 @@ class TracksConfig(Settings):
     """Change of the picture's thumbnail, in grey levels, from which it may be a cut."""
     longest_gap_s: float = Field(2.5, ge=0, le=3600)
     """So long a person may be out of sight, within a shot, and still go on in the same track."""
+    everybody: str | None = Field(None, min_length=1)
+    """With builtin: a caption that means anybody, such as `the person`, for which each frame that is looked at is
+    searched once more. Everybody's tracks are then kept, with pictures, so that `rhas find` can be asked who somebody
+    else is. None: only persons of the manifest are looked for."""
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.everybody is not None and not self.two_passes:
+            yield "everybody", "none, or implementation: builtin"
 
     @property
     def two_passes(self) -> bool:
@@ -191,6 +199,11 @@ class ExtractConfig(Settings, title="extraction config"):
             )
         if self.tracks.two_passes and known:
             yield "tracks.implementation", "boxes or frames, where detector.implementation is boxes"
+        if self.tracks.everybody is not None and self.detector.joint:
+            yield (
+                "tracks.everybody",
+                "none with detector.joint, whose one caption is of all who are referred to",
+            )
 
     def resolved(self, bfloat16: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced. `bfloat16`: the hardware has it."""

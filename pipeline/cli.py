@@ -22,6 +22,7 @@ from rhas.pipeline.commands.anywhere import TellingAnywhere
 from rhas.pipeline.commands.config import commands as config_commands
 from rhas.pipeline.commands.demo import commands as demo_commands
 from rhas.pipeline.commands.doctor import commands as doctor_commands
+from rhas.pipeline.commands.find import commands as find_commands
 from rhas.pipeline.commands.imports import import_app
 from rhas.pipeline.commands.options import EXTRACT, LOOK, TRAIN
 from rhas.pipeline.commands.ravar import ravar_app
@@ -71,6 +72,7 @@ for commands in (
     config_commands,
     demo_commands,
     doctor_commands,
+    find_commands,
     view_commands,
 ):
     app.add_typer(commands)

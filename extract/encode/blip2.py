@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
 from rhas.manifests.common.errors import InputError, Problem
@@ -28,6 +29,8 @@ class Blip2Encoder(Encoder):
     """Features [N, D], or [N, Q, D] with `tokens="all"`."""
 
     fit = "squash"  # as BLIP-2's own processing, in training and after
+    # The temperature that its training begins with; what it ends with isn't part of transformers' checkpoints.
+    sharpness = 1 / 0.07
 
     def __init__(
         self,
@@ -45,6 +48,9 @@ class Blip2Encoder(Encoder):
         self.max_tokens = config.qformer_config.max_position_embeddings
         width = config.qformer_config.hidden_size
         self.feature_shape = (width,) if tokens == "mean" else (config.num_query_tokens, width)
+        # A checkpoint doesn't say which of its heads were trained: those that weren't have biases of exactly 0.
+        trained = all(bool(head.bias.any()) for head in (model.vision_projection, model.text_projection))
+        self.compares = "vectors" if trained else "pairs"
 
     @classmethod
     def from_pretrained(cls, weights: str, tokens: Literal["mean", "all"] = "mean") -> Blip2Encoder:
@@ -83,7 +89,11 @@ class Blip2Encoder(Encoder):
 
     def read(self, seen: Tensor, sentence: str) -> Tensor:
         """The query tokens' last states given the sentence: their mean [N, D], or all [N, Q, D]; float32."""
-        vision_NPV = seen
+        features_NQD = self._states(seen, sentence).float()
+        return features_NQD.mean(dim=1) if self.tokens == "mean" else features_NQD
+
+    def _states(self, vision_NPV: Tensor, sentence: str) -> Tensor:
+        """The query tokens' last states [N, Q, D]."""
         count, query_length = len(vision_NPV), self.model.query_tokens.shape[1]
         ids_1T = self.tokenise(sentence)
         # One sentence for all images: embedded once, no padding, hence a mask of ones over queries and text.
@@ -95,8 +105,24 @@ class Blip2Encoder(Encoder):
             attention_mask=inputs_NLD.new_ones(inputs_NLD.shape[:2]),
             encoder_hidden_states=vision_NPV,
         ).last_hidden_state
-        features_NQD = states_NLD[:, :query_length].float()
-        return features_NQD.mean(dim=1) if self.tokens == "mean" else features_NQD
+        return states_NLD[:, :query_length]
+
+    def picture_vectors(self, seen: Tensor) -> Tensor:
+        """What the queries see without a sentence [N, Q, D], as in section 3.2, image-text contrastive learning."""
+        queries_NQW = self.model.query_tokens.expand(len(seen), -1, -1)
+        states_NQW = self.model.qformer(
+            query_embeds=queries_NQW, encoder_hidden_states=seen
+        ).last_hidden_state
+        return F.normalize(self.model.vision_projection(states_NQW).float(), dim=-1)
+
+    def sentence_vector(self, sentence: str) -> Tensor:
+        """Of the state of the sentence's first token."""
+        return F.normalize(self.model.text_projection(self._sentence_states(sentence)[0, 0]).float(), dim=-1)
+
+    def match(self, seen: Tensor, sentence: str) -> Tensor:
+        """By the head for image-text matching, whose answers of all queries are averaged."""
+        logits_N2 = self.model.itm_head(self._states(seen, sentence)).float().mean(dim=1)
+        return logits_N2[:, 1] - logits_N2[:, 0]
 
     def text_embedding(self, sentence: str) -> Tensor | None:
         """With all tokens, what the Q-Former makes of the sentence alone: the mean of its tokens' last states [D].
@@ -106,9 +132,12 @@ class Blip2Encoder(Encoder):
         """
         if self.tokens == "mean":
             return None
+        return self._sentence_states(sentence)[0].float().mean(dim=0)
+
+    def _sentence_states(self, sentence: str) -> Tensor:
+        """What the Q-Former makes of the sentence alone [1, T, D]."""
         ids_1T = self.tokenise(sentence)
         embedded_1TD = self.model.embeddings(input_ids=ids_1T)
-        states_1TD = self.model.qformer(
+        return self.model.qformer(
             query_embeds=embedded_1TD, query_length=0, attention_mask=torch.ones_like(ids_1T)
         ).last_hidden_state
-        return states_1TD[0].float().mean(dim=0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
 
@@ -21,6 +22,7 @@ from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_
 class ClipEncoder(Encoder):
     """Features [N, D]; the vision tower is all there is to them."""
 
+    compares = "vectors"
     fit = "letterbox"  # CLIP's own centre crop would cut off the sides of a movie frame
 
     def __init__(
@@ -31,6 +33,7 @@ class ClipEncoder(Encoder):
         self.image_size = config.vision_config.image_size
         self.max_tokens = config.text_config.max_position_embeddings
         self.feature_shape = (config.projection_dim,)
+        self.sharpness = float(model.logit_scale.exp())
 
     @classmethod
     def from_pretrained(cls, weights: str) -> ClipEncoder:
@@ -58,3 +61,10 @@ class ClipEncoder(Encoder):
         """The sentence's projected features [D], not normalised, float32."""
         pooled_1W = self.model.text_model(input_ids=self.tokenise(sentence)).pooler_output
         return self.model.text_projection(pooled_1W)[0].float()
+
+    def picture_vectors(self, seen: Tensor) -> Tensor:
+        """One vector a picture [N, 1, D]."""
+        return F.normalize(seen.float(), dim=-1)[:, None]
+
+    def sentence_vector(self, sentence: str) -> Tensor:
+        return F.normalize(self.text_embedding(sentence), dim=-1)

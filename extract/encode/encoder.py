@@ -75,6 +75,28 @@ class Encoder(ABC):
     def text_embedding(self, sentence: str) -> Tensor | None:
         """The sentence alone as a float32 vector; None if the encoder has no text tower of its own."""
 
+    # --- pictures that are compared with sentences later, whatever these will be
+
+    compares: Literal["vectors", "pairs", "nothing"] = "nothing"
+    """How a picture and a sentence are compared: by vectors of each (`picture_vectors`, `sentence_vector`), by both
+    together (`match`), or not at all."""
+
+    def picture_vectors(self, seen: Tensor) -> Tensor:
+        """[N, ...] from `see` to Q vectors of length 1 each, float32 [N, Q, D]: of them the one that is nearest to a
+        sentence's counts."""
+        raise NotImplementedError
+
+    def sentence_vector(self, sentence: str) -> Tensor:
+        """[D] of length 1, float32."""
+        raise NotImplementedError
+
+    sharpness: float = 1.0
+    """By which the model multiplies the product of two such vectors to get log odds, as it was trained."""
+
+    def match(self, seen: Tensor, sentence: str) -> Tensor:
+        """[N, ...] from `see` to the log odds that picture and sentence belong together, float32 [N]."""
+        raise NotImplementedError
+
     def clean(self, sentence: str) -> str:
         """The sentence as the model was trained to read it."""
         return " ".join(sentence.split())

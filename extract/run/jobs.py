@@ -15,6 +15,7 @@ from rhas.extract.run.workers import ReadReport, WindowTask, window_task
 from rhas.extract.tracks.sparse import looked_at
 from rhas.manifests.common.secrets import redacted
 from rhas.manifests.shards.format import MovieHeader
+from rhas.manifests.shards.people import People, wanted
 from rhas.manifests.shards.tracks import MovieTracks
 
 SELF_EXPLAINING = (
@@ -55,6 +56,7 @@ class MovieJob:
     going: Pass
     then: Callable[[Any], MovieJob] | None = None
     tracks: MovieTracks | None = None
+    people: People | None = None
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
     fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
     gave_up: str = ""  # why the rest of the movie is not read
@@ -109,7 +111,8 @@ def _encoding(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask
         persons = header.promised(start, stop)
         boxes = {p.person_id: tracks.boxes[p.person_id].part(start, stop) for p in persons}
         task = window_task(header, index, persons, 0, short_side)
-        return replace(task, boxes=boxes, tracks=header.tracks[index])
+        pictures = None if opened.people is None else wanted(opened.people, start, stop)
+        return replace(task, boxes=boxes, tracks=header.tracks[index], pictures=pictures)
     # Who was there just before may have had a box that nobody else could have. One caption for everyone must
     # always hold everyone.
     lead = min(config.detector.follow_frames, start)

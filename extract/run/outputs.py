@@ -83,8 +83,8 @@ class StoreOutput(Output):
             self.said()
 
     def _push(self, movie_id: str) -> None:
-        """A movie's tracks, if it has any, then its shard."""
-        for path in (self.folder.tracks(movie_id), self.folder.shard(movie_id)):
+        """A movie's tracks, and everybody's, if it has any, then its shard."""
+        for path in (self.folder.tracks(movie_id), self.folder.people(movie_id), self.folder.shard(movie_id)):
             name = path.relative_to(self.folder.root).as_posix()
             if path.exists() and not self.mirror.is_same(name):
                 self.mirror.push(name)

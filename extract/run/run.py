@@ -31,6 +31,7 @@ from rhas.extract.run.report import speed_report
 from rhas.extract.run.schedule import Scheduler, WriteFailed
 from rhas.extract.run.share import share_of
 from rhas.extract.run.unfinished import differences, unfinished
+from rhas.extract.tracks.everybody import kept_people
 from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.atomic import write_bytes_atomically, write_new_atomically, write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
@@ -42,6 +43,7 @@ from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Finished
+from rhas.manifests.shards.people import windows_left
 from rhas.manifests.shards.ranks import RankFolder, among_its_own, merge, take_over, take_share
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.snapshot import write_snapshot
@@ -155,8 +157,12 @@ def _work(
             failed = {} if tracks is None else dict(tracks.failed)
             header = replace(header, tracks={} if tracks is None else tracks.digests())
             finished = FinishedWindows(folder, header, options.retry_failed)
-            todo = set(header.planned()) - finished.indices() - failed.keys()
-            return MovieJob(header, todo, ENCODING, tracks=tracks, failed=failed)
+            done, people = finished.indices(), None
+            if tracks is not None and config.tracks.everybody is not None:
+                people = kept_people(folder, header, tracks, config)
+                done -= windows_left(folder, header, people)
+            todo = set(header.planned()) - done - failed.keys()
+            return MovieJob(header, todo, ENCODING, tracks=tracks, people=people, failed=failed)
 
         def welcome(other: dict[str, Any]) -> None:
             _refuse(
@@ -270,7 +276,7 @@ def _remove_leftovers(folder: FeaturesFolder, manifest: Manifest) -> None:
 
     The lock keeps other runs away; of a rank, only from its own movies.
     """
-    patterns = [".*.tmp", "shards/.*.tmp", "tracks/.*.tmp", "parts/*/.*.tmp"]
+    patterns = [".*.tmp", *(f"{name}/.*.tmp" for name in ("shards", "tracks", "people", "parts/*"))]
     if isinstance(folder, RankFolder):
         names = [file_name(movie.movie_id) for movie in manifest.movies]
         patterns = [p for n in names for p in (f"shards/.{n}.h5.*.tmp", f"parts/{n}/.*.tmp")]

@@ -35,10 +35,12 @@ from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Finished
+from rhas.manifests.shards.people import gather
+from rhas.manifests.shards.pictures import Pictures, Wanted, write_pictures
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.seen import Seen, remove_seen, write_seen
 from rhas.manifests.shards.status import FrameStatus
-from rhas.manifests.shards.tracks import MovieTracks, write_tracks
+from rhas.manifests.shards.tracks import MovieTracks, read_tracks, write_tracks
 from rhas.manifests.tables.manifest import Person
 
 if TYPE_CHECKING:  # torch takes seconds to import, and decoders don't need it
@@ -66,7 +68,8 @@ class WindowTask:
     persons: tuple[Person, ...]
     inside: tuple[NDArray[np.bool_], ...]
     look: NDArray[np.bool_] | None = None  # [n] pass one: the samples that the detector sees
-    boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everybody's, by person
+    boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everyone's who is referred to, by person
+    pictures: Wanted | None = None  # pass two: those of anybody
     tracks: str = ""  # the digest of these
 
     @property
@@ -208,6 +211,14 @@ class ModelWorker:
     def describe(self) -> dict[str, Any]:
         """What the features depend on besides the configuration, and their shape."""
         detector, encoder = self.models.grounder.detector, self.models.encoder
+        if (caption := self.config.tracks.everybody) is not None:
+            try:
+                detector.check([caption])
+            except InputError as error:
+                told = [
+                    replace(p, file="extraction config", column="tracks.everybody") for p in error.problems
+                ]
+                raise InputError(told) from error
         return {
             "models": {
                 "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
@@ -263,6 +274,7 @@ class ModelWorker:
         with self._losing_the_process():
             rows, timings = self.models.process(frames, task.persons, task.inside, task.boxes)
         busy_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu_clock
+        people = self._pictures(frames, task.pictures)
         lost = read.ok < read.wanted
         window = Window(
             movie_id=task.movie_id,
@@ -275,6 +287,7 @@ class ModelWorker:
             reason=read.reason if lost else "",
             decoder_messages=frames.frames.messages,
             tracks=task.tracks,
+            people=people,
         )
         if timings.frames:
             size, in_run_s = self.models.grounder.batches.size, busy_s / timings.frames
@@ -283,6 +296,11 @@ class ModelWorker:
         looked = 0 if task.boxes is not None else timings.frames
         report = ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked, cpu_s)
         return report, window
+
+    def _pictures(self, frames: WindowFrames, wanted: Wanted | None) -> Pictures | None:
+        from rhas.extract.encode.people import pictures
+
+        return None if wanted is None else pictures(self.models, frames, wanted)
 
     def speed_alone(self) -> Alone | None:
         """What the models reach when they are fed from memory, on frames of the run; None if they had none.
@@ -305,6 +323,8 @@ class WriteWorker:
         if isinstance(window, Seen):
             write_seen(self.folder, window)
         else:
+            if window.people is not None:  # first: a finished window has its pictures
+                write_pictures(self.folder, window.movie_id, window.index, window.people)
             write_part(self.folder, window)
         return time.perf_counter() - clock
 
@@ -327,6 +347,9 @@ class WriteWorker:
                 return kept.load(index)
             return failed_window(header, index, *failed[index])
 
+        tracks = read_tracks(self.folder.tracks(header.movie_id)) if header.tracks else None
+        if tracks is not None:
+            gather(self.folder, header, tracks.seen)
         write_shard(self.folder, header, load)
         kept.remove_parts()
         found = None
@@ -347,6 +370,7 @@ class LinkWorker:
 
     def link(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, MovieTracks]:
         """Seconds it took, and the tracks, which are stored. `failed`: windows of which nothing could be seen."""
+        from rhas.extract.tracks.everybody import kept_people
         from rhas.extract.tracks.link import link
 
         clock = time.perf_counter()
@@ -355,6 +379,8 @@ class LinkWorker:
         tracks = link(
             header, {i: seen.load(i) for i in header.planned() if i not in failed}, failed, self.config
         )
+        if self.config.tracks.everybody is not None:  # first: who has tracks has everybody's
+            kept_people(self.folder, header, tracks, self.config)
         write_tracks(self.folder, header.movie_id, tracks)
         remove_seen(self.folder, header.movie_id)
         return time.perf_counter() - clock, tracks

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,10 +21,11 @@ from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground.boxes import Candidates
 from rhas.extract.ground.exclusive import persons_seen
 from rhas.extract.ground.windows import Grounder
+from rhas.extract.tracks.crowd import everybody
+from rhas.extract.tracks.looks import LOOK, look
 from rhas.manifests.tables.manifest import Person
 
 SAME_IOU = 0.7  # boxes that overlap by more are one sight; the two of a pair that embraces are two
-LOOK = (12, 6)  # height and width, pixels: head, trunk and legs, and their colours
 
 
 class Looker:
@@ -50,17 +50,29 @@ class Looker:
         assert window.changes is not None
         device, bfloat16 = self.grounder.device, self.config.precision == "bfloat16"
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            found = self.grounder.candidates(window, persons, [mask[look_n] for mask in inside])
+            asked = [*persons, *self._anybody(persons)]
+            masks = [*inside, np.any(inside, axis=0)][: len(asked)]
+            found = self.grounder.candidates(window, asked, [mask[look_n] for mask in masks])
         ok = window.frames.ok
         place = np.cumsum(ok) - 1  # of a decoded frame among these
         decoded = [{int(place[row]): own for row, own in found_i.items()} for found_i in found]
-        sights = sight(window.frames.pixels[ok], decoded, SAME_IOU)
+        own, anybody = decoded[: len(persons)], decoded[len(persons) :]
+        sights = sight(window.frames.pixels[ok], own, SAME_IOU)
+        all_of_them = (
+            everybody(window.frames.pixels[ok], anybody[0], own, self.config.detector) if anybody else {}
+        )
         return {
             **vars(window.changes),
             "decoded": window.decoded,
             "sample": start + np.flatnonzero(look_n)[ok],
             **vars(sights),
+            **all_of_them,
         }
+
+    def _anybody(self, persons: Sequence[Person]) -> list[Person]:
+        """The one that means everybody, where everybody is looked for."""
+        caption = self.config.tracks.everybody
+        return [] if caption is None else [Person(persons[0].movie_id, "", caption)]
 
 
 @dataclass(frozen=True)
@@ -103,13 +115,3 @@ def sight(
     }
     types = {"box": np.float32, "score": np.float32, "look": np.uint8}
     return Sight(**{name: array.astype(types.get(name, np.int32)) for name, array in whole.items()})
-
-
-def look(frame_HW3: NDArray[np.uint8], box_4: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A box of a frame as a small picture [12, 6, 3]."""
-    height, width, _ = frame_HW3.shape
-    x1, y1, x2, y2 = (box_4.astype(np.float64) * (width, height, width, height)).tolist()
-    left, top = min(int(x1), width - 1), min(int(y1), height - 1)
-    right, bottom = max(left + 1, round(x2)), max(top + 1, round(y2))
-    cut = np.ascontiguousarray(frame_HW3[top:bottom, left:right])
-    return np.asarray(cv2.resize(cut, LOOK[::-1], interpolation=cv2.INTER_AREA), np.uint8)

@@ -9,7 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+LOOK = (12, 6)  # height and width, pixels: head, trunk and legs, and their colours
 _BANDS = 6  # from head to feet
+
+
+def look(frame_HW3: NDArray[np.uint8], box_4: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A box of a frame as a small picture [12, 6, 3]."""
+    height, width, _ = frame_HW3.shape
+    x1, y1, x2, y2 = (box_4.astype(np.float64) * (width, height, width, height)).tolist()
+    left, top = min(int(x1), width - 1), min(int(y1), height - 1)
+    right, bottom = max(left + 1, round(x2)), max(top + 1, round(y2))
+    cut = np.ascontiguousarray(frame_HW3[top:bottom, left:right])
+    return np.asarray(cv2.resize(cut, LOOK[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def colours(look_N: NDArray[np.uint8]) -> NDArray[np.float64]:

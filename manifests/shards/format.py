@@ -54,6 +54,7 @@ from rhas.manifests.common.locations import Remote
 from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.identity import window_id
 from rhas.manifests.shards.layout import FeaturesFolder
+from rhas.manifests.shards.pictures import Pictures
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
 
@@ -100,6 +101,7 @@ class Window:
     reason: str = ""
     decoder_messages: int = 0
     tracks: str = ""
+    people: Pictures | None = None  # made beside it, stored apart (see rhas.manifests.shards.people)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", one_line(self.reason))

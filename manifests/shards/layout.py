@@ -8,8 +8,10 @@ features/
   shards/ID.h5     one finished movie: the features of all its referred persons
   tracks/ID.npz    who is where in a movie and from what that follows, where persons are tracked
                    (see rhas.manifests.shards.tracks)
+  people/ID.npz    everybody's tracks, with pictures, where everybody was looked for (see rhas.manifests.shards.people)
   parts/ID/*.h5    finished windows of movies in progress; gone once the movie's shard is there
   parts/ID/seen-*  what was seen in windows of movies whose tracks are still to be made
+  parts/ID/people-*  pictures of everybody in finished windows of movies in progress
   finished.jsonl   what is known of finished shards without opening them (see rhas.manifests.shards.ledger)
   failures.csv     what could not be done, and why
   report.json      speed of the last run
@@ -33,6 +35,11 @@ from rhas.manifests.common.names import file_name
 def tracks_beside(shard: Path) -> Path:
     """Where the tracks of a shard's movie are, in the same features folder."""
     return shard.parent.parent / "tracks" / f"{shard.stem}.npz"
+
+
+def people_beside(shard: Path) -> Path:
+    """Where everybody's tracks of a shard's movie are."""
+    return shard.parent.parent / "people" / f"{shard.stem}.npz"
 
 
 class Elsewhere(Protocol):
@@ -99,6 +106,9 @@ class FeaturesFolder:
 
     def tracks(self, movie_id: str) -> Path:
         return self.root / "tracks" / f"{file_name(movie_id)}.npz"
+
+    def people(self, movie_id: str) -> Path:
+        return self.root / "people" / f"{file_name(movie_id)}.npz"
 
     @property
     def shards(self) -> Path:

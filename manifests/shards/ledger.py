@@ -21,7 +21,8 @@ from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.digest import file_key
 from rhas.manifests.shards.failures import Failure, shard_failures
 from rhas.manifests.shards.identity import content_id
-from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
+from rhas.manifests.shards.layout import FeaturesFolder, people_beside, tracks_beside
+from rhas.manifests.shards.people import with_everybody
 from rhas.manifests.shards.ranks import ledgers
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
@@ -45,6 +46,7 @@ class Finished:
     undone: bool  # of some window nothing could be computed
     windows: str = ""  # one checksum of those of all windows; empty in lines of earlier versions
     tracks: FileKey | None = None  # the file of the movie's tracks, where it has some
+    people: FileKey | None = None  # that of everybody's, where everybody was looked for
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no run of ours writes: shards and lines may come from anywhere."""
@@ -78,13 +80,18 @@ class Finished:
                 lost=bool(windows),
                 undone=not all(row["done"] for row in windows),
                 windows=checksum_of(table),
-                tracks=_key_of_tracks(path) if tracked else None,
+                tracks=_key_of(tracks_beside(path)) if tracked else None,
+                people=_key_of(people_beside(path))
+                if tracked and with_everybody(shard.json("config"))
+                else None,
             )
 
     def moved(self, folder: FeaturesFolder) -> Finished:
         """The same where its files have other keys now, with the same bytes. Raises OSError without a shard."""
-        tracks = None if self.tracks is None else _key_of_tracks(folder.shard(self.movie_id))
-        return replace(self, shard=folder.shard_key(self.movie_id), tracks=tracks)
+        shard = folder.shard(self.movie_id)
+        tracks = None if self.tracks is None else _key_of(tracks_beside(shard))
+        people = None if self.people is None else _key_of(people_beside(shard))
+        return replace(self, shard=folder.shard_key(self.movie_id), tracks=tracks, people=people)
 
     def to_json(self) -> str:
         tally = {str(int(status)): count for status, count in self.tally.items()}
@@ -98,11 +105,12 @@ class Finished:
         video = values["video"]
         tally = Tally({FrameStatus(int(status)): int(count) for status, count in values["tally"].items()})
         failures = [Failure(*row) for row in values["failures"]]
-        tracks = values["tracks"]
+        tracks, people = values["tracks"], values.get("people")
         keys = {
             "shard": (size, time),
             "video": None if video is None else (video[0], video[1]),
             "tracks": None if tracks is None else (tracks[0], tracks[1]),
+            "people": None if people is None else (people[0], people[1]),
         }
         return cls(**{**values, **keys, "tally": tally, "failures": failures})
 
@@ -147,7 +155,8 @@ class Ledger:
             same = found.shard == self.folder.shard_key(movie_id)
         except OSError:
             return None
-        return found if same and found.tracks in (None, _key_of_tracks(path)) else None
+        same &= found.tracks in (None, _key_of(tracks_beside(path)))
+        return found if same and found.people in (None, _key_of(people_beside(path))) else None
 
     def refused(self, movie_id: str, video: FileKey | None) -> str:
         """Why this version found that a file which is as it was then is no movie; empty if it didn't."""
@@ -198,10 +207,10 @@ def _refusal(movie_id: str, video: FileKey, reason: str) -> str:
     return json.dumps({"movie_id": movie_id, "shard": None, "refused": refused})
 
 
-def _key_of_tracks(shard: Path) -> FileKey:
-    """Of the tracks' file beside a shard; one that no file has, where there is none."""
+def _key_of(path: Path) -> FileKey:
+    """Of a file beside a shard; one that no file has, where there is none."""
     try:
-        return file_key(tracks_beside(shard))
+        return file_key(path)
     except OSError:
         return (-1, -1)
 

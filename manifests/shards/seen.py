@@ -12,7 +12,13 @@
     who        [N] int32      which of the persons seen it shows
     look       [O, h, w, 3] uint8   a small picture of each person seen
 
-Boxes of one sample are neighbours, and so are its persons seen.
+    and, where everybody is looked for (setting `tracks.everybody`), of M sights of anybody, whoever was asked for
+    all_at     [M] int32      in which of the samples
+    all_box    [M, 4] float32
+    all_score  [M] float32
+    all_colours [M, F] uint8  how they look (rhas.extract.tracks.looks)
+
+Boxes of one sample are neighbours, and so are its persons seen, and its sights of anybody.
 """
 
 from __future__ import annotations
@@ -37,6 +43,10 @@ ARRAYS: dict[str, tuple[Any, tuple[int | None, ...]]] = {
     "sample": (np.int64, (None,)), "at": (np.int32, (None,)), "whom": (np.int32, (None,)), "box": (np.float32, (None,
     4)), "score": (np.float32, (None,)), "who": (np.int32, (None,)), "look": (np.uint8, (None, None, None, 3)),
 }  # fmt: skip
+EVERYBODY: dict[str, tuple[Any, tuple[int | None, ...]]] = {
+    "all_at": (np.int32, (None,)), "all_box": (np.float32, (None, 4)), "all_score": (np.float32, (None,)),
+    "all_colours": (np.uint8, (None, None)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,8 @@ class Seen:
     @classmethod
     def of(cls, said: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Seen:
         """Raises ValueError for what no window can be."""
-        require(arrays, ARRAYS)
+        everybody = bool(arrays.keys() & EVERYBODY.keys())
+        require(arrays, ARRAYS | EVERYBODY if everybody else ARRAYS)
         seen = cls(**{name: said[name] for name in _SAID}, arrays=arrays)
         n, samples, boxes, persons = (len(arrays[name]) for name in ("change", "sample", "at", "look"))
         sample = arrays["sample"]
@@ -74,10 +85,22 @@ class Seen:
             )
             and np.isfinite(arrays["box"]).all()
             and np.isfinite(arrays["score"]).all()
+            and (not everybody or _sound_everybody(arrays))
         )
         if not sound:
             raise ValueError(f"window {seen.index} contradicts itself")
         return seen
+
+
+def _sound_everybody(arrays: Mapping[str, NDArray]) -> bool:
+    at = arrays["all_at"]
+    return bool(
+        len({len(arrays[name]) for name in EVERYBODY}) == 1
+        and (np.diff(at) >= 0).all()
+        and (not len(at) or (at[0] >= 0 and at[-1] < len(arrays["sample"])))
+        and np.isfinite(arrays["all_box"]).all()
+        and np.isfinite(arrays["all_score"]).all()
+    )
 
 
 _SAID = ("movie_id", "index", "start", "stop", "window_id", "stage", "reason")

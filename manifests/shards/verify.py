@@ -21,7 +21,8 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.failures import Failure, shard_failures
 from rhas.manifests.shards.format import CHUNK_BYTES
 from rhas.manifests.shards.identity import movie_identity, window_id
-from rhas.manifests.shards.layout import FeaturesFolder, tracks_beside
+from rhas.manifests.shards.layout import FeaturesFolder, people_beside, tracks_beside
+from rhas.manifests.shards.people import people_problems, with_everybody
 from rhas.manifests.shards.ranks import recorded_failures
 from rhas.manifests.shards.reader import Shard, reading
 from rhas.manifests.shards.statistics import Tally
@@ -191,6 +192,8 @@ def _tracks_problems(shard: Shard) -> Iterator[str]:
     if {len(own.status) for own in tracks.boxes.values()} != {len(shard.file["time_s"])}:
         yield f"{path}: tracks of a movie of another length"
         return
+    if with_everybody(shard.json("config")):
+        yield from people_problems(people_beside(shard.path), tracks.identity, tracks, tracks.window_frames)
     for row in rows:
         start, stop = row["start"], row["stop"]
         name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"

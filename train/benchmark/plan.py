@@ -175,7 +175,13 @@ def on_features(systems: Sequence[System], names: Sequence[str]) -> list[System]
     """The systems, then each again on other features that have these names. Raises InputError for unfit names."""
     problems = []
     for name in names:
-        if not name or name != Path(name).name or name.startswith(".") or "@" in name or names.count(name) > 1:
+        if (
+            not name
+            or name != Path(name).name
+            or name.startswith(".")
+            or "@" in name
+            or names.count(name) > 1
+        ):
             expected = "NAME=FOLDER, with a name of its own that a folder can have"
             problems.append(Problem("--also", expected, value=name))
     if problems:
