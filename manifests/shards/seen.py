@@ -12,6 +12,11 @@
     who        [N] int32      which of the persons seen it shows
     look       [O, h, w, 3] uint8   a small picture of each person seen
 
+    and, where a tracker of another package followed K of them through the window
+    tracked       [K, n, 4] float32   boxes, as above; NaN where one isn't seen
+    tracked_score [K, n] float32      how sure it is that it is still the same person; NaN without a box
+    tracked_look  [K, S, h, w, 3] uint8   small pictures, black without a box
+
 Boxes of one sample are neighbours, and so are its persons seen.
 """
 
@@ -37,6 +42,10 @@ ARRAYS: dict[str, tuple[Any, tuple[int | None, ...]]] = {
     "sample": (np.int64, (None,)), "at": (np.int32, (None,)), "whom": (np.int32, (None,)), "box": (np.float32, (None,
     4)), "score": (np.float32, (None,)), "who": (np.int32, (None,)), "look": (np.uint8, (None, None, None, 3)),
 }  # fmt: skip
+TRACKED: dict[str, tuple[Any, tuple[int | None, ...]]] = {
+    "tracked": (np.float32, (None, None, 4)), "tracked_score": (np.float32, (None, None)),
+    "tracked_look": (np.uint8, (None, None, None, None, 3)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class Seen:
     @classmethod
     def of(cls, said: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Seen:
         """Raises ValueError for what no window can be."""
-        require(arrays, ARRAYS)
+        followed = "tracked" in arrays
+        require(arrays, ARRAYS | (TRACKED if followed else {}))
         seen = cls(**{name: said[name] for name in _SAID}, arrays=arrays)
         n, samples, boxes, persons = (len(arrays[name]) for name in ("change", "sample", "at", "look"))
         sample = arrays["sample"]
@@ -74,10 +84,22 @@ class Seen:
             )
             and np.isfinite(arrays["box"]).all()
             and np.isfinite(arrays["score"]).all()
+            and (not followed or _sound_tracks(arrays, n, samples))
         )
         if not sound:
             raise ValueError(f"window {seen.index} contradicts itself")
         return seen
+
+
+def _sound_tracks(arrays: Mapping[str, NDArray], n: int, samples: int) -> bool:
+    box, score, look = (arrays[name] for name in TRACKED)
+    there = np.isfinite(score)
+    return (
+        box.shape[:2] == score.shape
+        and score.shape[1] == n
+        and look.shape[:2] == (len(score), samples)
+        and bool((np.isfinite(box) == there[..., None]).all())
+    )
 
 
 _SAID = ("movie_id", "index", "start", "stop", "window_id", "stage", "reason")
