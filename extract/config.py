@@ -21,8 +21,9 @@ from rhas.manifests.common.plugins import listed, one_of
 from rhas.manifests.shards.status import FrameStatus
 
 PRESETS = Path(__file__).parent / "presets"
-DETECTORS, ENCODERS = "rhas.detectors", "rhas.encoders"  # groups of entry points
+DETECTORS, ENCODERS, TRACKERS = "rhas.detectors", "rhas.encoders", "rhas.trackers"  # groups of entry points
 OUR_DETECTORS, OUR_ENCODERS = ("groundingdino", "transformers", "boxes"), ("blip2", "clip")
+OUR_TRACKERS = ("frames", "builtin", "boxes")
 DECODERS_PER_GPU = 3  # 200 frames/s of 1080p movie per GPU, at about 86 frames/s a core
 # Decoded frames in flight. A window of 1080p movie takes 0.9 GB; a GPU that never waits has two at work, and for each
 # some that wait or are being read.
@@ -133,9 +134,14 @@ class DetectorConfig(Settings):
 class TracksConfig(Settings):
     """Whether each frame is grounded by itself, or persons are tracked and the sentences given to whole tracks."""
 
-    implementation: Literal["frames", "builtin", "boxes"] = "frames"
+    implementation: Annotated[str, AfterValidator(one_of(TRACKERS, OUR_TRACKERS))] = Field(
+        "frames", json_schema_extra=listed(TRACKERS, OUR_TRACKERS)
+    )
     """frames: every sample by itself. builtin: sparse detections, followed through the movie (`rhas.extract.tracks`).
-    boxes: those of a file, with its tracks and scores (`detector.implementation: boxes`)."""
+    boxes: those of a file, with its tracks and scores (`detector.implementation: boxes`). Or the name of a tracker of
+    another package, which follows whom builtin detects (see `rhas.extract.tracks.outside`)."""
+    weights: str = ""
+    """Of another package's tracker: what it says."""
     every_s: float = Field(0.4, gt=0, le=60)
     """Seconds between detections."""
     cut: float = Field(8.0, ge=0, le=255)
@@ -147,14 +153,21 @@ class TracksConfig(Settings):
     searched once more. Everybody's tracks are then kept, with pictures, so that `rhas find` can be asked who somebody
     else is. None: only persons of the manifest are looked for."""
 
-    def conflicts(self) -> Iterator[tuple[str, str]]:
-        if self.everybody is not None and not self.two_passes:
-            yield "everybody", "none, or implementation: builtin"
-
     @property
     def two_passes(self) -> bool:
         """Whether movies are seen as a whole before anything is encoded."""
-        return self.implementation == "builtin"
+        return self.implementation not in ("frames", "boxes")
+
+    @property
+    def outside(self) -> bool:
+        """Whether a tracker of another package follows persons through the samples between detections."""
+        return self.implementation not in OUR_TRACKERS
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        if self.everybody is not None and not self.two_passes:
+            yield "everybody", "none, or implementation: builtin"
+        if self.weights and not self.outside:
+            yield "weights", f"none: {self.implementation} has no weights of its own"
 
 
 class EncoderConfig(Settings):

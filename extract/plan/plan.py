@@ -63,7 +63,8 @@ class MoviePlan:
 def is_known(config: ExtractConfig) -> bool:
     """Whether it is known what the models cost and give: not of other packages' ones, whose features count as
     nothing."""
-    return config.encoder.kind in ENCODER_TFLOP and config.detector.implementation in OUR_DETECTORS
+    ours = config.detector.implementation in OUR_DETECTORS and not config.tracks.outside
+    return ours and config.encoder.kind in ENCODER_TFLOP
 
 
 def plan_movies(inputs: Inputs, config: ExtractConfig, cpus: int | None = None) -> list[MoviePlan]:

@@ -100,7 +100,7 @@ def _looking(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask:
     start, stop = header.bound(index)
     task = window_task(header, index, header.persons, 0, config.decode.short_side)
     look = looked_at(header.time_s, [header.inside(p) for p in header.persons], config.tracks.every_s)
-    return replace(task, look=look[start:stop])
+    return replace(task, look=look[start:stop], whole=config.tracks.outside)
 
 
 def _encoding(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask:

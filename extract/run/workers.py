@@ -46,6 +46,7 @@ from rhas.manifests.tables.manifest import Person
 if TYPE_CHECKING:  # torch takes seconds to import, and decoders don't need it
     from rhas.extract.encode.windows import OnePass
     from rhas.extract.tracks.looking import Looker
+    from rhas.extract.tracks.outside import OutsideTracker
 
 PACKAGES = ("rhas", "torch", "transformers", "groundingdino-py", "decord", "h5py", "numpy")
 
@@ -68,6 +69,7 @@ class WindowTask:
     persons: tuple[Person, ...]
     inside: tuple[NDArray[np.bool_], ...]
     look: NDArray[np.bool_] | None = None  # [n] pass one: the samples that the detector sees
+    whole: bool = False  # pass one: a tracker sees the others too
     boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everyone's who is referred to, by person
     pictures: Wanted | None = None  # pass two: those of anybody
     tracks: str = ""  # the digest of these
@@ -144,7 +146,7 @@ class DecodeWorker:
         ok = window.frames.ok[task.lead :]
         seconds = time.perf_counter() - clock
         report = ReadReport(int(ok.sum()), len(ok), window.frames.reason, window.frames.killed, seconds)
-        return report, window if task.look is None else window.thinned_out(task.look)
+        return report, window if task.look is None or task.whole else window.thinned_out(task.look)
 
     def _index(self, task: WindowTask) -> MovieIndex:
         """The movie's index, kept while its windows are read. Raises DecodeError for a movie that has changed."""
@@ -206,7 +208,18 @@ class ModelWorker:
     def looker(self) -> Looker:
         from rhas.extract.tracks.looking import Looker
 
-        return Looker(self.models.grounder, self.config)
+        return Looker(self.models.grounder, self.config, self.tracker)
+
+    @cached_property
+    def tracker(self) -> OutsideTracker | None:
+        """The tracker of another package, where the configuration names one."""
+        if not self.config.tracks.outside:
+            return None
+        from rhas.extract.tracks.outside import load
+
+        tracker = load(self.config.tracks)
+        _ = tracker.weights_hash
+        return tracker.to(self.device)
 
     def describe(self) -> dict[str, Any]:
         """What the features depend on besides the configuration, and their shape."""
@@ -219,11 +232,14 @@ class ModelWorker:
                     replace(p, file="extraction config", column="tracks.everybody") for p in error.problems
                 ]
                 raise InputError(told) from error
+        models = {
+            "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
+            "encoder": {"name": self.config.encoder.weights, "hash": encoder.weights_hash},
+        }
+        if self.tracker is not None:
+            models["tracker"] = {"name": self.config.tracks.weights, "hash": self.tracker.weights_hash}
         return {
-            "models": {
-                "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
-                "encoder": {"name": self.config.encoder.weights, "hash": encoder.weights_hash},
-            },
+            "models": models,
             "feature_shape": list(encoder.feature_shape),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         }
@@ -255,7 +271,7 @@ class ModelWorker:
         lost = read.ok < read.wanted
         said = ("decode", one_line(read.reason)) if lost else ("", "")
         seen = Seen(task.movie_id, task.index, task.start, task.stop, task.window_id, *said, arrays)
-        return ModelReport(0, busy_s, 0.0, busy_s, int(frames.frames.ok.sum()), cpu_s), seen
+        return ModelReport(0, busy_s, 0.0, busy_s, len(arrays["sample"]), cpu_s), seen
 
     @contextmanager
     def _losing_the_process(self) -> Iterator[None]:

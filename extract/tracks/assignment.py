@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rhas.extract.tracks import evidence, linking, paths
 from rhas.extract.tracks.looks import unlike
 from rhas.extract.tracks.sights import Sights
+from rhas.extract.tracks.tracklets import tied
 
 ROUNDS = 4
 LIKENESS = 0.8  # how much likeness counts beside evidence
@@ -55,9 +56,10 @@ def _step(
 ) -> NDArray[np.float64]:
     """[n, m] how well the sights of the next sample continue those of sample s."""
     own, following = slice(starts[s], starts[s + 1]), slice(starts[s + 1], starts[s + 2])
-    return linking.continues(
+    step = linking.continues(
         sights.box[own], colours_OF[own], sights.box[following], colours_OF[following], gone_s
     )
+    return step if sights.track is None else tied(step, sights.track[own], sights.track[following])
 
 
 def _likeness(

@@ -8,7 +8,7 @@ are less sure than not. The score is how much speaks for the track being the per
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rhas.extract.config import ExtractConfig
 from rhas.extract.tracks import assignment, interpolation, linking, looks, shots
 from rhas.extract.tracks.sights import Sights, changes_of, together
+from rhas.extract.tracks.tracklets import Tracklet, follow, with_tracklets
 from rhas.manifests.shards.boxes import PersonBoxes, no_boxes
 from rhas.manifests.shards.format import MovieHeader
 from rhas.manifests.shards.seen import Seen
@@ -37,7 +38,8 @@ def link(
         decoded[window.start : window.stop] = window.arrays["decoded"]
     change = changes_of(seen, len(header.time_s))
     first = shots.cuts(change, np.asarray(inside.any(axis=0)), config.tracks.cut)
-    rows = decide(sights, header.time_s, inside, first, config)
+    sights, tracklets = with_tracklets(sights, seen)
+    rows = decide(sights, header.time_s, inside, first, config, tracklets)
     boxes = {}
     for person, own in zip(header.persons, rows, strict=True):
         lost = np.zeros(len(decoded), bool)
@@ -55,8 +57,9 @@ def decide(
     inside_PT: NDArray[np.bool_],
     cuts: NDArray[np.int64],
     config: ExtractConfig,
+    tracklets: Sequence[Tracklet] = (),
 ) -> list[PersonBoxes]:
-    """Each person's boxes in all T samples of the movie."""
+    """Each person's boxes in all T samples of the movie. `tracklets`: those that `sights.track` counts."""
     tracks, detector = config.tracks, config.detector
     shot_T = shots.shot_of(np.arange(len(time_s)), cuts)
     time_S, shot_S = time_s[sights.sample], shot_T[sights.sample]
@@ -68,7 +71,18 @@ def decide(
     asked_OP = inside_PT[:, sights.sample[sights.at]].T
     chosen_SP = assignment.given_out(sights, np.where(asked_OP, worth_OP, -1.0), len(inside_PT))
     return [
-        _boxes(sights, chosen_SP[:, p], p, score_OP[:, p], track_O, time_s, inside_PT[p], shot_T, config)
+        _boxes(
+            sights,
+            chosen_SP[:, p],
+            p,
+            score_OP[:, p],
+            track_O,
+            time_s,
+            inside_PT[p],
+            shot_T,
+            config,
+            tracklets,
+        )
         for p in range(len(inside_PT))
     ]
 
@@ -76,6 +90,7 @@ def decide(
 def _boxes(
     sights: Sights, chosen_S: NDArray[np.int64], person: int, score_O: NDArray[np.float64], track_O: NDArray[np.int64],
     time_s: NDArray[np.float64], inside_T: NDArray[np.bool_], shot_T: NDArray[np.int64], config: ExtractConfig,
+    tracklets: Sequence[Tracklet],
 ) -> PersonBoxes:  # fmt: skip
     boxes = no_boxes(inside_T, FrameStatus.MISSING)
     found_S = chosen_S >= 0
@@ -84,6 +99,8 @@ def _boxes(
     own_O4 = np.where(np.isnan(sights.own[:, person]), sights.box, sights.own[:, person])
     path = interpolation.path(time_s, sights.sample, found_S, shot_T, config.tracks.longest_gap_s)
     box_T4, score_T = path.between(own_O4[chosen_S]), path.between(score_O[chosen_S])
+    if sights.track is not None:
+        follow(box_T4, score_T, path, sights, chosen_S, tracklets)
     at = np.flatnonzero((path.left >= 0) & inside_T)
     boxes.box[at], boxes.score[at] = box_T4[at], score_T[at]
     boxes.status[at] = FrameStatus.TRACKED

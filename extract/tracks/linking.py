@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rhas.extract.tracks.looks import unlike
 from rhas.extract.tracks.sights import Sights
+from rhas.extract.tracks.tracklets import tied
 
 STEADY = 0.5  # share of the last movement that is expected to go on
 AT_ONCE, A_SECOND = 0.25, 0.6  # heights that a person may be away: detector's error, and movement
@@ -76,6 +77,9 @@ def tracks_of(
             sights.box[own.start : own.stop],
             colours_O[own.start : own.stop],
         )
+        if sights.track is not None:
+            lasts = np.array([track.sights[-1] for _, track in current], np.int64)
+            worth = tied(worth, sights.track[lasts], sights.track[own.start : own.stop])
         rows, columns = linear_sum_assignment(worth, maximize=True)
         for row, column in zip(rows, columns, strict=True):
             if worth[row, column] >= FITS:

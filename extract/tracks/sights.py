@@ -19,7 +19,7 @@ from rhas.manifests.shards.seen import Seen
 class Sights:
     """`sample` [S] ascending; the others by sight: `at` [O] ascending, a place in `sample`; `box` [O, 4], the best one
     whatever the sentence; `score` [O, P] of each sentence, 0 where it has no box there, and `own` [O, P, 4] that box;
-    `look` [O, h, w, 3] uint8."""
+    `look` [O, h, w, 3] uint8; `track` [O] which tracklet of a tracker's it belongs to, -1 for none."""
 
     sample: NDArray[np.int64]
     at: NDArray[np.int64]
@@ -27,6 +27,7 @@ class Sights:
     score: NDArray[np.float64]
     own: NDArray[np.float64]
     look: NDArray[np.uint8]
+    track: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.at)

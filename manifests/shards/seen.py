@@ -18,6 +18,11 @@
     all_score  [M] float32
     all_colours [M, F] uint8  how they look (rhas.extract.tracks.looks)
 
+    and, where a tracker of another package followed K of them through the window
+    tracked       [K, n, 4] float32   boxes, as above; NaN where one isn't seen
+    tracked_score [K, n] float32      how sure it is that it is still the same person; NaN without a box
+    tracked_look  [K, S, h, w, 3] uint8   small pictures, black without a box
+
 Boxes of one sample are neighbours, and so are its persons seen, and its sights of anybody.
 """
 
@@ -47,6 +52,10 @@ EVERYBODY: dict[str, tuple[Any, tuple[int | None, ...]]] = {
     "all_at": (np.int32, (None,)), "all_box": (np.float32, (None, 4)), "all_score": (np.float32, (None,)),
     "all_colours": (np.uint8, (None, None)),
 }  # fmt: skip
+TRACKED: dict[str, tuple[Any, tuple[int | None, ...]]] = {
+    "tracked": (np.float32, (None, None, 4)), "tracked_score": (np.float32, (None, None)),
+    "tracked_look": (np.uint8, (None, None, None, None, 3)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,8 @@ class Seen:
     @classmethod
     def of(cls, said: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Seen:
         """Raises ValueError for what no window can be."""
-        everybody = bool(arrays.keys() & EVERYBODY.keys())
-        require(arrays, ARRAYS | EVERYBODY if everybody else ARRAYS)
+        everybody, followed = bool(arrays.keys() & EVERYBODY.keys()), "tracked" in arrays
+        require(arrays, ARRAYS | (EVERYBODY if everybody else {}) | (TRACKED if followed else {}))
         seen = cls(**{name: said[name] for name in _SAID}, arrays=arrays)
         n, samples, boxes, persons = (len(arrays[name]) for name in ("change", "sample", "at", "look"))
         sample = arrays["sample"]
@@ -86,6 +95,7 @@ class Seen:
             and np.isfinite(arrays["box"]).all()
             and np.isfinite(arrays["score"]).all()
             and (not everybody or _sound_everybody(arrays))
+            and (not followed or _sound_tracks(arrays, n, samples))
         )
         if not sound:
             raise ValueError(f"window {seen.index} contradicts itself")
@@ -100,6 +110,17 @@ def _sound_everybody(arrays: Mapping[str, NDArray]) -> bool:
         and (not len(at) or (at[0] >= 0 and at[-1] < len(arrays["sample"])))
         and np.isfinite(arrays["all_box"]).all()
         and np.isfinite(arrays["all_score"]).all()
+    )
+
+
+def _sound_tracks(arrays: Mapping[str, NDArray], n: int, samples: int) -> bool:
+    box, score, look = (arrays[name] for name in TRACKED)
+    there = np.isfinite(score)
+    return (
+        box.shape[:2] == score.shape
+        and score.shape[1] == n
+        and look.shape[:2] == (len(score), samples)
+        and bool((np.isfinite(box) == there[..., None]).all())
     )
 
 
