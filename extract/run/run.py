@@ -37,7 +37,7 @@ from rhas.manifests.common.interruption import check
 from rhas.manifests.common.locations import Place, Remote
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.names import file_name
-from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
+from rhas.manifests.shards.format import FORMAT_HINT, FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ranks import RankFolder, among_its_own, merge, take_over, take_share
@@ -276,7 +276,7 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
         _refuse(
             folder,
             differences(old["format_version"], FORMAT_VERSION, "format_version"),
-            "this version's format",
+            f"this version's format{FORMAT_HINT}",
         )
         return {**record, "extraction": old["extraction"]}
     if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):

@@ -13,6 +13,8 @@ from rhas.pipeline.commands.options import (
     LOOK,
     TRAIN,
     DeviceOption,
+    MeasuredSplit,
+    RunOption,
     SetOption,
     interruptible_work,
     next_step,
@@ -47,7 +49,7 @@ def train(
         str | None,
         typer.Option(
             "--model",
-            help="hopadiff (default), actdiff, actfusion, asformer, asquery, fact, futr, ltcontext or mstcn",
+            help="hopadiff, actdiff, actfusion, asformer, asquery, fact, futr, ltcontext, mstcn or refatomnet",
         ),
     ] = None,
     split: Annotated[
@@ -97,10 +99,10 @@ def train(
 
         preset = config or model or DEFAULT_PRESET
         unnamed = None if out else load_whole_config(preset, overrides).model
+        shards = features_here(shards)
     with nullcontext(out) if out else new_run(str(unnamed)) as run:
         for line in told_run(run, unnamed):
             say(line)
-        shards = features_here(shards)
         again = "the same command" + f" with --out {run}" * (out is None)
         with interruptible_work(f"{again} goes on from the last checkpoint in {run}"):
             train_run(
@@ -111,8 +113,8 @@ def train(
 
 @commands.command("eval", rich_help_panel=TRAIN)
 def evaluate(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
-    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    run: RunOption,
+    split: MeasuredSplit = "test",
     task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
     settings: UseOption = None,
     device: DeviceOption = None,
@@ -137,7 +139,7 @@ def evaluate(
 
 @commands.command(rich_help_panel=TRAIN)
 def predict(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    run: RunOption,
     shards: Annotated[
         Path | None,
         typer.Option(
@@ -233,7 +235,9 @@ def benchmark(
     ] = "",
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Systems of a preset (field, ablation, anticipation) or a YAML file"),
+        typer.Option(
+            "--preset", help="Systems of a preset (field, ablation, anticipation, tokens) or a YAML file"
+        ),
     ] = None,
     config: Annotated[
         str, typer.Option("--config", help="What all have in common: a preset or YAML")
@@ -276,7 +280,7 @@ def benchmark(
 
 @commands.command(rich_help_panel=LOOK)
 def report(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, the movie and the timelines")],
     shards: Annotated[
         Path | None,
@@ -287,7 +291,7 @@ def report(
             help="Where the run's features are, if they were moved",
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    split: MeasuredSplit = "test",
     movie: Annotated[
         str | None, typer.Option("--movie", help="Movie to show [default: the one that came out best]")
     ] = None,

@@ -59,6 +59,10 @@ def test_each_training_has_a_run_of_its_own_and_names_the_one_that_did_not_end(
             (out / "config.yaml").touch()
 
     monkeypatch.setattr("rhas.pipeline.programs.training.train_run", train_run)
+    nothing = rhas("train", "--shards", "features/")
+    assert nothing.stdout == "" and "a features folder written by `rhas extract`" in str(nothing.exception)
+    Path("features").mkdir()
+    Path("features", "config.json").touch()
     said = [rhas("train", "--shards", "features/", "--model", "actdiff").stdout for _ in range(3)]
     assert all(run.parent == Path("runs") and run.name.startswith("actdiff-2") for run in runs)
     assert len(set(runs)) == 3
