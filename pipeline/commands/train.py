@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.locations import named_place
 from rhas.pipeline.commands.options import (
     LOOK,
@@ -128,7 +129,7 @@ def evaluate(
     if task == "anticipation":
         evaluate_anticipation(run, split, device=device)
         typer.echo((run / "anticipation.md").read_text())
-        next_step("predict", "--run", run, "--shards", "features", "--anticipate", "60s")
+        next_step("predict", "--run", run, "--shards", _features_of(run), "--anticipate", "60s")
     elif task == "segmentation":
         evaluate_run(run, split, device=device, overrides=settings or ())
         typer.echo((run / "results.md").read_text())
@@ -302,4 +303,13 @@ def report(
 
     shards = None if shards is None else features_here(shards)
     typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))
-    next_step("predict", "--run", run, "--shards", shards or "features")
+    next_step("predict", "--run", run, "--shards", shards or _features_of(run))
+
+
+def _features_of(run: Path) -> str:
+    """What a run learned from, to be named in the next command."""
+    from rhas.train.runs.run import RunFolder, read_json
+
+    with suppress(InputError):
+        return str(read_json(RunFolder(run).data).get("features", "features"))
+    return "features"

@@ -76,6 +76,14 @@ def test_each_training_has_a_run_of_its_own_and_names_the_one_that_did_not_end(
     )
 
 
+def test_a_report_names_the_features_of_its_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhas.pipeline.report.making.write_report", lambda *_: Path("page/index.html"))
+    Path("r").mkdir()
+    Path("r", "data.json").write_text('{"features": "/data/my features"}')
+    done = rhas("report", "--run", "r", "--out", "page")
+    assert done.stderr == "next: rhas predict --run r --shards '/data/my features'\n"
+
+
 def test_rhas_alone_tells_what_there_is() -> None:
     alone = rhas()
     assert alone.exit_code == 0
