@@ -130,8 +130,9 @@ def _out_of_it(movie: Movie, end_s: float, labels: Labels | None) -> list[str]:
         if interval.start_s > end_s
     ]
     if behind:
+        lie = "label lies" if len(behind) == 1 else "labels lie"
         notes.append(
-            f"{len(behind)} labels lie behind its end at {end_s:.1f} s, the first at {min(behind):g} s: was it cut, or "
+            f"{len(behind)} {lie} behind its end at {end_s:.1f} s, the first at {min(behind):g} s: was it cut, or "
             "are they frame numbers?"
         )
     return notes

@@ -35,9 +35,7 @@ def lay_out(options: RunOptions, cores: int, gpus: int) -> Layout:
 
     With `elastic`, what it hasn't may come: those workers wait for their nodes.
     """
-    problems = []
-    if options.gpus > gpus and not options.elastic:
-        problems.append(Problem("--gpus", f"at most {gpus}, all the GPUs that there are", value=options.gpus))
+    problems = _too_many_gpus(options, gpus)
     if options.cpus is not None and options.cpus > cores and not options.elastic:
         problems.append(
             Problem("--cpus", f"at most {cores}, all the cores that there are", value=options.cpus)
@@ -72,6 +70,24 @@ def here() -> tuple[int, int]:
     else:
         gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
     return len(os.sched_getaffinity(0)), gpus
+
+
+def check_gpus_here(options: RunOptions) -> None:
+    """Raises InputError where this machine hasn't as many GPUs; torch may see some without a /dev/nvidia0."""
+    gpus = here()[1]
+    if options.gpus > gpus:
+        import torch
+
+        gpus = max(gpus, torch.cuda.device_count())
+    if problems := _too_many_gpus(options, gpus):
+        raise InputError(problems)
+
+
+def _too_many_gpus(options: RunOptions, gpus: int) -> list[Problem]:
+    if options.gpus <= gpus or options.elastic:
+        return []
+    on_cpus = "" if gpus else "; 0 runs the models on CPUs"
+    return [Problem("--gpus", f"at most {gpus}, all the GPUs that there are{on_cpus}", value=options.gpus)]
 
 
 def on_this_machine(options: RunOptions) -> bool:

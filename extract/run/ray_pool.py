@@ -27,7 +27,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rhas.extract.config import ExtractConfig, RunOptions, object_store_bytes
-from rhas.extract.run.layout import lay_out, made_of, threads
+from rhas.extract.run.layout import check_gpus_here, lay_out, made_of, threads
 from rhas.extract.run.pool import WorkerLost, WorkerUnfit, telling_why
 from rhas.extract.run.workers import DecodeWorker, LinkWorker, ModelWorker, WriteWorker
 from rhas.manifests.common.errors import InputError, Problem
@@ -161,6 +161,7 @@ def ray_pool(config: ExtractConfig, options: RunOptions, root: Path) -> Iterator
         where: dict[str, Any] = {"address": options.address}
         if not options.address:
             check_temporary_folder()
+            check_gpus_here(options)  # before Ray wonders at how much shared memory so many are to have
             where = {
                 "address": "local",
                 "num_cpus": options.cpus,

@@ -39,7 +39,7 @@ from rhas.manifests.common.interruption import check
 from rhas.manifests.common.locations import Place, Remote
 from rhas.manifests.common.lock import locked
 from rhas.manifests.common.names import file_name
-from rhas.manifests.shards.format import FORMAT_VERSION, MovieHeader
+from rhas.manifests.shards.format import FORMAT_HINT, FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Finished
@@ -303,7 +303,7 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
         _refuse(
             folder,
             differences(old["format_version"], FORMAT_VERSION, "format_version"),
-            "this version's format",
+            f"this version's format{FORMAT_HINT}",
         )
         return {**record, "extraction": old["extraction"], "config": old["config"]}
     if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.errors import InputError, Problem, did_you_mean
 from rhas.manifests.common.refusals import declared, problems_of
 
 # Numbers like 1e-4, which YAML 1.1 takes for texts.
@@ -141,13 +141,18 @@ def overridden(
         key, equals, text = override.partition("=")
         *parents, leaf = key.strip().split(".")
         section: Any = changed
+        expected = "section.key=value"
         for parent in parents:
             if not isinstance(section, dict):
                 break
-            is_open = parents[0] in open_sections
-            section = section.setdefault(parent, {}) if is_open else section.get(parent)
+            if parents[0] in open_sections:
+                section.setdefault(parent, {})
+            elif equals and not isinstance(section.get(parent), dict):
+                known = [name for name, value in section.items() if isinstance(value, dict)]
+                expected += f", of a section that there is{did_you_mean(parent, known)}"
+            section = section.get(parent)
         if not equals or not isinstance(section, dict):
-            raise InputError(Problem("--set", "section.key=value", value=override))
+            raise InputError(Problem("--set", expected, value=override))
         try:
             section[leaf] = plain_yaml(text)
         except ValueError as error:

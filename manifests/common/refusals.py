@@ -84,13 +84,26 @@ def _expected(details: Any, config: type[BaseModel], names: list[str]) -> str:
     kind = details["type"]
     if kind == "extra_forbidden":
         known = list(getattr(declared(config, names[:-1])[0], "model_fields", ()))
-        meant = get_close_matches(names[-1], known, n=1)
+        meant = get_close_matches(names[-1], known, n=1) or _in_sections(config, names)
         return f"one of {', '.join(known)}" + (f" (did you mean {meant[0]}?)" if meant else "")
     if kind == "model_type":
         return f"a mapping of {', '.join(getattr(declared(config, names)[0], 'model_fields', ()))}"
     if kind not in EXPECTED:
         return str(details["msg"])
     return EXPECTED[kind].format(**{name: _short(value) for name, value in details.get("ctx", {}).items()})
+
+
+def _in_sections(config: type[BaseModel], names: list[str]) -> list[str]:
+    """Where a setting of this name is, if it was looked for one level too high."""
+    inside = {
+        name: getattr(declared(config, [*names[:-1], name])[0], "model_fields", ())
+        for name in getattr(declared(config, names[:-1])[0], "model_fields", ())
+    }
+    return [
+        ".".join([*names[:-1], section, names[-1]])
+        for section, fields in inside.items()
+        if names[-1] in fields
+    ]
 
 
 def _short(value: Any) -> str:

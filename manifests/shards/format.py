@@ -60,6 +60,10 @@ from rhas.manifests.tables.manifest import Person
 
 FORMAT = "rhas-features"
 FORMAT_VERSION = 4
+# What a user does with shards of another version: they hold other things, so none can be made of them.
+FORMAT_HINT = (
+    "; shards aren't converted: extract or import anew into another folder, or use the rhas that wrote these"
+)
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
 STRUCTURED = ("identity", "config", "models", "versions", "source")

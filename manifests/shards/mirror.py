@@ -127,6 +127,9 @@ def features_here(features: Place, cache: FileCache | None = None) -> Path:
     Raises InputError for what is no features folder, or larger than the cache may be.
     """
     if isinstance(features, Path):
+        if not FeaturesFolder(features).config.is_file():
+            expected = "a features folder written by `rhas extract` (config.json is not there)"
+            raise InputError(Problem(features, expected))
         return features
     cache = cache or FileCache()
     mirror = Mirror.of(features, "reading", cache)

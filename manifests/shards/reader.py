@@ -26,6 +26,7 @@ from rhas.manifests.common.locations import Place, place
 from rhas.manifests.common.names import file_name, text_of
 from rhas.manifests.shards.format import (
     FORMAT,
+    FORMAT_HINT,
     FORMAT_VERSION,
     SERIES,
     STRUCTURED,
@@ -163,7 +164,9 @@ class Shard:
             raise InputError(Problem(self.path, f"an HDF5 file of format {FORMAT}", value=form or "none"))
         version = attribute(self.file, "format_version", np.int64) if "format_version" in attrs else "none"
         if version != FORMAT_VERSION:
-            raise InputError(Problem(self.path, f"format version {FORMAT_VERSION}", value=version))
+            raise InputError(
+                Problem(self.path, f"format version {FORMAT_VERSION}{FORMAT_HINT}", value=version)
+            )
         if lacking := [name for name in ATTRIBUTES if name not in attrs]:
             raise InputError(Problem(self.path, f"a complete shard; it lacks {', '.join(lacking)}"))
         Storage(self.file, self.path).check_shard()

@@ -27,7 +27,11 @@ Movies = Annotated[
     typer.Option("--movies", help="Manifest CSV: movie_id,video,person_id,reference[,start_s,end_s,split]"),
 ]
 LabelsOption = Annotated[
-    Path | None, typer.Option("--labels", help="Labels CSV: movie_id,person_id,action,start_s,end_s")
+    Path | None,
+    typer.Option(
+        "--labels",
+        help="Labels CSV: movie_id,person_id,action,start_s,end_s [default: labels.csv beside the manifest, if any]",
+    ),
 ]
 Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, mini, tiny-random or a YAML file")]
 Fps = Annotated[
@@ -98,7 +102,7 @@ def plan(
     from rhas.pipeline.views.plan_table import print_plan
 
     check(gpus, cpus, tflops)
-    inputs = load_inputs(movies, labels, actions)
+    inputs = load_inputs(movies, *_labels_of(movies, labels, actions))
     config = load_config(preset, overrides(fps, None, None, settings, time_origin))
     planned = plan_movies(inputs, config, cpus)
     code = print_plan(planned, config, gpus, like, tflops, cpus)
@@ -212,7 +216,6 @@ def extract(
     from rhas.pipeline.commands.outputs import features_folder, told_features
 
     chosen, out = out is None, out or features_folder(movies)
-    say(told_features(out, chosen))
     with interruptible_work(f"finished windows are kept in {out}, the same command continues there"):
         from rhas.extract.config import RunOptions, default_memory_bytes, load_config
         from rhas.extract.run.run import extract as run_extraction
@@ -220,10 +223,9 @@ def extract(
         from rhas.pipeline.programs.array_rank import array_rank
         from rhas.pipeline.views.display import live, make_console, print_summary
 
-        inputs = load_inputs(
-            movies, labels or _beside(movies, "labels.csv"), actions or _beside(movies, "actions.csv")
-        )
+        inputs = load_inputs(movies, *_labels_of(movies, labels, actions))
         config = load_config(preset, overrides(fps, detector, encoder, settings, time_origin))
+        say(told_features(out, chosen))
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
         number, of = array_rank(rank, world_size, os.environ)
         options = RunOptions(
@@ -243,7 +245,10 @@ def extract(
     raise typer.Exit(summary.exit_code)
 
 
-def _beside(movies: Path, name: str) -> Path | None:
-    """`labels.csv` and `actions.csv` in the manifest's folder belong to it."""
-    beside = movies.parent / name
-    return beside if beside.is_file() else None
+def _labels_of(movies: Path, labels: Path | None, actions: Path | None) -> tuple[Path | None, Path | None]:
+    """Labels and actions that were given, or else `labels.csv` and `actions.csv` in the manifest's folder, if any."""
+
+    def beside(name: str) -> Path | None:
+        return path if (path := movies.parent / name).is_file() else None
+
+    return labels or beside("labels.csv"), actions or beside("actions.csv")

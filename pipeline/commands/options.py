@@ -30,6 +30,8 @@ SetOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … [default: a GPU if there is one]")
 ]
+RunOption = Annotated[Path, typer.Option("--run", help="Run folder")]
+MeasuredSplit = Annotated[str, typer.Option("--split", help="val or test")]
 
 
 class HelpByDefault(TyperGroup):

@@ -13,6 +13,8 @@ from rhas.pipeline.commands.options import (
     ActionsOption,
     DeviceOption,
     HelpByDefault,
+    MeasuredSplit,
+    RunOption,
     SetOption,
     interruptible_work,
     next_step,
@@ -29,6 +31,8 @@ Systems = Annotated[
     str | None, typer.Option("--systems", help="Some of them, e.g. location,tokens,refatomnet [default: all]")
 ]
 Seeds = Annotated[int, typer.Option(help="Runs of each system")]
+Every = Annotated[float, typer.Option(help="Seconds from one clip of a person to the next")]
+_CONTINUES = "a rerun continues what is there"
 _AGAIN = "the same command goes on with what is finished"
 
 
@@ -38,7 +42,7 @@ def make_clips(
     labels: Annotated[Path, typer.Option(help="Labels CSV")],
     boxes: Annotated[Path, typer.Option(help="Boxes CSV: movie_id,person_id,time_s,x1,y1,x2,y2")],
     out: Annotated[Path, typer.Option(help="Folder for clips.csv and actions.csv")],
-    every: Annotated[float, typer.Option(help="Seconds from one clip of a person to the next")] = 2.0,
+    every: Every = 2.0,
     actions: ActionsOption = None,
 ) -> None:
     """Make a table of clips from labels and boxes: everyone, every so many seconds."""
@@ -51,9 +55,7 @@ def make_clips(
 @ravar_app.command("extract")
 def extract(
     clips: Annotated[Path, typer.Option(help="clips.csv, with actions.csv beside it")],
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for the tokens; a rerun continues what is there")
-    ],
+    out: Annotated[Path, typer.Option("--out", help=f"Folder for the tokens; {_CONTINUES}")],
     preset: Preset = "blip2",
     actions: Annotated[Path | None, typer.Option("--actions", help="Another actions.csv")] = None,
     frames: Annotated[int, typer.Option(help="Of a clip that are seen")] = 8,
@@ -101,8 +103,8 @@ def train(
 
 @ravar_app.command("eval")
 def evaluate(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
-    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    run: RunOption,
+    split: MeasuredSplit = "test",
     device: DeviceOption = None,
 ) -> None:
     """Measure a run on a split, beside the constant."""
@@ -114,9 +116,7 @@ def evaluate(
 @ravar_app.command("table")
 def table(
     tokens: Tokens,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for runs and table; a rerun continues what is there")
-    ],
+    out: Annotated[Path, typer.Option("--out", help=f"Folder for runs and table; {_CONTINUES}")],
     systems: Systems = None,
     seeds: Seeds = 1,
     settings: SetOption = None,
@@ -131,11 +131,11 @@ def table(
 
 @ravar_app.command("world")
 def world(
-    out: Annotated[Path, typer.Argument(help="Folder for all of it; a rerun continues what is there")],
+    out: Annotated[Path, typer.Argument(help=f"Folder for all of it; {_CONTINUES}")],
     movies: Annotated[int, typer.Option(help="How many movies")] = 24,
     seed: Annotated[int, typer.Option(help="Of the movies")] = 0,
     seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest movie")] = (30.0, 60.0),
-    every: Annotated[float, typer.Option(help="Seconds from one clip of a person to the next")] = 2.0,
+    every: Every = 2.0,
     systems: Systems = None,
     seeds: Seeds = 1,
     settings: SetOption = None,

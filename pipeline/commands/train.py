@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.common.locations import named_place
 from rhas.pipeline.commands.options import (
     LOOK,
     TRAIN,
     DeviceOption,
+    MeasuredSplit,
+    RunOption,
     SetOption,
     interruptible_work,
     next_step,
@@ -47,7 +50,7 @@ def train(
         str | None,
         typer.Option(
             "--model",
-            help="hopadiff (default), actdiff, actfusion, asformer, asquery, fact, futr, ltcontext or mstcn",
+            help="hopadiff, actdiff, actfusion, asformer, asquery, fact, futr, ltcontext, mstcn or refatomnet",
         ),
     ] = None,
     split: Annotated[
@@ -97,10 +100,10 @@ def train(
 
         preset = config or model or DEFAULT_PRESET
         unnamed = None if out else load_whole_config(preset, overrides).model
+        shards = features_here(shards)
     with nullcontext(out) if out else new_run(str(unnamed)) as run:
         for line in told_run(run, unnamed):
             say(line)
-        shards = features_here(shards)
         again = "the same command" + f" with --out {run}" * (out is None)
         with interruptible_work(f"{again} goes on from the last checkpoint in {run}"):
             train_run(
@@ -111,8 +114,8 @@ def train(
 
 @commands.command("eval", rich_help_panel=TRAIN)
 def evaluate(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
-    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    run: RunOption,
+    split: MeasuredSplit = "test",
     task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
     settings: UseOption = None,
     device: DeviceOption = None,
@@ -126,7 +129,7 @@ def evaluate(
     if task == "anticipation":
         evaluate_anticipation(run, split, device=device)
         typer.echo((run / "anticipation.md").read_text())
-        next_step("predict", "--run", run, "--shards", "features", "--anticipate", "60s")
+        next_step("predict", "--run", run, "--shards", _features_of(run), "--anticipate", "60s")
     elif task == "segmentation":
         evaluate_run(run, split, device=device, overrides=settings or ())
         typer.echo((run / "results.md").read_text())
@@ -137,7 +140,7 @@ def evaluate(
 
 @commands.command(rich_help_panel=TRAIN)
 def predict(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    run: RunOption,
     shards: Annotated[
         Path | None,
         typer.Option(
@@ -233,7 +236,9 @@ def benchmark(
     ] = "",
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Systems of a preset (field, ablation, anticipation) or a YAML file"),
+        typer.Option(
+            "--preset", help="Systems of a preset (field, ablation, anticipation, tokens) or a YAML file"
+        ),
     ] = None,
     config: Annotated[
         str, typer.Option("--config", help="What all have in common: a preset or YAML")
@@ -287,7 +292,7 @@ def benchmark(
 
 @commands.command(rich_help_panel=LOOK)
 def report(
-    run: Annotated[Path, typer.Option("--run", help="Run folder")],
+    run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, the movie and the timelines")],
     shards: Annotated[
         Path | None,
@@ -298,7 +303,7 @@ def report(
             help="Where the run's features are, if they were moved",
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="val or test")] = "test",
+    split: MeasuredSplit = "test",
     movie: Annotated[
         str | None, typer.Option("--movie", help="Movie to show [default: the one that came out best]")
     ] = None,
@@ -309,4 +314,13 @@ def report(
 
     shards = None if shards is None else features_here(shards)
     typer.echo(str(write_report(run, out, shards, split, movie, typer.echo)))
-    next_step("predict", "--run", run, "--shards", shards or "features")
+    next_step("predict", "--run", run, "--shards", shards or _features_of(run))
+
+
+def _features_of(run: Path) -> str:
+    """What a run learned from, to be named in the next command."""
+    from rhas.train.runs.run import RunFolder, read_json
+
+    with suppress(InputError):
+        return str(read_json(RunFolder(run).data).get("features", "features"))
+    return "features"

@@ -75,7 +75,7 @@ def train_run(
     console = make_console()
     columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.description}"),
                TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, disable=quiet()) as progress:
+    with Progress(*columns, console=console, disable=quiet() or not console.is_terminal) as progress:
         shown = [LiveTraining(progress, out), *callbacks]
         if gpus is None and workers is None:
             best = train(shards, out, config, device, shown, init_from=init_from)

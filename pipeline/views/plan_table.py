@@ -15,6 +15,7 @@ from rhas.extract.plan.forecast import cores_for, forecast
 from rhas.extract.plan.plan import MoviePlan, is_known, seconds_like
 from rhas.pipeline.views.display import duration, make_console
 
+SHIPPED_RATE = 20  # frames/s of the shipped small models on one core, as extract/presets/mini.yaml says
 CPU_TFLOPS = 0.1  # sustained on one core in float32: the order of magnitude, for plans without --like
 
 
@@ -63,12 +64,12 @@ def print_plan(
     )
     if like is not None:
         seconds, source = seconds_like(like, frames, gpus), f"at the speed per worker in {like}"
-    elif config.encoder.weights.startswith("random:tiny") or not is_known(config):
-        of = (
-            "the small random models"
-            if is_known(config)
-            else "models of other packages, as is what they write"
-        )
+    elif not gpus and all(part.weights.startswith("shipped:") for part in (config.detector, config.encoder)):
+        workers = cores or os.cpu_count() or 1
+        seconds = frames / (workers * SHIPPED_RATE) + sum(f.decode_core_s for f in movies) / workers
+        source = f"{SHIPPED_RATE} frames/s of the small models on each of {workers} cores, assumed"
+    elif config.encoder.weights.startswith(("random:tiny", "shipped:")) or not is_known(config):
+        of = "small models" if is_known(config) else "models of other packages, as is what they write"
         console.print(f"time: unknown for {of}; give --like with an earlier report.json", soft_wrap=True)
         return 3 if bad else 0
     elif gpus:

@@ -59,6 +59,10 @@ def test_each_training_has_a_run_of_its_own_and_names_the_one_that_did_not_end(
             (out / "config.yaml").touch()
 
     monkeypatch.setattr("rhas.pipeline.programs.training.train_run", train_run)
+    nothing = rhas("train", "--shards", "features/")
+    assert nothing.stdout == "" and "a features folder written by `rhas extract`" in str(nothing.exception)
+    Path("features").mkdir()
+    Path("features", "config.json").touch()
     said = [rhas("train", "--shards", "features/", "--model", "actdiff").stdout for _ in range(3)]
     assert all(run.parent == Path("runs") and run.name.startswith("actdiff-2") for run in runs)
     assert len(set(runs)) == 3
@@ -70,6 +74,14 @@ def test_each_training_has_a_run_of_its_own_and_names_the_one_that_did_not_end(
     assert rhas("train", "--shards", "features/", "--out", str(runs[0])).stdout == (
         f"{runs[0]}: goes on from its last checkpoint\n"
     )
+
+
+def test_a_report_names_the_features_of_its_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhas.pipeline.report.making.write_report", lambda *_: Path("page/index.html"))
+    Path("r").mkdir()
+    Path("r", "data.json").write_text('{"features": "/data/my features"}')
+    done = rhas("report", "--run", "r", "--out", "page")
+    assert done.stderr == "next: rhas predict --run r --shards '/data/my features'\n"
 
 
 def test_rhas_alone_tells_what_there_is() -> None:

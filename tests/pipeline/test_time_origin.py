@@ -60,7 +60,7 @@ def test_samples_show_the_same_whatever_their_times_count_from(
 def plan(
     folder: Path, persons: list[str], labels: list[str], *options: object, video: str = "fps_1.mp4"
 ) -> str:
-    """What is said of a movie; `persons` and `labels` are rows behind the movie's columns."""
+    """What is said of a movie; `persons` and `labels` are rows behind the movie's columns, labels.csv beside them."""
     movies, labelled = folder / "movies.csv", folder / "labels.csv"
     rows = [f"m,{MOVIES / video},{person}" for person in persons]
     movies.write_text("\n".join(["movie_id,video,person_id,reference,start_s,end_s", *rows]))
@@ -68,7 +68,6 @@ def plan(
         labelled.write_text(
             "\n".join(["movie_id,person_id,action,start_s,end_s", *(f"m,{row}" for row in labels)])
         )
-        options = (*options, "--labels", labelled)
     said, _ = rhas("plan", "--movies", movies, "--preset", "tiny-random", *options)
     return said
 
@@ -97,7 +96,7 @@ def test_the_plans_end_moves_with_the_origin(tmp_path: Path) -> None:
     persons, labels = ["p,the man,4.5,6"], [f"p,{ACTION},4.6,5"]
     own = plan(tmp_path, persons, labels, video="late_video.mp4")
     assert "its picture begins 1.200 s after the container's clock" in own
-    assert "from 4.5 s on, behind its end at 4.0 s" in own and "1 labels lie behind" in own
+    assert "from 4.5 s on, behind its end at 4.0 s" in own and "1 label lies behind" in own
     players = plan(tmp_path, persons, labels, "--time-origin", "container", video="late_video.mp4")
     assert "behind its end" not in players
     late = plan(tmp_path, ["p,the man,5.3,6"], [], "--time-origin", "container", video="late_video.mp4")

@@ -34,6 +34,7 @@ from rhas.train.clips.systems import System
 from rhas.train.data.generators import Generators, generator_for
 from rhas.train.metrics.clips import ClipScores, measure
 from rhas.train.runs.checkpoint import read_tensors, write_tensors
+from rhas.train.runs.run import RunFolder, read_json
 
 EVALUATED = 256  # clips at a time
 CURVES = ("epoch", "classes", "box", "val_mAP", "val_weighted_mAP", "val_mIoU")
@@ -44,33 +45,10 @@ class ClipTrainingError(RhasError):
 
 
 @dataclass(frozen=True)
-class ClipRunFolder:
-    """Paths below a run's folder."""
-
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        return self.root / "config.yaml"
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data.json"
-
-    @property
-    def weights(self) -> Path:
-        return self.root / "model.safetensors"
-
-    @property
-    def curves(self) -> Path:
-        return self.root / "curves.csv"
-
-
-@dataclass(frozen=True)
 class ClipRun:
     """A run with its best weights."""
 
-    folder: ClipRunFolder
+    folder: RunFolder
     config: ClipTrainConfig
     features: Path
     system: System
@@ -85,9 +63,9 @@ def train_clips(
 
     Raises InputError for a folder that holds a run of something else.
     """
-    folder = ClipRunFolder(out)
+    folder = RunFolder(out)
     record = _data_record(features, data)
-    with locked(out / "lock"):
+    with locked(folder.lock):
         _begin(folder, config, record)
         system = _fresh(config, data).to(device)
         optimiser = torch.optim.AdamW(system.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -109,7 +87,7 @@ def train_clips(
             write_rows(folder.curves, CURVES, rows)
             if best is None or scores.mAP > best.mAP:
                 best = scores
-                write_tensors(folder.weights, system.state_dict(), {"epoch": epoch, "val_mAP": scores.mAP})
+                write_tensors(folder.exported, system.state_dict(), {"epoch": epoch, "val_mAP": scores.mAP})
             if told:
                 told(epoch, scores)
     assert best is not None  # there is an epoch
@@ -161,21 +139,21 @@ def predict(system: System, split: ClipSplit, device: str) -> tuple[np.ndarray, 
 
 def open_clip_run(root: Path, data: ClipData | None = None, device: str = "cpu") -> tuple[ClipRun, ClipData]:
     """The run in a folder, and its clips (`data`, if they are read already). Raises InputError if it isn't one."""
-    folder = ClipRunFolder(root)
-    if not folder.config.is_file() or not folder.weights.is_file():
+    folder = RunFolder(root)
+    if not folder.config.is_file() or not folder.exported.is_file():
         raise InputError(Problem(root, "the folder of a run, as `rhas ravar train` makes it"))
     config = from_mapping(ClipTrainConfig(), read_yaml(folder.config), folder.config)
-    record = json.loads(folder.data.read_text(encoding="utf-8"))
+    record = read_json(folder.data)
     features = Path(record["features"])
     data = load_clip_data(features) if data is None else data
     now = _data_record(features, data)
     if others := [name for name in now if now[name] != record.get(name) and name != "features"]:
         raise InputError(Problem(features, f"what {root} was trained on; another {', '.join(others)}"))
     system = _fresh(config, data)
-    tensors, said = read_tensors(folder.weights)
+    tensors, said = read_tensors(folder.exported)
     own = {name: tuple(x.shape) for name, x in system.state_dict().items()}
     if {name: tuple(x.shape) for name, x in tensors.items()} != own:
-        raise InputError(Problem(folder.weights, "the weights of the config's system"))
+        raise InputError(Problem(folder.exported, "the weights of the config's system"))
     system.load_state_dict(tensors)
     return ClipRun(folder, config, features, system.to(device).eval(), int(said["epoch"])), data
 
@@ -195,7 +173,7 @@ def _data_record(features: Path, data: ClipData) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _begin(folder: ClipRunFolder, config: ClipTrainConfig, record: dict[str, Any]) -> None:
+def _begin(folder: RunFolder, config: ClipTrainConfig, record: dict[str, Any]) -> None:
     text = yaml.safe_dump(config.to_dict(), sort_keys=False)
     if folder.config.exists() and folder.config.read_text(encoding="utf-8") != text:
         raise InputError(

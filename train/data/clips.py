@@ -86,7 +86,9 @@ def read_contents(root: Path, config: DataConfig) -> Contents:
     )
     unlabelled = tuple(clip.name for clip in clips if not clip.intervals)
     if unlabelled and config.unlabelled == "error":
-        expected = "labels for everyone who is in a movie (or the option to skip persons without)"
+        expected = (
+            "labels for everyone who is in a movie (or --set data.unlabelled=skip, without these persons)"
+        )
         problems.append(Problem(folder.labels, expected, value=f"none for {', '.join(unlabelled)}"))
     if not problems and not clips:
         problems.append(Problem(root, "at least one person with frames"))

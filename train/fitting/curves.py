@@ -17,7 +17,7 @@ import numpy as np
 
 from rhas.manifests.common.atomic import naming, written_atomically
 from rhas.train.fitting.loop import Callback, Step
-from rhas.train.runs.run import Validation
+from rhas.train.runs.run import RunFolder, Validation
 
 COLUMNS = ("step", "epoch", "split", "loss", "frame_mAP", "f1_macro_50", "edit", "tau", "lr", "gradient_norm")
 TRAIN, VALIDATION = "#9aa7bd", "#d9822b"
@@ -32,7 +32,7 @@ class Curves(Callback):
     """Writes each row as it comes, and draws now and then. `loss` is the sum; its parts have their names."""
 
     def __init__(self, folder: Path):
-        self._csv, self._png = folder / "curves.csv", folder / "curves.png"
+        self._csv, self._png = RunFolder(folder).curves, folder / "curves.png"
         self._columns: list[str] = []
         self._losses: list[tuple[int, float]] = []  # of training steps; the rows themselves would be a lot
         self._validations: list[Row] = []

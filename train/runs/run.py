@@ -106,6 +106,10 @@ class RunFolder:
         return self.exported if self.exported.is_file() else self.checkpoints / BEST
 
     @property
+    def curves(self) -> Path:
+        return self.root / "curves.csv"
+
+    @property
     def metrics(self) -> Path:
         return self.root / "metrics.json"
 

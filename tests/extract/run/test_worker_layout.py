@@ -13,7 +13,7 @@ import torch
 from fake_pool import make_header, make_movie
 from scripted_models import ScriptedDetector, ScriptedEncoder, numbered_frames
 
-from rhas.extract.config import ExtractConfig, RunOptions
+from rhas.extract.config import ExtractConfig, RunOptions, default_memory_bytes, load_config
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode.windows import OnePass
@@ -396,3 +396,20 @@ def test_decoders_do_not_import_torch():
     code = "import sys; from rhas.extract.run import jobs, schedule, workers; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout == "False\n", run.stderr
+
+
+def test_gpus_that_are_not_here_are_refused_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the memory that eight GPUs get by default, Ray would end in an error of its own on a small machine."""
+    from rhas.extract.run import ray_pool
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(ray_pool.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_pool, "_init", lambda **_: pytest.fail("Ray was started"))
+    options = RunOptions(gpus=8, memory_bytes=default_memory_bytes(8))
+    with (
+        pytest.raises(InputError, match=r"--gpus: got 8: expected at most 0.*0 runs the models on CPUs"),
+        ray_pool.ray_pool(load_config("mini"), options, tmp_path),
+    ):
+        pass

@@ -146,6 +146,13 @@ def test_exponents_are_numbers(text: str) -> None:
             "one of kind, rate, limits, kinds (did you mean kind?)",
             "max",
         ),
+        (
+            {"rate": 3},
+            "rate",
+            "one of name, count, flag, most, part, extra, inner, free, anything, option, even "
+            "(did you mean part.rate?)",
+            3,
+        ),
         ({"free": {"a": 1, 2: 3}}, "free", "a text", 2),
     ],
 )

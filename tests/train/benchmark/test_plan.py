@@ -161,7 +161,7 @@ def test_settings_go_to_the_systems_that_know_them(tmp_path: Path) -> None:
         ("settings.encoder.layer=3", "one of layers, width"),
         ("seed=4", "a setting that runs have in common"),
         ("model=actdiff", "a setting that runs have in common"),
-        ("optimizer.lr=1", "section.key=value"),
+        ("optimizer.lr=1", "section.key=value.*did you mean 'optimiser'"),
     ],
 )
 def test_an_override_without_effect_is_refused(tmp_path: Path, override: str, expected: str) -> None:
