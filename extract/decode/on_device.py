@@ -94,11 +94,12 @@ class OnDevice:
         for first in range(0, len(self.frames), self.rows):
             self.pieces.append(thread.submit(self._piece, slice(first, first + self.rows)))
 
+    @torch.inference_mode()  # of a thread's own; outside of it no such tensor may be written to
     def _piece(self, rows: slice) -> Any:
         assert self.there is not None and self.lane is not None
-        part = torch.from_numpy(self.frames[rows])
-        pinned = self.lane.pinned(tuple(part.shape))
-        pinned.copy_(part)
+        part = self.frames[rows]
+        pinned = self.lane.pinned(part.shape)
+        np.copyto(pinned.numpy(), part)
         with self.lane.on():
             self.there[rows].copy_(pinned, non_blocking=True)
             return self.lane.mark()

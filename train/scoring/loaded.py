@@ -47,7 +47,8 @@ class LoadedRun(Run):
     ) -> Floats:  # fmt: skip
         """Scores [T, C] of one person, from features [T, F] of whole frames and of that person.
 
-        A row of NaN says that there is no feature; without `partial` there is none of the person. `name` is what noise
+        A row of NaN says that there is no feature; without `partial` there is none of the person, and a run on features
+        of persons alone takes any `holistic` of that shape. `name` is what noise
         is drawn by: movie and person, as in a features folder. `boxes` [T, 5], for a run that hears of them: x1 y1 x2
         y2 as shares of the frame and how sure, as shards hold them. For a run that takes all query tokens features are
         [T, tokens, F], and `sentence` [F] its vector. Raises InputError for arrays that don't fit.

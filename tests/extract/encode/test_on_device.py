@@ -121,8 +121,9 @@ def test_pieces_are_copied_once_and_waited_for_where_they_are_needed(monkeypatch
     pixels = window()[0].frames.pixels
     monkeypatch.setattr("rhas.extract.decode.on_device.PIECE_BYTES", 2 * pixels[0].nbytes)
     lane = Beside()
-    frames = OnDevice(pixels, torch.device("cpu"), torch.zeros(pixels.shape, dtype=torch.uint8))
-    with ThreadPoolExecutor(1) as thread:
+    pixels.flags.writeable = False  # as what comes from shared memory
+    with torch.inference_mode(), ThreadPoolExecutor(1) as thread:
+        frames = OnDevice(pixels, torch.device("cpu"), torch.zeros(pixels.shape, dtype=torch.uint8))
         frames.bring(lane, thread)
         for rows, pieces in (([0, 1], [0]), ([1, 2, 3], [0, 1]), ([4], [2]), ([4, 0], [0, 2]), ([], [])):
             before = [mark for mark in lane.said if isinstance(mark, int)]
