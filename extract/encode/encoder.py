@@ -104,7 +104,7 @@ class Encoder(ABC):
     def tokenise(self, sentence: str) -> Tensor:
         """Token ids [1, T] on the model's device, special tokens included; InputError as in `check`."""
         self.check([sentence])
-        return torch.tensor([self._token_ids(sentence)], device=self.mean.device)
+        return torch.tensor([self._token_ids(sentence)]).to(self.mean.device, non_blocking=True)
 
     def check(self, sentences: Iterable[str]) -> None:
         """Raises one InputError that lists every sentence which is empty or too long for the model.

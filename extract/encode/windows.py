@@ -9,7 +9,7 @@ shard. Left to others: decoding, scheduling, files.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rhas.extract.batches import Batches
 from rhas.extract.config import ExtractConfig
+from rhas.extract.decode.on_device import OnDevice, on_device, together
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.encode.encoder import Encoder
@@ -77,14 +78,15 @@ class OnePass:
         lead, ok = window.lead, window.frames.ok
         wanted = np.any([mask[lead:] for mask in inside], axis=0) & ok[lead:]
         timings = Timings(frames=int(wanted.sum()))
-        with torch.inference_mode(), self.autocast():
+        frames = on_device(window.frames.pixels, self.device, self.grounder.lane)
+        with torch.inference_mode(), self.autocast(), frames as pixels:
             clock = time.perf_counter()
             if tracked is not None:
                 boxes = {person_id: own.without(~ok) for person_id, own in tracked.items()}
             elif self.config.tracks.implementation == "boxes":
                 boxes = self._known(window, persons, inside)
             else:
-                boxes = self.grounder.ground(window, persons, inside)
+                boxes = self.grounder.ground(window, persons, inside, pixels)
             timings.ground_s = time.perf_counter() - clock
             nothing = np.full((len(wanted), *self.encoder.feature_shape), np.nan, np.float16)
             rows = {
@@ -92,7 +94,7 @@ class OnePass:
                 for person_id, own in boxes.items()
             }
             clock = time.perf_counter()
-            self._encode(window, persons, rows)
+            self._encode(window, persons, rows, pixels)
             timings.encode_s = time.perf_counter() - clock
         return rows, timings
 
@@ -111,78 +113,93 @@ class OnePass:
         bfloat16 = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16)
 
-    def _on_device(self, window: WindowFrames, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Frames of the window's rows; those before 0 are the lead-in's."""
-        return torch.from_numpy(window.frames.pixels[rows + window.lead]).to(self.device)
-
     # --- encoding
 
-    def _encode(self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows]) -> None:
-        """Fills in the features that the rows' status promises, of the streams that are wanted."""
+    def _encode(
+        self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows], pixels: OnDevice
+    ) -> None:
+        """Fills in the features that the rows' status promises, of the streams that are wanted.
+
+        They stay on the device until the last one is there.
+        """
         wanted = streams_of(self.config.to_dict())
         holistic, partial = (
             np.array([np.isin(rows[p.person_id].status, wanted.get(stream, ())) for p in persons])
             for stream in ("holistic", "partial")
         )
         todo = np.flatnonzero((holistic | partial).any(axis=0))
-        for items, _ in self.encode_batches.run(
-            len(todo), lambda items: self._encode_whole(window, persons, rows, holistic, todo[items])
-        ):
-            self._encode_crops(window, persons, rows, partial, todo[items])
+        made: list[_Made] = []
 
-    def _encode_whole(
-        self,
-        window: WindowFrames,
-        persons: Sequence[Person],
-        rows: dict[str, PersonRows],
-        wanted: NDArray[np.bool_],
-        frames: NDArray[np.int64],
-    ) -> None:
+        def call(items: slice) -> list[_Made]:
+            return list(self._whole(window, persons, holistic, todo[items], pixels))
+
+        for items, features in self.encode_batches.run(len(todo), call):
+            made += features
+            made += self._crops(window, persons, rows, partial, todo[items], pixels)
+        for one, features in zip(made, together([one.features for one in made]), strict=True):
+            array = features.numpy()
+            if not np.isfinite(array).all():
+                whose = f"{one.stream} features of person {one.person.person_id}"
+                raise FeatureError(f"{whose} are not finite in float16")
+            getattr(rows[one.person.person_id], one.stream)[one.at] = array
+
+    def _whole(
+        self, window: WindowFrames, persons: Sequence[Person], wanted: NDArray[np.bool_],
+        frames: NDArray[np.int64], pixels: OnDevice,
+    ) -> Iterator[_Made]:  # fmt: skip
         if not wanted[:, frames].any():
             return
-        pixels = self._on_device(window, frames)
-        images = whole_frames(pixels, self.encoder.image_size, self.encoder.fit, self.encoder.fill)
-        seen = self.encoder.see(images)
+        encoder = self.encoder
+        images = whole_frames(pixels.at(frames + window.lead), encoder.image_size, encoder.fit, encoder.fill)
+        seen = encoder.see(images)
         for person, mask in zip(persons, wanted[:, frames], strict=True):
             if mask.any():
-                read = self.encoder.read(seen[torch.from_numpy(mask).to(seen.device)], person.reference)
-                rows[person.person_id].holistic[frames[mask]] = _storable(read, "holistic", person)
+                features = encoder.read(_some(seen, mask), person.reference)
+                yield _Made(person, "holistic", frames[mask], features.to(torch.float16))
 
-    def _encode_crops(
-        self,
-        window: WindowFrames,
-        persons: Sequence[Person],
-        rows: dict[str, PersonRows],
-        wanted: NDArray[np.bool_],
-        frames: NDArray[np.int64],
-    ) -> None:
+    def _crops(
+        self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows],
+        wanted: NDArray[np.bool_], frames: NDArray[np.int64], pixels: OnDevice,
+    ) -> list[_Made]:  # fmt: skip
         """Crops of all persons in the given frames, together, so that batches are full."""
         who, at = np.nonzero(wanted[:, frames])
         if not len(who):
-            return
+            return []
         boxes = np.stack(
             [rows[persons[int(w)].person_id].box[frames[a]] for w, a in zip(who, at, strict=True)]
         )
-        pixels = self._on_device(window, frames)
+        shown = pixels.at(frames + window.lead)
 
-        def call(items: slice) -> None:
+        def call(items: slice) -> list[_Made]:
+            # Boxes and places are numbers of the CPU's, which no device has to be asked for.
             crops = person_crops(
-                pixels, torch.from_numpy(boxes[items]).to(self.device), torch.from_numpy(at[items]).to(self.device),
+                shown, torch.from_numpy(boxes[items]), at[items].tolist(),
                 self.encoder.image_size, self.config.encoder.crop_margin, self.encoder.fill,
             )  # fmt: skip
             seen = self.encoder.see(crops)
+            found = []
             for index in np.unique(who[items]):
                 mask = who[items] == index
                 person = persons[int(index)]
-                read = self.encoder.read(seen[torch.from_numpy(mask).to(seen.device)], person.reference)
-                rows[person.person_id].partial[frames[at[items][mask]]] = _storable(read, "partial", person)
+                features = self.encoder.read(_some(seen, mask), person.reference)
+                found.append(_Made(person, "partial", frames[at[items][mask]], features.to(torch.float16)))
+            return found
 
-        for _ in self.encode_batches.run(len(who), call):
-            pass
+        return [one for _, found in self.encode_batches.run(len(who), call) for one in found]
 
 
-def _storable(features: torch.Tensor, stream: str, person: Person) -> NDArray[np.float16]:
-    array = features.to(torch.float16).cpu().numpy()
-    if not np.isfinite(array).all():
-        raise FeatureError(f"{stream} features of person {person.person_id} are not finite in float16")
-    return array
+@dataclass(frozen=True)
+class _Made:
+    """Features [n, ...] float16 of a person in the window's samples `at`, where the models are."""
+
+    person: Person
+    stream: str
+    at: NDArray[np.int64]
+    features: torch.Tensor
+
+
+def _some(seen: torch.Tensor, mask: NDArray[np.bool_]) -> torch.Tensor:
+    """The rows that a mask of the CPU's says, without a wait for the device."""
+    if mask.all():
+        return seen
+    return seen.index_select(0, torch.from_numpy(np.flatnonzero(mask)).to(seen.device, non_blocking=True))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rhas.extract.config import DetectorConfig
-from rhas.extract.ground.boxes import Candidates, select
+from rhas.extract.ground.boxes import Candidates, select_all, unpacked
 from rhas.extract.ground.once import Readings, computed_once
 from rhas.extract.ground.text import Caption, Captioner
 from rhas.extract.weights.fingerprint import weights_hash
@@ -41,6 +41,7 @@ class Detector(ABC):
         self.captioner = captioner
         self.device = torch.device("cpu")
         self._readings = Readings()
+        self._mean, self._std = (torch.tensor(values)[:, None, None] for values in (_MEAN, _STD))
 
     @property
     @abstractmethod
@@ -74,6 +75,7 @@ class Detector(ABC):
     def to(self, device: str | torch.device) -> Self:
         self.device = torch.device(device)
         self.model.to(self.device)
+        self._mean, self._std = self._mean.to(self.device), self._std.to(self.device)
         self._readings = Readings()
         return self
 
@@ -88,27 +90,34 @@ class Detector(ABC):
         `frames_BHW3` are RGB, uint8, all of one size, on any device. A frame's result depends on the other
         frames of the batch by rounding only: the fusion subtracts a maximum over the batch before a softmax.
         """
+        return [unpacked(own) for own in self.find(frames_BHW3, sentences).cpu()]
+
+    def find(self, frames_BHW3: Tensor, sentences: Sequence[str]) -> Tensor:
+        """The same on the device, which isn't waited for: [sentences, B, K, 5] of `rhas.extract.ground.boxes`.
+
+        To be called within `torch.inference_mode`.
+        """
         if frames_BHW3.ndim != 4 or frames_BHW3.shape[-1] != 3 or frames_BHW3.dtype != torch.uint8:
             raise ValueError(
                 f"got {frames_BHW3.shape = } of {frames_BHW3.dtype}, expected [B, H, W, 3] uint8"
             )
         captions = self.captioner.captions(sentences, self.config.joint)
-        if not len(frames_BHW3):
-            return [[] for _ in sentences]
+        if not len(frames_BHW3) or not captions:
+            return torch.zeros(len(sentences), len(frames_BHW3), 0, 5)
         pixels_B3HW = self._prepare(frames_BHW3)
-        found: list[list[Candidates]] = []
+        boxes: list[Tensor] = []
+        scores: list[Tensor] = []
         with computed_once(self.backbone):
             for caption in captions:
                 with self._readings.of(caption.text, self.text_encoder):
                     logits_BQT, boxes_BQ4 = self.forward(pixels_B3HW, caption)
-                boxes_BQ4 = boxes_BQ4.float().cpu()
                 for span in caption.spans:
-                    scores_BQ = self._scores(logits_BQT[..., span.start : span.stop]).cpu()
-                    thresholds = self.config.lowest_threshold, self.config.nms_iou
-                    found.append(
-                        [select(*frame, *thresholds) for frame in zip(boxes_BQ4, scores_BQ, strict=True)]
-                    )
-        return found
+                    boxes.append(boxes_BQ4.float())
+                    scores.append(self._scores(logits_BQT[..., span.start : span.stop]))
+        found_FK5 = select_all(
+            torch.cat(boxes), torch.cat(scores), self.config.lowest_threshold, self.config.nms_iou
+        )
+        return found_FK5.reshape(len(sentences), len(frames_BHW3), *found_FK5.shape[1:])
 
     def _prepare(self, frames_BHW3: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] to normalised float32 [B, 3, H', W'] on the device."""
@@ -126,8 +135,7 @@ class Detector(ABC):
             )
         pixels = frames_BHW3.to(self.device).permute(0, 3, 1, 2).float()
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True, align_corners=False)
-        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-        return (pixels / 255 - mean) / std
+        return (pixels / 255 - self._mean) / self._std
 
     def _scores(self, logits_BQS: Tensor) -> Tensor:
         """Logits of one sentence's S tokens to its scores [B, Q]."""

@@ -7,6 +7,8 @@ layers the port takes the logit of a coordinate clamped to 1e-5 from 0 and 1, th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +49,33 @@ class PortDetector(Detector):
         return tuple(strides)
 
     def forward(self, pixels_B3HW: Tensor, caption: Caption) -> tuple[Tensor, Tensor]:
-        ids_L = torch.tensor(caption.input_ids, device=pixels_B3HW.device)
-        output = self.model(pixel_values=pixels_B3HW, input_ids=ids_L.expand(len(pixels_B3HW), -1))
+        ids_L = torch.tensor(caption.input_ids)
+        ids_BL = ids_L.to(pixels_B3HW.device, non_blocking=True).expand(len(pixels_B3HW), -1)
+        with _phrases(ids_L):
+            output = self.model(pixel_values=pixels_B3HW, input_ids=ids_BL)
         return output.logits, output.pred_boxes
+
+
+@contextmanager
+def _phrases(ids_L: Tensor) -> Iterator[None]:
+    """Inside, which tokens see each other is found out on the CPU, from one row: the port's own way asks the device
+    about every delimiter of every row."""
+    from transformers.models.grounding_dino import modeling_grounding_dino as module
+
+    name = "generate_masks_with_special_tokens_and_transfer_map"
+    original = getattr(module, name)
+
+    def found(input_ids: Tensor) -> tuple[Tensor, Tensor]:
+        rows, device = len(input_ids), input_ids.device
+        mask_1LL, position_1L = original(ids_L[None])
+        mask_1LL, position_1L = (x.to(device, non_blocking=True) for x in (mask_1LL, position_1L))
+        return mask_1LL.repeat(rows, 1, 1), position_1L.repeat(rows, 1)
+
+    vars(module)[name] = found
+    try:
+        yield
+    finally:
+        vars(module)[name] = original
 
 
 def load(config: DetectorConfig) -> PortDetector:

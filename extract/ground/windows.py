@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from rhas.extract.batches import Batches
 from rhas.extract.config import DetectorConfig
+from rhas.extract.decode.on_device import OnDevice, lane_to, on_device, together
 from rhas.extract.decode.windows import WindowFrames
-from rhas.extract.ground.boxes import Candidates
+from rhas.extract.ground.boxes import Candidates, unpacked
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.exclusive import assign, overlapping
 from rhas.extract.ground.known_boxes import KnownBoxes
@@ -28,6 +29,19 @@ from rhas.extract.ground.outside import OutsideDetector, check_found
 from rhas.manifests.shards.boxes import PersonBoxes, no_boxes
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
+
+_Answer = (
+    torch.Tensor | list[list[Candidates]]
+)  # of a batch, by sentence and frame; as `Detector.find` gives it
+
+
+def _here(answers: Sequence[_Answer]) -> list[list[list[Candidates]]]:
+    """Everybody's candidates in every batch, brought from the device at once."""
+    brought = iter(together([answer for answer in answers if isinstance(answer, torch.Tensor)]))
+    return [
+        [unpacked(own) for own in next(brought)] if isinstance(answer, torch.Tensor) else answer
+        for answer in answers
+    ]
 
 
 @dataclass
@@ -59,18 +73,23 @@ class Grounder:
         self.config = config
         self.device = device
         self.batches = Batches(batch)
+        self.lane = lane_to(device)
 
     def ground(
-        self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]]
-    ) -> dict[str, PersonBoxes]:
-        """Boxes of `persons`, who are all of the movie's; `inside[i]` [lead + n] says where person i is promised."""
+        self, window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]],
+        frames: OnDevice,
+    ) -> dict[str, PersonBoxes]:  # fmt: skip
+        """Boxes of `persons`, who are all of the movie's; `inside[i]` [lead + n] says where person i is promised.
+
+        `frames`: the window's.
+        """
         sought = [_Sought(person, mask, {}) for person, mask in zip(persons, inside, strict=True)]
         lead, ok = window.lead, window.frames.ok
         wanted = np.any([mask[lead:] for mask in inside], axis=0) & ok[lead:]
-        self._look(window, sought, np.flatnonzero(wanted))
+        self._look(window, sought, np.flatnonzero(wanted), frames)
         rows = range(-lead, len(ok) - lead)
         detected = {row: self._detected(sought, row) for row in rows[lead:]}
-        self._look_back(window, sought, detected)
+        self._look_back(window, sought, detected, frames)
         boxes = {one.person.person_id: no_boxes(one.inside[lead:]) for one in sought}
         last: dict[str, _Last] = {}
         for row in rows:
@@ -84,42 +103,51 @@ class Grounder:
         """All that is found of each person in the rows in which they are promised, of a window without lead-in."""
         assert not window.lead
         sought = [_Sought(person, mask, {}) for person, mask in zip(persons, inside, strict=True)]
-        self._look(window, sought, np.flatnonzero(np.any(inside, axis=0) & window.frames.ok))
+        with on_device(window.frames.pixels, self.device, self.lane) as frames:
+            self._look(window, sought, np.flatnonzero(np.any(inside, axis=0) & window.frames.ok), frames)
         return [one.found for one in sought]
 
     # --- asking
 
-    def _look(self, window: WindowFrames, sought: Sequence[_Sought], rows: NDArray[np.int64]) -> None:
-        """Asks for everyone who is promised in some rows, batch by batch."""
-
-        def call(items: slice) -> list[tuple[_Sought, list[Candidates]]]:
-            return self._ask(window, rows[items], sought)
-
-        for items, answers in self.batches.run(len(rows), call):
-            for one, per_frame in answers:
-                for row, candidates in zip(rows[items].tolist(), per_frame, strict=True):
+    def _look(
+        self, window: WindowFrames, sought: Sequence[_Sought], rows: NDArray[np.int64], frames: OnDevice
+    ) -> None:
+        """Asks for everyone who is promised in some rows, batch by batch; what is found stays on the device till the
+        last is asked."""
+        asked: list[tuple[NDArray[np.int64], list[_Sought]]] = []
+        answers: list[_Answer] = []
+        for items, (whom, answer) in self.batches.run(
+            len(rows), lambda items: self._ask(window, rows[items], sought, frames)
+        ):
+            asked.append((rows[items], whom))
+            answers.append(answer)
+        for (own, whom), found in zip(asked, _here(answers), strict=True):
+            for one, per_frame in zip(whom, found, strict=True):
+                for row, candidates in zip(own.tolist(), per_frame, strict=True):
                     if one.inside[window.lead + row]:
                         one.found[row] = candidates
 
     def _ask(
-        self, window: WindowFrames, rows: NDArray[np.int64], sought: Sequence[_Sought]
-    ) -> list[tuple[_Sought, list[Candidates]]]:
+        self, window: WindowFrames, rows: NDArray[np.int64], sought: Sequence[_Sought], frames: OnDevice
+    ) -> tuple[list[_Sought], _Answer]:
         at = rows + window.lead
         # A caption for everyone must always hold everyone, or boxes would depend on the batch.
         asked = [one for one in sought if self.config.joint or one.inside[at].any()]
+        sentences = [one.person.reference for one in asked]
         if isinstance(self.detector, KnownBoxes):
             assert window.time_s is not None
-            found = self.detector.look_up([one.person for one in asked], window.time_s[at])
-        else:
-            frames = torch.from_numpy(window.frames.pixels[at]).to(self.device)
-            found = self.detector.detect(frames, [one.person.reference for one in asked])
-            if isinstance(self.detector, OutsideDetector):  # a trial on one picture proves little of others
-                check_found(found, len(asked), len(frames))
-        return list(zip(asked, found, strict=True))
+            return asked, self.detector.look_up([one.person for one in asked], window.time_s[at])
+        if isinstance(self.detector, Detector):
+            return asked, self.detector.find(frames.at(at), sentences)
+        found = self.detector.detect(frames.at(at), sentences)
+        if isinstance(self.detector, OutsideDetector):  # a trial on one picture proves little of others
+            check_found(found, len(asked), len(at))
+        return asked, found
 
     def _look_back(
-        self, window: WindowFrames, sought: Sequence[_Sought], detected: dict[int, dict[str, int]]
-    ) -> None:
+        self, window: WindowFrames, sought: Sequence[_Sought], detected: dict[int, dict[str, int]],
+        frames: OnDevice,
+    ) -> None:  # fmt: skip
         """Looks at the lead-in, from its end backwards, while somebody's last detection may matter and isn't found."""
         before = {one.person.person_id: self._rows_before(window, one, detected) for one in sought}
         needed = {who: rows for who, rows in before.items() if rows}
@@ -128,7 +156,7 @@ class Grounder:
             size = self.batches.size
             batch = [row for row in todo[:size] if any(row in rows for rows in needed.values())]
             todo = todo[size:]
-            self._look(window, sought, np.array(batch, np.int64))
+            self._look(window, sought, np.array(batch, np.int64), frames)
             for row in batch:
                 detected[row] = self._detected(sought, row)
                 needed = {who: rows for who, rows in needed.items() if who not in detected[row]}

@@ -22,6 +22,8 @@ from tests.bench.decode_size import decode_size
 from tests.bench.gpus import scheduling
 from tests.bench.gpus_virtual import in_virtual_time
 from tests.bench.many_films import finished, many_small, one_huge
+from tests.bench.noise import noise_movie
+from tests.bench.peers import peers
 from tests.bench.process_memory import peak_bytes
 from tests.bench.samples import samples
 from tests.bench.tables import tables
@@ -48,30 +50,6 @@ def _models(preset: str, *settings: str):
     torch.set_num_threads(1)  # as many as the workers of `rate` get; on busy machines more are slower
     config = load_config(preset, FULL + list(settings)).resolved(cpu_has_bfloat16())  # as an extraction's
     return ModelWorker(config, 4, "cpu").models
-
-
-def _noise_movie(path: Path, seconds: float, fps: int, size: tuple[int, int]) -> Path:
-    """A movie of coarse moving noise: not free to decode, cheap to make."""
-    from fractions import Fraction
-
-    import av
-
-    random = np.random.default_rng(0)
-    tile = random.integers(0, 255, (size[0] // 8 + 1, size[1] // 8 + 1, 3), dtype=np.uint8)
-    image = np.kron(tile, np.ones((8, 8, 1), np.uint8))[: size[0], : size[1]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
-        stream.options = {"preset": "ultrafast", "crf": "28", "g": "60"}
-        for number in range(int(seconds * fps)):
-            frame = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(np.roll(image, number, axis=1)), format="rgb24"
-            )
-            frame.pts, frame.time_base = number, Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
 
 
 def _manifest(folder: Path, movies: list[Path], persons: int) -> Path:
@@ -135,7 +113,7 @@ def rate() -> list[dict]:
     settings = ["detector.short_side=320", "detector.long_side=568", "decode.window_frames=8", "decode.fps=5"]
     folder = OUT / "rate"
     shutil.rmtree(folder, ignore_errors=True)
-    movie = _noise_movie(folder / "movie.mp4", 12.8, 25, (480, 854))
+    movie = noise_movie(folder / "movie.mp4", 12.8, 25, (480, 854))
     config = load_config("clip", FULL + settings)
     inputs = load_inputs(_manifest(folder, [movie], 1))
     summary = extract(inputs, folder / "features", config, RunOptions(cpus=1, batch=4))
@@ -162,7 +140,7 @@ def memory() -> list[dict]:
     for minutes in (2, 20):
         folder = OUT / f"memory-{minutes}"
         shutil.rmtree(folder, ignore_errors=True)
-        movie = _noise_movie(folder / "movie.mp4", minutes * 60, 15, (96, 160))
+        movie = noise_movie(folder / "movie.mp4", minutes * 60, 15, (96, 160))
         command = [RHAS, "extract", "--movies", str(_manifest(folder, [movie], 1)), "--out", str(folder / "features"),
                    "--preset", "tiny-random", "--memory", "0.02"]  # fmt: skip
         code, peaks[minutes] = peak_bytes(command)
@@ -202,6 +180,7 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "one_huge": one_huge,
     "finished": finished,
     "gpus": scheduling,
+    "peers": peers,
     "gpus_virtual": in_virtual_time,
     **TRAINING_BENCHES,
 }

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-TRAIN = Path(__file__).parents[2] / "train"
+TRAIN, EXTRACT = (Path(__file__).parents[2] / stage for stage in ("train", "extract"))
 # Their result, or its size, depends on values: the CPU has to see them.
 _READS = {
     "_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim",
@@ -73,14 +73,15 @@ def is_kernel(func: Any) -> bool:
 
 
 def place() -> str:
-    """The line of `train` that runs, as folder/file.py:line; of what is around it where there is none."""
+    """The line of `train` or `extract` that runs, as folder/file.py:line; of what is around it where there is none."""
     frame, outside = sys._getframe(1), "outside of train"
     while frame is not None:
         file = Path(frame.f_code.co_filename)
         if file.name.startswith("test_") and outside == "outside of train":
             outside = f"{file.name}:{frame.f_lineno}"
-        if "site-packages" not in file.parts and TRAIN in file.resolve().parents:
-            return f"{file.resolve().relative_to(TRAIN)}:{frame.f_lineno}"
+        for stage in (TRAIN, EXTRACT):
+            if "site-packages" not in file.parts and stage in file.resolve().parents:
+                return f"{file.resolve().relative_to(stage)}:{frame.f_lineno}"
         frame = frame.f_back
     return outside
 

@@ -76,7 +76,7 @@ class _Functions(TorchFunctionMode):
             return func(args[0].held)
         if func is Tensor.__getitem__:
             return _item(*args)
-        if func is Tensor.__setitem__:
+        if func is Tensor.__setitem__ and isinstance(args[0], _Tensor):
             return _set_item(*args)
         if func is torch.tensor and kwargs.get("device") is not None:
             device = torch.device(kwargs.pop("device"))

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.reader import Stamp
-from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.status import FrameStatus, streams_of
 from rhas.train.data import SampleSet
 from rhas.train.data.samples import OpenShards
 from rhas.train.data.windows import Clip, cut
@@ -47,7 +47,8 @@ class LoadedRun(Run):
     ) -> Floats:  # fmt: skip
         """Scores [T, C] of one person, from features [T, F] of whole frames and of that person.
 
-        A row of NaN says that there is no feature; without `partial` there is none of the person. `name` is what noise
+        A row of NaN says that there is no feature; without `partial` there is none of the person, and a run on features
+        of persons alone takes any `holistic` of that shape. `name` is what noise
         is drawn by: movie and person, as in a features folder. `boxes` [T, 5], for a run that hears of them: x1 y1 x2
         y2 as shares of the frame and how sure, as shards hold them. For a run that takes all query tokens features are
         [T, tokens, F], and `sentence` [F] its vector. Raises InputError for arrays that don't fit.
@@ -59,7 +60,8 @@ class LoadedRun(Run):
         if own.shape != whole.shape:
             raise InputError(Problem("partial", f"the shape of holistic, {whole.shape}", value=own.shape))
         has_whole_T, has_own_T = (~np.isnan(rows).any(axis=1) for rows in (whole, own))
-        if (alone_T := has_own_T & ~has_whole_T).any():
+        streams = tuple(streams_of(self.data.get("extraction")))
+        if (alone_T := has_own_T & ~has_whole_T).any() and "holistic" in streams:
             expected = "no feature of the person where the frame has none"
             raise InputError(Problem("partial", expected, value=f"one in frame {int(alone_T.argmax())}"))
         status_T = np.select(
@@ -87,7 +89,7 @@ class LoadedRun(Run):
             raise InputError(Problem("sentence", expected, value=None if vector is None else vector.shape))
         arrays = _Arrays(
             holistic=whole, partial=own, status=status_T, box=rows_T5[:, :4], sure=rows_T5[:, 4],
-            text_embedding=vector,
+            text_embedding=vector, streams=streams,
         )  # fmt: skip
         samples = SampleSet(windows, self.vocabulary, arrays, config=data)
         here = dataclasses.replace(self, config=self.config.replace(workers=0))
@@ -117,7 +119,7 @@ class LoadedRun(Run):
 class _Arrays(OpenShards):
     """One person, whose features are in memory."""
 
-    def __init__(self, **series: NDArray[Any] | None):
+    def __init__(self, **series: Any):
         super().__init__()
         self._series = SimpleNamespace(**series)
 

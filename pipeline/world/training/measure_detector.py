@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from rhas.extract.config import DetectorConfig
+from rhas.extract.decode.on_device import on_device
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground import load_detector
@@ -112,7 +113,8 @@ def _stretch(grounder: Grounder, movie: MadeMovie, number: int) -> Iterator[dict
     persons = [
         Person(str(number), who.person_id, who.references[number % len(who.references)]) for who in movie.cast
     ]
-    found = grounder.ground(window, persons, [ok] * len(persons))
+    with on_device(window.frames.pixels, grounder.device, grounder.lane) as shown:
+        found = grounder.ground(window, persons, [ok] * len(persons), shown)
     for place, (who, person) in enumerate(zip(movie.cast, persons, strict=True)):
         named, own = _named(person.reference, traits(who.look)), found[person.person_id]
         for t, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rhas.extract.encode.crops import person_crops, pixel_box, whole_frames
+from rhas.extract.encode.crops import _cut_at_once, _whole_at_once, person_crops, pixel_box, whole_frames
 
 BLACK = (0.0, 0.0, 0.0)
 GREEN = (0.0, 1.0, 0.0)
@@ -147,3 +147,56 @@ def test_squash_resizes_as_pillow_does(height, width):
     ours = whole_frames(frame, 64, "squash", BLACK)[0].permute(1, 2, 0) * 255
     theirs = np.asarray(Image.fromarray(frame[0].numpy()).resize((64, 64), Image.Resampling.BICUBIC))
     np.testing.assert_allclose(ours.numpy(), theirs, atol=2)
+
+
+CLOSE = 1e-3  # a quarter of a level in 255
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    x=st.tuples(numbers, numbers),
+    y=st.tuples(numbers, numbers),
+    margin=st.floats(0, 0.5),
+    size=st.integers(8, 40),
+    shape=st.tuples(st.integers(2, 60), st.integers(2, 90)),
+)
+def test_all_crops_at_once_are_those_cut_one_by_one(x, y, margin, size, shape):
+    """As devices do it, by products with matrices; one by one, by torch's interpolation of each cut-out."""
+    frames = noise(2, *shape)
+    boxes = [
+        [min(x), min(y), max(x), max(y)],
+        [0.1, 0.2, 0.9, 0.7],
+        [0.4, 0.0, 0.5, 1.0],
+        [0.0, 0.0, 1.0, 1.0],
+    ]
+    index = [1, 0, 1, 0]
+    cuts = [pixel_box(box, *shape, margin) for box in boxes]
+    expected = person_crops(frames, torch.tensor(boxes, dtype=torch.float64), index, size, margin, GREEN)
+    torch.testing.assert_close(_cut_at_once(frames, index, cuts, size, GREEN), expected, atol=CLOSE, rtol=0)
+
+
+def test_a_large_frame_shrunk_much_at_once():
+    frames, boxes = noise(1, 720, 1280), torch.tensor([[0.1, 0.05, 0.6, 0.98], [0.0, 0.0, 1.0, 1.0]])
+    cuts = [pixel_box(box, 720, 1280, 0.1) for box in boxes.tolist()]
+    expected = person_crops(frames, boxes, [0, 0], 224, 0.1, GREEN)
+    found = _cut_at_once(frames, [0, 0], cuts, 224, GREEN)
+    torch.testing.assert_close(found, expected, atol=CLOSE, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):  # the models' precision isn't the pixels'
+        assert torch.equal(_cut_at_once(frames, [0, 0], cuts, 224, GREEN), found)
+
+
+@pytest.mark.parametrize("fit", ["squash", "letterbox"])
+def test_all_whole_frames_at_once_are_those_made_one_by_one(fit):
+    frames = noise(3, 54, 97)
+    found = _whole_at_once(frames, 32, fit, GREEN)
+    torch.testing.assert_close(found, whole_frames(frames, 32, fit, GREEN), atol=CLOSE, rtol=0)
+    assert _whole_at_once(frames[:0], 32, fit, GREEN).shape == (0, 3, 32, 32)
+    assert _cut_at_once(frames, [], [], 32, GREEN).shape == (0, 3, 32, 32)
+
+
+def test_a_crop_that_becomes_one_pixel_wide_is_pillows():
+    """Torch's own kernel is wrong by up to 0.6 there, in the usual layout of memory."""
+    frame = noise(1, 40, 3)
+    found = person_crops(frame, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), [0], 8, 0.0, BLACK)[0]
+    column = np.asarray(Image.fromarray(frame[0].numpy()).resize((1, 8), Image.Resampling.BICUBIC))
+    np.testing.assert_allclose(found[:, :, 3].T.numpy() * 255, column[:, 0], atol=2)

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from rhas.extract.ground.boxes import MAX_CANDIDATES, corners, pairwise_iou, select, suppress
+from rhas.extract.ground.boxes import (
+    MAX_CANDIDATES,
+    corners,
+    pairwise_iou,
+    select,
+    select_all,
+    suppress,
+    unpacked,
+)
 
 
 def naive_iou(a, b):
@@ -72,3 +80,23 @@ def test_select_caps_the_candidates():
     scores = torch.rand(900, generator=generator)
     candidates = select(boxes, scores, box_threshold=0.0, nms_iou=1.0)
     torch.testing.assert_close(candidates.scores, scores.sort(descending=True).values[:MAX_CANDIDATES])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("device", ["cpu", "other"])
+def test_many_frames_at_once_are_those_selected_one_by_one(threshold, device, monkeypatch):
+    """To the bit; other devices look at 100 boxes of each frame, a CPU at as many as there are."""
+    if device == "other":
+        monkeypatch.setattr("rhas.extract.ground.boxes._count", lambda usable_FQ: MAX_CANDIDATES)
+    generator = torch.Generator().manual_seed(3)
+    boxes = torch.rand((9, 130, 4), generator=generator) * 1.2 - 0.1
+    boxes[1, 3, 0], boxes[2, :, 2] = float("nan"), 0.0  # nothing in frame 2 has a width
+    scores = torch.rand((9, 130), generator=generator)
+    scores[3] = scores[3].round(decimals=1)  # ties
+    scores[4] = 0.0
+    scores[5, ::2] = float("nan")
+    for at in (0.0, 0.5, 0.999):
+        found = unpacked(select_all(boxes, scores, at, threshold))
+        for own, frame, score in zip(found, boxes, scores, strict=True):
+            expected = select(frame, score, at, threshold)
+            assert torch.equal(own.boxes, expected.boxes) and torch.equal(own.scores, expected.scores)

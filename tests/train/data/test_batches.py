@@ -95,3 +95,11 @@ def test_a_subsampled_batch_is_that_of_subsampled_samples(
         assert (torch.equal(a, b) and a.dtype == b.dtype) if isinstance(a, torch.Tensor) else a == b, (
             field.name
         )
+
+
+def test_batches_that_benchmarks_and_dry_runs_make_have_all_that_one_has() -> None:
+    from tests.bench.training import _batch as timed
+    from tests.dry_gpu.__main__ import _batch as dry
+
+    for batch in (timed(150), dry(1)):
+        assert len(batch) == 1 and batch.real_BT is None and batch.labels_BCT.shape[2] == int(batch.lengths_B)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from training_folders import labelled_movie, write_training_folder
 
+import rhas
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import HAS_HOLISTIC, HAS_PARTIAL, FrameStatus, streams_of
@@ -101,6 +102,12 @@ def test_a_model_of_that_stream_learns_and_one_of_the_other_is_refused(
     train(root, tmp_path / "run", config("mstcn", stream=stream, network=SMALL), "cpu")
     run = open_run(tmp_path / "run", "cpu")
     assert len(read_clips(run, root)) == 12
+    loaded, features = rhas.load_run(tmp_path / "run", "cpu"), np.random.default_rng(0).normal(size=(20, 6))
+    given = {stream: features, OTHER[stream]: np.full_like(features, np.nan)}
+    scores = loaded.predict(**given)
+    assert np.isfinite(scores).all() and not np.array_equal(
+        scores, loaded.predict(**{**given, stream: -features})
+    )
     other = config("mstcn", stream=OTHER[stream], network=SMALL)
     with pytest.raises(InputError) as caught:
         train(root, tmp_path / "other", other, "cpu")
