@@ -133,8 +133,8 @@ class OnePass:
         def call(items: slice) -> list[_Made]:
             return list(self._whole(window, persons, holistic, todo[items], pixels))
 
-        for items, features in self.encode_batches.run(len(todo), call):
-            made += features
+        for items, whole in self.encode_batches.run(len(todo), call):
+            made += whole
             made += self._crops(window, persons, rows, partial, todo[items], pixels)
         for one, features in zip(made, together([one.features for one in made]), strict=True):
             array = features.numpy()

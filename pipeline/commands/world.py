@@ -82,11 +82,20 @@ def measure_models(
             "--calibration", help="How sure the detector may be, as preset mini has it, on other movies"
         ),
     ] = False,
+    tracks: Annotated[
+        str | None,
+        typer.Option(
+            help="Who is found where in whole movies: frames (each by itself), builtin, or another tracker"
+        ),
+    ] = None,
+    every_s: Annotated[float, typer.Option(help="Seconds between detections, with --tracks")] = 0.4,
 ) -> None:
     """Measure the small models on movies that neither they nor any experiment have seen."""
-    from rhas.pipeline.world.making import print_calibration, print_measures
+    from rhas.pipeline.world.making import print_calibration, print_measures, print_tracks
 
     if calibration:
         print_calibration(models)
+    elif tracks is not None:
+        print_tracks(models, movies, seed, tracks, every_s)
     else:
         print_measures(models, movies, seed)

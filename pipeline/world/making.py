@@ -73,6 +73,28 @@ def print_calibration(models: Path | None) -> None:
         make_console().print(f"{status}: {[list(corner) for corner in corners or ()]}", highlight=False)
 
 
+def print_tracks(models: Path | None, movies: int, seed: int, tracks: str, every_s: float) -> None:
+    """Prints what comes of everybody in whole held-out movies, by one way of finding persons."""
+    from rhas.pipeline.world.training.measure_tracks import measure_tracks
+
+    if tracks == "boxes":
+        raise InputError(Problem("--tracks", "frames, builtin or a tracker of another package", value=tracks))
+    config = load_config("mini", [f"tracks.implementation={tracks}", f"tracks.every_s={every_s}"])
+    weights = str((models or FOLDER / "mini") / "detector")
+    config = config.replace(detector=config.detector.replace(weights=weights))
+    found, looked = measure_tracks(config, movies, seed)
+    every = f", every {every_s:g} s" if config.tracks.two_passes else ""
+    make_console().print(
+        f"{tracks}{every}, {len(found.present)} frames of visible persons in {movies} whole held-out movies: "
+        f"{found.share('right'):.1%} right (IoU > .5, mean {found.overlap:.3f}), "
+        f"{found.share('wrong'):.1%} another person, {found.share('missed'):.1%} nobody; "
+        f"{found.false_alarms:.1%} of {len(found.questions) - len(found.present)} of absent ones have a box; "
+        f"all right {found.all_right:.1%}; {found.switches:.1f} switches per person-minute; "
+        f"the detector sees {looked:.2f} of the frames",
+        highlight=False,
+    )
+
+
 def print_measures(models: Path | None, movies: int, seed: int) -> None:
     """Prints what the small models reach on held-out movies, and how sure the detector may be of what it finds."""
     from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector

@@ -6,7 +6,7 @@ doubtful.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,12 @@ from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground import load_detector
 from rhas.extract.ground.calibration import RIGHT, calibration_error, overlap
 from rhas.extract.ground.windows import Grounder
-from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.boxes import PersonBoxes
+from rhas.manifests.shards.status import HAS_BOX, FrameStatus
 from rhas.manifests.tables.manifest import Person
 from rhas.pipeline.world import HELD_OUT
 from rhas.pipeline.world.lives.layers import FPS
-from rhas.pipeline.world.movie import MadeMovie
+from rhas.pipeline.world.movie import MadeMovie, Picture
 from rhas.pipeline.world.references import ATTRIBUTES, traits
 from rhas.pipeline.world.training.scenes import SEEN
 
@@ -81,14 +82,20 @@ def measure_detector(
 ) -> Grounding:
     """Asks for every person in a stretch of `movies` movies, with one of their references."""
     grounder = Grounder(load_detector(config).to(device), config, torch.device(device), batch=16)
+    return of_movies(
+        _stretch(grounder, MadeMovie.made(stream, seed, number), number) for number in range(movies)
+    )
+
+
+def of_movies(asked: Iterable[Iterator[dict[str, object]]]) -> Grounding:
+    """From the questions of each movie."""
     tables, switches = [], 0
-    for number in range(movies):
-        table = pd.DataFrame(_stretch(grounder, MadeMovie.made(stream, seed, number), number))
-        tables.append(table)
-        switches += _switches(table)
-    questions = pd.concat(tables, ignore_index=True)
-    minutes = questions.present.sum() / SAMPLES_PER_SECOND / 60
-    return Grounding(questions, float(switches / minutes))
+    for questions in asked:
+        tables.append(pd.DataFrame(questions))
+        switches += _switches(tables[-1])
+    together = pd.concat(tables, ignore_index=True)
+    minutes = together.present.sum() / SAMPLES_PER_SECOND / 60
+    return Grounding(together, float(switches / minutes))
 
 
 def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:
@@ -108,13 +115,33 @@ def _stretch(grounder: Grounder, movie: MadeMovie, number: int) -> Iterator[dict
     first = int(np.random.default_rng([HELD_OUT, number]).integers(last))
     frames = list(range(first, movie.frames, step))[:SAMPLES]
     pictures = [movie.picture(frame) for frame in frames]
-    ok = np.ones(len(frames), bool)
-    window = WindowFrames(Frames(np.stack([p.image for p in pictures]), ok, "", False, 0), lead=0)
-    persons = [
+    persons = referred(movie, number)
+    found = boxes_of(grounder, np.stack([picture.image for picture in pictures]), persons)
+    yield from questions_of(movie, number, frames, pictures, persons, found)
+
+
+def boxes_of(
+    grounder: Grounder, pixels_nHW3: np.ndarray, persons: Sequence[Person]
+) -> dict[str, PersonBoxes]:
+    """Everybody's boxes in frames that are taken to be one window."""
+    everywhere = np.ones(len(pixels_nHW3), bool)
+    window = WindowFrames(Frames(pixels_nHW3, everywhere, "", False, 0), lead=0)
+    with on_device(pixels_nHW3, grounder.device, grounder.lane) as shown:
+        return grounder.ground(window, persons, [everywhere] * len(persons), shown)
+
+
+def referred(movie: MadeMovie, number: int) -> list[Person]:
+    """Everybody in a movie, with one of their references."""
+    return [
         Person(str(number), who.person_id, who.references[number % len(who.references)]) for who in movie.cast
     ]
-    with on_device(window.frames.pixels, grounder.device, grounder.lane) as shown:
-        found = grounder.ground(window, persons, [ok] * len(persons), shown)
+
+
+def questions_of(
+    movie: MadeMovie, number: int, frames: Sequence[int], pictures: Sequence[Picture],
+    persons: Sequence[Person], found: Mapping[str, PersonBoxes],
+) -> Iterator[dict[str, object]]:  # fmt: skip
+    """What came of each person in each frame: the rows of `Grounding.questions`."""
     for place, (who, person) in enumerate(zip(movie.cast, persons, strict=True)):
         named, own = _named(person.reference, traits(who.look)), found[person.person_id]
         for t, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
@@ -124,7 +151,7 @@ def _stretch(grounder: Grounder, movie: MadeMovie, number: int) -> Iterator[dict
             status = FrameStatus(int(own.status[t]))
             overlaps_P = overlap(np.broadcast_to(own.box[t], picture.boxes.shape), picture.boxes)
             whose = int(overlaps_P.argmax()) if overlaps_P.max() > 0.1 else None
-            box = status in (FrameStatus.DETECTED, FrameStatus.FOLLOWED)
+            box = status in HAS_BOX and status != FrameStatus.DOUBTFUL
             yield {
                 "movie": number, "frame": frame, "person": who.person_id, "reference": person.reference,
                 "named": named, "present": bool(seen >= SEEN), "status": status.name.lower(),

@@ -14,9 +14,10 @@ from rhas.extract.encode import load_encoder
 from rhas.extract.ground import load_detector
 from rhas.extract.weights.shipped_weights import FOLDER, place
 from rhas.manifests.common.errors import InputError
+from rhas.pipeline.world import HELD_OUT
 from rhas.pipeline.world.lives import HANDS, POSTURES
 from rhas.pipeline.world.looks import draw_looks
-from rhas.pipeline.world.movie import HEIGHT, WIDTH
+from rhas.pipeline.world.movie import HEIGHT, WIDTH, MadeMovie
 from rhas.pipeline.world.references import traits
 from rhas.pipeline.world.training.captions import Known, caption, draw_claim, others_claim
 from rhas.pipeline.world.training.detector import DetectorTask
@@ -33,6 +34,7 @@ from rhas.pipeline.world.training.encoder_model import (
 from rhas.pipeline.world.training.fit import Task, fit, learning_rate
 from rhas.pipeline.world.training.measure_detector import measure_detector
 from rhas.pipeline.world.training.measure_encoder import measure_encoder
+from rhas.pipeline.world.training.measure_tracks import measure_tracks
 from rhas.pipeline.world.training.scenes import draw_reference, draw_scenes
 from rhas.pipeline.world.training.tower import TowerTask, images_of, jittered, patches
 from rhas.pipeline.world.training.vocabulary import words, write_tokenizer
@@ -341,6 +343,21 @@ def test_the_shipped_detector_finds_who_is_meant_in_movies_it_has_not_seen() -> 
     assert found.share("right") + found.share("wrong") + found.share("missed") == pytest.approx(1)
     assert found.share("right") >= 0.75 and found.share("wrong") <= 0.1 and found.all_right >= 0.75
     assert found.calibration_error <= 0.15
+
+
+def test_tracks_are_measured_as_users_get_them() -> None:
+    """Looked at in every sample, whole movies; held against the same pictures' truth, drawn once more."""
+    config = load_config("mini", ["tracks.implementation=builtin", "tracks.every_s=0.4"])
+    found, looked = measure_tracks(config, movies=1, seed=1)
+    movie = MadeMovie.made(HELD_OUT, 1, 0)
+    frames = range(0, movie.frames, 3)
+    assert looked == pytest.approx(0.5, abs=0.02)
+    there = np.array([(p.inside * p.visible) for p in map(movie.picture, frames)])
+    assert len(found.present) == (there >= 0.25).sum()
+    assert len(found.questions) - len(found.present) == (there < 0.02).sum()
+    assert set(found.questions.status) <= {"detected", "followed", "tracked", "missing"}
+    shares = [found.share(outcome) for outcome in ("right", "wrong", "missed")]
+    assert sum(shares) == pytest.approx(1) and shares[0] >= 0.5
 
 
 def test_the_shipped_encoder_tells_true_captions_from_false_ones() -> None:
