@@ -57,6 +57,7 @@ def train_models(
     seed: Annotated[int, typer.Option(help="Of weights and of all that is seen")] = 0,
     only: Annotated[str, typer.Option(help="detector, encoder or both")] = "both",
     detector_steps: Annotated[int, typer.Option(help="Steps of the GroundingDINO")] = 8000,
+    detector_steps_again: Annotated[int, typer.Option(help="More of them, from a lower rate on")] = 3000,
     tower_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2's vision tower")] = 5000,
     encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 3600,
     joint_steps: Annotated[int, typer.Option(help="Steps of both together")] = 5500,
@@ -65,7 +66,9 @@ def train_models(
     with interruptible_work(f"the same command goes on from what was last saved in {out}"):
         from rhas.pipeline.world.making import fit_models
 
-        fit_models(out, seed, only, detector_steps, (tower_steps, encoder_steps, joint_steps))
+        fit_models(
+            out, seed, only, (detector_steps, detector_steps_again), (tower_steps, encoder_steps, joint_steps)
+        )
     next_step("world", "measure-models", out)
 
 

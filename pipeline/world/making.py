@@ -38,7 +38,7 @@ def make_world(out: Path, world: World, workers: int = 1) -> Path:
 
 
 def fit_models(
-    out: Path, seed: int, only: str, detector_steps: int, encoder_steps: tuple[int, int, int]
+    out: Path, seed: int, only: str, detector_steps: tuple[int, int], encoder_steps: tuple[int, int, int]
 ) -> None:
     """Fits the small models and writes them to `out`/detector and `out`/encoder; `out`/work is to go on from."""
     import torch
@@ -49,6 +49,7 @@ def fit_models(
     if only not in ("both", "detector", "encoder"):
         raise InputError(Problem("--only", "detector, encoder or both", value=only))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)  # how sums are split up among threads shows in their last bits
     console = make_console()
 
     def say(line: str) -> None:

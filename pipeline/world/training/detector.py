@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rhas.extract.ground.text import Captioner
+from rhas.pipeline.world.figure import JOINTS
 from rhas.pipeline.world.looks import Look
 from rhas.pipeline.world.movie import HEIGHT, WIDTH
 from rhas.pipeline.world.training.detector_losses import Targets, detection_losses, look_losses
@@ -30,15 +31,21 @@ IMAGES, SENTENCES = 10, 2  # of a step, and of an image
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as extraction normalises
 _MOST_PERSONS = 4
 _ABSENT = 0.08  # share of sentences about somebody who isn't in the picture
+_EVERYBODY, EVERYBODY = 0.08, "the person"  # share of sentences that mean everybody, and how they do
 
 
 class DetectorTask(Task):
     """Scenes, sentences and losses of each step."""
 
     def __init__(
-        self, seed: int, tokenizer: Any, config: Any = None, device: torch.device | None = None
+        self,
+        seed: int,
+        tokenizer: Any,
+        config: Any = None,
+        device: torch.device | None = None,
+        first_step: int = 0,
     ) -> None:
-        self.seed, self.device = seed, device or torch.device("cpu")
+        self.seed, self.device, self.first_step = seed, device or torch.device("cpu"), first_step
         self.tokenizer = tokenizer
         self.captioner = Captioner(tokenizer, 64)
         self.module: TrainedDetector = TrainedDetector(config or detector_config(), seed)
@@ -48,7 +55,7 @@ class DetectorTask(Task):
         return 0.2 if "sampling_offsets" in name else 1.0
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        scenes, rng = draw_scenes(self.seed, step, IMAGES)
+        scenes, rng = draw_scenes(self.seed, self.first_step + step, IMAGES)
         return self.losses_of(scenes, rng)
 
     def losses_of(self, scenes: list[Scene], rng: np.random.Generator) -> dict[str, Tensor]:
@@ -60,20 +67,30 @@ class DetectorTask(Task):
         seen = self.module.see(pixels_B3HW)
         output = self.module.ground(seen, image_N, pixels_B3HW, words)
         boxes, clear, looks = self._looks(scenes)
+        joints = self._padded([scene.joints for scene in scenes], (len(JOINTS), 2))
+        visible = self._padded([scene.visible for scene in scenes]).bool()
+        tokens, model = targets.tokens_NS, self.module
+        proposals = (
+            output.enc_outputs_class[..., : tokens.shape[1]],
+            output.enc_outputs_coord_logits.sigmoid(),
+        )
         fine = seen[0][0][0]
         after = output.encoder_last_hidden_state_vision[:, : fine.shape[2] * fine.shape[3]]
         after = after.transpose(1, 2).unflatten(2, fine.shape[2:])
         looks_N = {name: values[image_N] for name, values in looks.items()}
         return {
-            **detection_losses(output, targets, self.centres_A2),
-            "look": 0.5 * look_losses(fine, self.module.backbone_heads, boxes, clear, looks)
-            + 0.5 * look_losses(after, self.module.encoder_heads, boxes[image_N], clear[image_N], looks_N),
+            **detection_losses(proposals, model.layers(output, tokens), targets, self.centres_A2),
+            "look": 0.5 * look_losses(fine, model.backbone_heads, boxes, clear, looks)
+            + 0.5 * look_losses(after, model.encoder_heads, boxes[image_N], clear[image_N], looks_N),
+            "shape": 0.3 * model.backbone_shapes(fine, boxes, joints, visible)
+            + 0.3 * model.encoder_shapes(after, boxes[image_N], joints[image_N], visible[image_N]),
         }
 
     def _ask(
         self, scenes: list[Scene], rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor], Targets]:
-        images, captions, meant = [], [], []
+        images, captions = [], []
+        meant: list[np.ndarray] = []
         for number, scene in enumerate(scenes):
             seen, unseen = np.flatnonzero(scene.visible), np.flatnonzero(scene.seen < 0.02)
             asked = rng.permutation(seen)[:SENTENCES].tolist()
@@ -81,9 +98,11 @@ class DetectorTask(Task):
             if len(unseen) and rng.random() < _ABSENT * SENTENCES * 3:  # not every scene has somebody absent
                 asked[-1] = int(unseen[0])
             for person in asked:
+                everybody = rng.random() < _EVERYBODY
+                sentence = EVERYBODY if everybody else draw_reference(rng, scene.cast, person)
                 images.append(number)
-                captions.append(self.captioner.captions([draw_reference(rng, scene.cast, person)])[0])
-                meant.append(person if scene.visible[person] else -1)
+                captions.append(self.captioner.captions([sentence])[0])
+                meant.append(scene.visible & (everybody | (np.arange(len(scene.cast)) == person)))
         longest = max(len(caption.input_ids) for caption in captions)
         ids, phrase = (
             torch.zeros(len(captions), longest, dtype=torch.long),
@@ -98,8 +117,8 @@ class DetectorTask(Task):
         visible = self._padded([scene.visible for scene in scenes]).bool()
         hidden = self._padded([~scene.visible & (scene.seen > 0.02) for scene in scenes]).bool()
         targets = Targets(
-            boxes[image_N], visible[image_N], hidden[image_N], torch.tensor(meant, device=self.device),
-            phrase.to(self.device), ids != 0,
+            boxes[image_N], visible[image_N], hidden[image_N], self._padded(meant).bool(), phrase.to(self.device),
+            ids != 0,
         )  # fmt: skip
         return image_N, {"input_ids": ids, "attention_mask": (ids != 0).long()}, targets
 
@@ -135,12 +154,30 @@ def _centres(stride: int) -> Tensor:
     return torch.stack([x, y], -1).flatten(0, 1)
 
 
+class SecondCycle(DetectorTask):
+    """On from weights that are there, on scenes that were not seen, at a lower rate that falls to nothing once more."""
+
+    learning_rate = 5e-4
+
+
 def train_detector(
-    out: Path, work: Path, seed: int, steps: int, device: torch.device, say: Callable[[str], None]
+    out: Path,
+    work: Path,
+    seed: int,
+    steps: tuple[int, int],
+    device: torch.device,
+    say: Callable[[str], None],
 ) -> None:
-    """Trains for `steps` steps, going on from what `work` holds, and writes the model to `out`."""
+    """Trains for so many steps of both cycles, going on from what `work` holds, and writes the model to `out`."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = write_tokenizer(Path(folder))
+
+    def cycle(name: str) -> Callable[[str], None]:
+        return lambda line: say(f"detector's {name} cycle: {line}")
+
     task = DetectorTask(seed, tokenizer, device=device)
-    fit(task, work / "detector.safetensors", steps, device, lambda line: say(f"detector: {line}"))
-    save_detector(task.module, tokenizer, out)
+    fit(task, work / "detector.safetensors", steps[0], device, cycle("first"))
+    again = SecondCycle(seed, tokenizer, device=device, first_step=steps[0])
+    again.module.load_state_dict(task.module.state_dict())
+    fit(again, work / "detector-again.safetensors", steps[1], device, cycle("second"))
+    save_detector(again.module, tokenizer, out)

@@ -10,8 +10,8 @@ Boxes are (x1, y1, x2, y2) as shares of the frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ NEAR = 0.35  # IoU from which a query answers to a person
 _CENTRAL = (
     0.27  # a proposal answers to who has it within this share of their width and height from the centre
 )
+_EARLIER = 0.7  # weight of each decoder layer before the last
 _SOMEBODY = 0.25  # target of proposals at a person who isn't meant: worth a query, which may know better
 
 
@@ -33,35 +34,59 @@ class Targets:
     boxes_NP4: Tensor
     visible_NP: Tensor  # bool: to be found
     hidden_NP: Tensor  # bool: in the picture, but too little of them to count either way
-    meant_N: Tensor  # index of the person, -1 if they aren't in the picture
+    meant_NP: (
+        Tensor  # bool: the one whom the sentence names, nobody if they aren't in the picture; or everybody
+    )
     phrase_NS: Tensor  # bool: the sentence's own tokens
     tokens_NS: Tensor  # bool: all tokens
 
 
-def detection_losses(output: Any, targets: Targets, centres_A2: Tensor) -> dict[str, Tensor]:
-    """Weighted losses of a forward pass; `centres_A2` are the proposals' places, x and y as shares."""
-    S = targets.tokens_NS.shape[1]
-    proposals_NAS, proposed_NA4 = (
-        output.enc_outputs_class[..., :S],
-        corners(output.enc_outputs_coord_logits.sigmoid()),
-    )
-    logits_NQS, boxes_NQ4 = output.logits[..., :S], corners(output.pred_boxes)
+def detection_losses(
+    proposals: tuple[Tensor, Tensor],
+    layers: Sequence[tuple[Tensor, Tensor]],
+    targets: Targets,
+    centres_A2: Tensor,
+) -> dict[str, Tensor]:
+    """Weighted losses of a forward pass, from logits [N, A, S] and boxes [N, A, 4] (centre and size).
+
+    `proposals` are the encoder's, at places `centres_A2` (x and y as shares); `layers` the decoder's, of Q queries, of
+    whom the last is what is used.
+    """
+    logits_NAS, boxes_NA4 = proposals[0], corners(proposals[1])
     own_NA, skip_NA = _by_centre(centres_A2, targets)
-    iou_NQP = iou(boxes_NQ4[:, :, None], targets.boxes_NP4[:, None]).detach() * targets.visible_NP[:, None]
-    best_NQ, own_NQ = iou_NQP.max(dim=2)
+    somebody_NA = torch.where(_meant(own_NA, targets), 1.0, _SOMEBODY)
+    losses = {
+        "box": _box_loss(boxes_NA4, own_NA, targets),
+        "word": _word_loss(logits_NAS, own_NA, skip_NA, targets, somebody_NA),
+        "rank": _rank_persons(_phrase_mean(logits_NAS, targets), own_NA, targets),
+    }
+    for weight, answer in zip([*[_EARLIER] * (len(layers) - 1), 1.0], layers, strict=True):
+        of_layer = _query_losses(answer, targets)
+        for name in losses:
+            losses[name] = losses[name] + weight * of_layer[name]
+    return losses | {"right": of_layer["right"]}
+
+
+def _query_losses(answer: tuple[Tensor, Tensor], targets: Targets) -> dict[str, Tensor]:
+    logits_NQS, boxes_NQ4 = answer[0], corners(answer[1])
+    overlap_NQP = iou(boxes_NQ4[:, :, None], targets.boxes_NP4[:, None]).detach()
+    best_NQ, own_NQ = (overlap_NQP * targets.visible_NP[:, None]).max(dim=2)
     own_NQ = torch.where(best_NQ > NEAR, own_NQ, -1)
-    hidden_NQ = (iou(boxes_NQ4[:, :, None], targets.boxes_NP4[:, None]) * targets.hidden_NP[:, None]).amax(
-        2
-    ) > NEAR
-    skip_NQ = hidden_NQ & (own_NQ < 0)
-    mean_NA, mean_NQ = _phrase_mean(proposals_NAS, targets), _phrase_mean(logits_NQS, targets)
+    hidden_NQ = (overlap_NQP * targets.hidden_NP[:, None]).amax(2) > NEAR
+    # Of boxes about one person the most exact shall win.
+    wanted_NQ = torch.where(_meant(own_NQ, targets), best_NQ, 0.0)
+    mean_NQ = _phrase_mean(logits_NQS, targets)
     return {
-        "box": _box_loss(proposed_NA4, own_NA, targets) + _box_loss(boxes_NQ4, own_NQ, targets),
-        "word": _word_loss(proposals_NAS, own_NA, skip_NA, targets, _SOMEBODY)
-        + _word_loss(logits_NQS, own_NQ, skip_NQ, targets, 0.0),
-        "rank": _rank_persons(mean_NA, own_NA, targets) + _rank_queries(mean_NQ, own_NQ, targets),
+        "box": _box_loss(boxes_NQ4, own_NQ, targets),
+        "word": _word_loss(logits_NQS, own_NQ, hidden_NQ & (own_NQ < 0), targets, wanted_NQ),
+        "rank": _rank_queries(mean_NQ, own_NQ, targets),
         "right": _right(mean_NQ, own_NQ, targets),
     }
+
+
+def _meant(own_NA: Tensor, targets: Targets) -> Tensor:
+    """Whether each proposal or query [N, A] is somebody's who is meant."""
+    return targets.meant_NP.gather(1, own_NA.clamp(min=0)) & (own_NA >= 0)
 
 
 def look_losses(
@@ -149,19 +174,20 @@ def _phrase_mean(logits_NAS: Tensor, targets: Targets) -> Tensor:
 
 
 def _box_loss(boxes_NA4: Tensor, own_NA: Tensor, targets: Targets) -> Tensor:
+    """Distances of edges, as shares of the person's width or height, and the generalised IoU."""
     rows, columns = torch.nonzero(own_NA >= 0, as_tuple=True)
     if not len(rows):
         return boxes_NA4.sum() * 0
     found, true = boxes_NA4[rows, columns], targets.boxes_NP4[rows, own_NA[rows, columns]]
-    return 5 * (found - true).abs().sum(1).mean() + 2 * (1 - iou(found, true, generalised=True)).mean()
+    size = (true[:, 2:] - true[:, :2]).clamp(min=0.01).repeat(1, 2)
+    return ((found - true).abs() / size).sum(1).mean() + 2 * (1 - iou(found, true, generalised=True)).mean()
 
 
 def _word_loss(
-    logits_NAS: Tensor, own_NA: Tensor, skip_NA: Tensor, targets: Targets, somebody: float
+    logits_NAS: Tensor, own_NA: Tensor, skip_NA: Tensor, targets: Targets, wanted_NA: Tensor
 ) -> Tensor:
     """Focal binary cross entropy of tokens (gamma 2, soft targets), per proposal that is somebody's."""
-    meant_NA = (own_NA == targets.meant_N[:, None]) & (own_NA >= 0)
-    wanted_NA = torch.where(meant_NA, 1.0, torch.where(own_NA >= 0, somebody, 0.0))
+    wanted_NA = torch.where(own_NA >= 0, wanted_NA, 0.0)
     wanted = wanted_NA[..., None] * targets.phrase_NS[:, None]
     counted = (targets.tokens_NS[:, None] & ~skip_NA[..., None]).expand_as(logits_NAS)
     logits, wanted = logits_NAS[counted], wanted[counted]
@@ -176,15 +202,15 @@ def _rank_persons(mean_NA: Tensor, own_NA: Tensor, targets: Targets) -> Tensor:
     member_NAP = F.one_hot(own_NA + 1, targets.boxes_NP4.shape[1] + 1)[..., 1:].float()
     score_NP = torch.einsum("na,nap->np", mean_NA, member_NAP) / member_NAP.sum(1).clamp(min=1)
     score_NP = score_NP.masked_fill(~targets.visible_NP, -1e4)
-    asked = (targets.meant_N >= 0) & (targets.visible_NP.sum(1) > 1)
+    asked = (targets.meant_NP.sum(1) == 1) & (targets.visible_NP.sum(1) > 1)
     if not asked.any():
         return mean_NA.sum() * 0
-    return F.cross_entropy(score_NP[asked], targets.meant_N[asked])
+    return F.cross_entropy(score_NP[asked], targets.meant_NP[asked].long().argmax(1))
 
 
 def _rank_queries(mean_NQ: Tensor, own_NQ: Tensor, targets: Targets) -> Tensor:
     """How little of a softmax over queries goes to those of who is meant, where there are some."""
-    meant_NQ = (own_NQ == targets.meant_N[:, None]) & (own_NQ >= 0)
+    meant_NQ = _meant(own_NQ, targets)
     asked = meant_NQ.any(1)
     if not asked.any():
         return mean_NQ.sum() * 0
@@ -194,6 +220,5 @@ def _rank_queries(mean_NQ: Tensor, own_NQ: Tensor, targets: Targets) -> Tensor:
 
 def _right(mean_NQ: Tensor, own_NQ: Tensor, targets: Targets) -> Tensor:
     """Share of sentences whose best query is near who is meant; to be shown, not learnt."""
-    best_N = own_NQ.gather(1, mean_NQ.argmax(1, keepdim=True))[:, 0]
-    asked = targets.meant_N >= 0
-    return (best_N == targets.meant_N)[asked].float().mean().detach()
+    right_N = _meant(own_NQ, targets).gather(1, mean_NQ.argmax(1, keepdim=True))[:, 0]
+    return right_N[targets.meant_NP.any(1)].float().mean().detach()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rhas.extract.weights.torchvision_fix import ensure_importable
 from rhas.pipeline.world.looks import HAIR, HATS, HEIGHTS, SHIRTS, TROUSERS
+from rhas.pipeline.world.training.detector_shapes import ShapeHead
 from rhas.pipeline.world.training.vocabulary import VOCABULARY
 
 STRIDE = 8  # pixels of the finer of the two feature levels
@@ -48,7 +49,7 @@ def detector_config(dim: int = 32, width: int = 64, text_layers: int = 2) -> Any
 
 
 class TrainedDetector(nn.Module):
-    """The model, and linear heads that tell looks from its features: these are for training only."""
+    """The model, and heads that tell looks and shapes from its features: these are for training only."""
 
     def __init__(self, config: Any, seed: int) -> None:
         super().__init__()
@@ -60,6 +61,7 @@ class TrainedDetector(nn.Module):
             channels = 2 * config.backbone_config.embed_dim
             self.backbone_heads = _heads(channels)
             self.encoder_heads = _heads(config.d_model)
+            self.backbone_shapes, self.encoder_shapes = ShapeHead(channels), ShapeHead(config.d_model)
             _start(self.model)
 
     def see(self, pixels_B3HW: Tensor) -> tuple[list[Any], list[Any]]:
@@ -75,6 +77,24 @@ class TrainedDetector(nn.Module):
         positions = [position[image_N] for position in seen[1]]
         with _given(self.model.model.backbone, (features, positions)):
             return self.model(pixel_values=pixels_B3HW[image_N], **words)
+
+    def layers(self, output: Any, tokens_NS: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Each decoder layer's logits [N, Q, S] and boxes [N, Q, 4] (centre and size); the last's are the output."""
+        answers = []
+        for number, states_NQD in enumerate(output.intermediate_hidden_states.unbind(1)):
+            begun_NQ4 = (
+                output.intermediate_reference_points[:, number - 1]
+                if number
+                else output.init_reference_points
+            )
+            logits = self.model.class_embed[number](
+                vision_hidden_state=states_NQD,
+                text_hidden_state=output.encoder_last_hidden_state_text,
+                text_token_mask=tokens_NS,
+            )
+            moved_NQ4 = torch.special.logit(begun_NQ4, eps=1e-5) + self.model.bbox_embed[number](states_NQD)
+            answers.append((logits[..., : tokens_NS.shape[1]], moved_NQ4.sigmoid()))
+        return answers
 
 
 def _heads(channels: int) -> nn.ModuleDict:

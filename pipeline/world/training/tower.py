@@ -27,6 +27,8 @@ from rhas.pipeline.world.training.scenes import Scene, draw_scenes
 
 SCENES = 16  # of a step
 MARGIN = 0.1  # around boxes, as extraction cuts them out
+# Standard deviations of its edges, x and y, as shares of a person's width and height (its card).
+_SPREAD = np.array([0.1, 0.035])
 _CLEAR = 0.6  # share of a person that must be seen for their looks to be told
 _KINDS = {
     "posture": len(POSTURES),
@@ -130,9 +132,9 @@ def images_of(scenes: list[Scene], boxes: list[np.ndarray], frames: list[int]) -
 
 
 def jittered(rng: np.random.Generator, box: np.ndarray) -> np.ndarray:
-    """A box as a detector would find it: mostly nearly right, at times badly off."""
-    size = np.tile(box[2:] - box[:2], 2)
-    moved = np.clip(box + size * rng.normal(0, 0.15 if rng.random() < 0.1 else 0.05, 4), 0, 1)
+    """A box as the small detector finds it: sides are less exact than top and bottom, and one in ten is badly off."""
+    spread = np.tile(_SPREAD if rng.random() < 0.9 else 2 * _SPREAD, 2)
+    moved = np.clip(box + np.tile(box[2:] - box[:2], 2) * rng.normal(0, spread), 0, 1)
     return moved if (moved[2:] - moved[:2] > 0.02).all() else box
 
 

@@ -15,6 +15,7 @@ from rhas.extract.ground import load_detector
 from rhas.extract.weights.shipped_weights import FOLDER, place
 from rhas.manifests.common.errors import InputError
 from rhas.pipeline.world import HELD_OUT
+from rhas.pipeline.world.figure import JOINTS
 from rhas.pipeline.world.lives import HANDS, POSTURES
 from rhas.pipeline.world.looks import draw_looks
 from rhas.pipeline.world.movie import HEIGHT, WIDTH, MadeMovie
@@ -23,6 +24,7 @@ from rhas.pipeline.world.training.captions import Known, caption, draw_claim, ot
 from rhas.pipeline.world.training.detector import DetectorTask
 from rhas.pipeline.world.training.detector_losses import Targets, corners, detection_losses, iou, pool, region
 from rhas.pipeline.world.training.detector_model import detector_config, save_detector
+from rhas.pipeline.world.training.detector_shapes import ShapeHead
 from rhas.pipeline.world.training.encoder import EncoderTask
 from rhas.pipeline.world.training.encoder_model import (
     IMAGE,
@@ -189,35 +191,78 @@ def test_pooling_takes_cells_by_how_much_of_them_is_in_the_box() -> None:
     )
 
 
-class _Output:
-    """A detector's output in which box q stands at a person or nowhere, and says what it is told to."""
-
-    def __init__(self, boxes_4: list[list[float]], logits: list[float], tokens: int) -> None:
-        self.pred_boxes = torch.tensor([boxes_4])
-        self.logits = torch.tensor(logits)[None, :, None].expand(1, -1, tokens).clone()
-        self.enc_outputs_coord_logits = torch.special.logit(self.pred_boxes, eps=1e-6)
-        self.enc_outputs_class = self.logits
-
-
 def test_losses_are_least_where_who_is_meant_is_found_and_chosen() -> None:
     persons = [[0.25, 0.5, 0.2, 0.6], [0.75, 0.5, 0.2, 0.6]]  # centre and size
     boxes = corners(torch.tensor([persons]))
     both, no = torch.tensor([[True, True]]), torch.tensor([[False, False]])
     tokens = torch.ones(1, 5, dtype=torch.bool)
     phrase = torch.tensor([[False, True, True, False, False]])
-    targets = Targets(boxes, both, no, torch.tensor([0]), phrase, tokens)
+    targets = Targets(boxes, both, no, torch.tensor([[True, False]]), phrase, tokens)
     centres = torch.tensor([[0.25, 0.5], [0.75, 0.5]])
 
     def losses(places: list[list[float]], logits: list[float]) -> dict[str, float]:
-        return {
-            k: float(v) for k, v in detection_losses(_Output(places, logits, 5), targets, centres).items()
-        }
+        answer = torch.tensor(logits)[None, :, None].expand(1, -1, 5), torch.tensor([places])
+        found = detection_losses(answer, [answer, answer], targets, centres)
+        return {name: float(value) for name, value in found.items()}
 
     good, wrong = losses(persons, [4.0, -4.0]), losses(persons, [-4.0, 4.0])
     shifted = losses([[0.3, 0.55, 0.2, 0.6], [0.75, 0.5, 0.2, 0.6]], [4.0, -4.0])
     assert good["right"] == 1 and wrong["right"] == 0
     assert good["box"] == pytest.approx(0, abs=1e-4) and shifted["box"] > 0.2
     assert good["rank"] < 0.01 < 4 < wrong["rank"] and good["word"] < wrong["word"]
+
+
+def test_of_boxes_about_one_person_the_more_exact_should_have_the_higher_score() -> None:
+    person = [0.5, 0.5, 0.2, 0.6]
+    targets = Targets(
+        corners(torch.tensor([[person]])), torch.tensor([[True]]), torch.tensor([[False]]), torch.tensor([[True]]),
+        torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 1, dtype=torch.bool),
+    )  # fmt: skip
+    boxes = torch.tensor([[person, [0.56, 0.5, 0.2, 0.6]]])
+    logits = torch.tensor([[[3.0], [3.0]]], requires_grad=True)
+    detection_losses((logits.detach(), boxes), [(logits, boxes)], targets, torch.tensor([[0.5, 0.5]] * 2))[
+        "word"
+    ].backward()
+    assert logits.grad is not None and logits.grad[0, 0, 0] < 0 < logits.grad[0, 1, 0]
+
+
+def test_the_last_decoder_layers_answer_is_what_the_detector_says(tokenizer) -> None:
+    task = small_detector(tokenizer)
+    task.module.eval()
+    for parameter in task.module.model.bbox_embed.parameters():  # they begin with boxes where proposals were
+        torch.nn.init.normal_(parameter, std=0.1)
+    ids = torch.tensor([task.captioner.captions(["the woman in the red shirt"])[0].input_ids])
+    with torch.no_grad():
+        output = task.module.model(pixel_values=torch.randn(1, 3, HEIGHT, WIDTH), input_ids=ids)
+        layers = task.module.layers(output, torch.ones_like(ids, dtype=torch.bool))
+    assert len(layers) == 2 and not torch.equal(layers[0][1], layers[1][1])
+    torch.testing.assert_close(layers[1][1], output.pred_boxes, atol=1e-6, rtol=0)
+    torch.testing.assert_close(layers[1][0], output.logits[..., : ids.shape[1]], atol=1e-5, rtol=0)
+
+
+def test_shapes_cost_nothing_where_joints_and_sides_are_told_and_something_one_cell_beside() -> None:
+    h, w, J = 6, 10, len(JOINTS)
+    box = torch.tensor([[[0.2, 0.1, 0.6, 0.9], [0.0, 0.0, 0.0, 0.0]]])
+    joints = torch.rand(1, 2, J, 2, generator=torch.Generator().manual_seed(0)) * 0.3 + 0.25
+    seen = torch.tensor([[True, False]])
+    told = torch.zeros(1, 3 * J + 4, h, w)
+    y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
+    told[0, 3 * J :] = torch.stack([x - 2, y - 0.6, 6 - x, 5.4 - y])
+    for j, (at_x, at_y) in enumerate((joints[0, 0] * torch.tensor([w, h])).tolist()):
+        told[0, j, int(at_y), int(at_x)] = 100
+        told[0, J + 2 * j, int(at_y), int(at_x)] = at_x % 1
+        told[0, J + 2 * j + 1, int(at_y), int(at_x)] = at_y % 1
+    head = ShapeHead(3 * J + 4)
+    for part, rows in (
+        (head.which, range(J)),
+        (head.within, range(J, 3 * J)),
+        (head.edges, range(3 * J, 3 * J + 4)),
+    ):
+        torch.nn.init.zeros_(part.bias)
+        part.weight.data = torch.eye(3 * J + 4)[rows.start : rows.stop, :, None, None]
+    assert head(told, box, joints, seen).item() == pytest.approx(0, abs=1e-4)
+    beside = joints + torch.tensor([1 / w, 0])
+    assert head(told, box, beside, seen).item() > 50
 
 
 def test_joints_of_a_cut_out_are_where_they_are_in_the_frame() -> None:
