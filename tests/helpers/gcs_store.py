@@ -32,7 +32,8 @@ BUCKET = "bucket"
 
 @dataclass
 class GcsStore:
-    """`failing` are taken one by one, each the status of one answer; `refusing` is that of all, if not 0; `asked` is what was asked for."""
+    """`failing` are taken one by one, each the status of one answer; `refusing` is that of all, if not 0. `asked`: what
+    was asked for."""
 
     storage: _Storage
     failing: deque[int] = field(default_factory=deque)
