@@ -255,7 +255,10 @@ def _with_precision(folder: FeaturesFolder, config: ExtractConfig, options: RunO
 
 def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None:
     if folder.config.exists():
-        begun = read_config(folder)["config"]
+        record = read_config(folder)
+        other = differences(record["format_version"], FORMAT_VERSION, "format_version")
+        _refuse(folder, other, f"a folder of this version's format{FORMAT_HINT}")
+        begun = record["config"]
         if isinstance(begun, dict) and isinstance(begun.get("encoder"), dict):
             # Folders that were begun before there was such a choice.
             begun = {**begun, "encoder": {"streams": "both", **begun["encoder"]}}
@@ -299,11 +302,6 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
             folder,
             differences(old["models"], record["models"]),
             "the weights that the folder was begun with",
-        )
-        _refuse(
-            folder,
-            differences(old["format_version"], FORMAT_VERSION, "format_version"),
-            f"this version's format{FORMAT_HINT}",
         )
         return {**record, "extraction": old["extraction"], "config": old["config"]}
     if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):

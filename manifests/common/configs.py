@@ -107,7 +107,8 @@ def preset_path(preset: str, folder: Path, option: str) -> Path:
     names = preset_names(folder)
     path = folder / f"{preset}.yaml" if preset in names else Path(preset)
     if not path.is_file():
-        raise InputError(Problem(option, f"one of {', '.join(names)} or a YAML file", value=preset))
+        expected = f"one of {', '.join(names)} or a YAML file{did_you_mean(preset, names)}"
+        raise InputError(Problem(option, expected, value=preset))
     return path
 
 

@@ -13,6 +13,7 @@ import base64
 import binascii
 import errno
 import hashlib
+import logging
 import os
 import re
 import time
@@ -171,9 +172,18 @@ def _system(remote: Remote) -> Any:
             "use_listings_cache": False,
             "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S, "retries": {"max_attempts": 1}},
         }  # fmt: skip
-    elif remote.scheme == "gs":
-        options = {"use_listings_cache": False}
     try:
+        if remote.scheme == "gs":
+            import aiohttp
+
+            # The part of gcsfs that speaks GCS's JSON API: the other one, which buckets of one zone need, asks by gRPC
+            # what kind of bucket it is, each time and for a minute where that isn't answered.
+            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+            logging.getLogger("gcsfs").setLevel(
+                logging.CRITICAL
+            )  # it logs, with tracebacks, what `_told` tells
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+            options = {"use_listings_cache": False, "requests_timeout": timeout}
         if remote.scheme in ("http", "https"):
             import aiohttp
 
@@ -218,7 +228,8 @@ def _told(remote: Remote, error: Exception) -> tuple[OSError, bool]:
         return error, error.errno == errno.EAGAIN
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         return FileNotFoundError(errno.ENOENT, "no such file", str(remote)), False
-    if isinstance(error, PermissionError) or "Credential" in name or status in (401, 403):
+    forbidden = isinstance(error, OSError) and str(error).startswith("Forbidden: ")  # gcsfs's way to say 403
+    if isinstance(error, PermissionError) or "Credential" in name or status in (401, 403) or forbidden:
         hint = f"; credentials come from the environment ({_CREDENTIALS[remote.scheme]})"
         return PermissionError(errno.EACCES, f"the store refuses access{hint}", str(remote)), False
     if isinstance(status, int):

@@ -162,7 +162,8 @@ class Shard:
         form = attribute(self.file, "format", str) if "format" in attrs else None
         if form != FORMAT:
             raise InputError(Problem(self.path, f"an HDF5 file of format {FORMAT}", value=form or "none"))
-        version = attribute(self.file, "format_version", np.int64) if "format_version" in attrs else "none"
+        known = "format_version" in attrs
+        version = int(attribute(self.file, "format_version", np.int64)) if known else "none"
         if version != FORMAT_VERSION:
             raise InputError(
                 Problem(self.path, f"format version {FORMAT_VERSION}{FORMAT_HINT}", value=version)

@@ -188,6 +188,13 @@ def small(one_movie: Path, tmp_path: Path) -> Path:
     return shutil.copytree(one_movie, tmp_path, dirs_exist_ok=True)
 
 
+def test_a_folder_of_another_format_is_refused_though_nothing_is_left_to_do(small: Path) -> None:
+    config = small / "f" / "config.json"
+    config.write_text(config.read_text().replace('"format_version": 4', '"format_version": 3'))
+    with pytest.raises(InputError, match=r"into another folder.*format_version was 3, now 4"):
+        run(small / "manifest.csv", small / "f")
+
+
 def test_a_touched_movie_is_the_same_and_one_changed_byte_makes_it_another(small: Path) -> None:
     manifest, movie, shard = small / "manifest.csv", small / "b.mp4", small / "f" / "shards" / "b.h5"
     written = shard.stat().st_mtime_ns
