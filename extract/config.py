@@ -186,6 +186,16 @@ class EncoderConfig(Settings):
     Boxes and statuses are the same in any case."""
     crop_margin: float = Field(0.1, ge=0, le=2)
     """Added on each side of the person's box, as a share of its longer side."""
+    crop_every: int = Field(1, ge=1, le=256)
+    """Persons are encoded in each so many samples, within a track; between two of these features are interpolated, and
+    shards say so (see `rhas.manifests.shards.interpolated`). Only where persons are tracked in two passes."""
+    frame_every: int = Field(1, ge=1, le=256)
+    """The same of whole frames, within a shot."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether some features are interpolated."""
+        return max(self.crop_every, self.frame_every) > 1
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.kind != "blip2" and self.tokens == "all":
@@ -216,6 +226,12 @@ class ExtractConfig(Settings, title="extraction config"):
             yield (
                 "tracks.everybody",
                 "none with detector.joint, whose one caption is of all who are referred to",
+            )
+        if not self.tracks.two_passes and self.encoder.sparse:
+            name = "crop_every" if self.encoder.crop_every > 1 else "frame_every"
+            yield (
+                f"encoder.{name}",
+                f"1, where tracks.implementation is {self.tracks.implementation}: it knows no shots",
             )
 
     def resolved(self, bfloat16: bool) -> ExtractConfig:

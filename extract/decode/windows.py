@@ -61,14 +61,15 @@ class WindowDecoder:
         lead: int,
         size: tuple[int, int],
     ) -> WindowFrames:
-        """Decodes the samples that begin at `start`; `source_frame` holds those of lead-in and window.
+        """Decodes the samples that begin at `start`; `source_frame` holds those of lead-in and window, and maybe some
+        behind it.
 
         Raises DecodeError when the movie can't be opened.
         """
-        continues = (
-            self._last == (video, size, start) and self._tail is not None and len(self._tail.ok) >= lead
-        )
-        wanted = source_frame[lead:] if continues else source_frame
+        first = start - lead
+        kept = self._kept(video, size, first, len(source_frame))
+        have = 0 if kept is None else len(kept.ok)
+        wanted = source_frame[have:]
         self._last = None
         # A movie shown faster than it was shot repeats frames: decode each once.
         unique, back = np.unique(wanted, return_inverse=True)
@@ -76,12 +77,21 @@ class WindowDecoder:
         frames = (
             read if len(unique) == len(wanted) else replace(read, pixels=read.pixels[back], ok=read.ok[back])
         )
-        if continues and lead and self._tail is not None:
-            pixels = np.concatenate([self._tail.pixels[-lead:], frames.pixels])
-            ok = np.concatenate([self._tail.ok[-lead:], frames.ok])
+        if kept is not None:
+            pixels, ok = np.concatenate([kept.pixels, frames.pixels]), np.concatenate([kept.ok, frames.ok])
             frames = replace(frames, pixels=pixels, ok=ok)
-        self._keep(frames, video, size, start + len(source_frame) - lead)
+        self._keep(frames, video, size, first + len(source_frame))
         return WindowFrames(frames, lead)
+
+    def _kept(self, video: Place, size: tuple[int, int], first: int, count: int) -> Frames | None:
+        """Of `count` samples from `first` on those at the beginning that were read last, but never all."""
+        if self._last is None or self._tail is None or self._last[:2] != (video, size):
+            return None
+        have = self._last[2] - first  # up to where it was read
+        if not 0 < have <= len(self._tail.ok):
+            return None
+        part = slice(len(self._tail.ok) - have, len(self._tail.ok) - have + min(have, count - 1))
+        return replace(self._tail, pixels=self._tail.pixels[part], ok=self._tail.ok[part])
 
     def _keep(self, frames: Frames, video: Place, size: tuple[int, int], following: int) -> None:
         keep = min(len(frames.ok), self.lead_frames)

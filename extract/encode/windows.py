@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from rhas.extract.batches import Batches
 from rhas.extract.config import ExtractConfig
 from rhas.extract.decode.on_device import OnDevice, on_device, together
 from rhas.extract.decode.windows import WindowFrames
+from rhas.extract.encode import sparse
 from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.encode.encoder import Encoder
 from rhas.extract.ground.detector import Detector
@@ -29,6 +30,7 @@ from rhas.extract.ground.outside import OutsideDetector
 from rhas.extract.ground.windows import Grounder
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import PersonRows
+from rhas.manifests.shards.interpolated import HOLISTIC, PARTIAL
 from rhas.manifests.shards.status import streams_of
 from rhas.manifests.tables.manifest import Person
 
@@ -69,10 +71,13 @@ class OnePass:
         persons: Sequence[Person],
         inside: Sequence[NDArray[np.bool_]],
         tracked: Mapping[str, PersonBoxes] | None = None,
+        first: int = 0,
+        shots: NDArray[np.int64] | None = None,
     ) -> tuple[dict[str, PersonRows], Timings]:
         """Features of `persons`, all of the movie's; `inside[i]` [lead + n] says where person i is promised.
 
         `tracked`: where they are, if that is known already, in a window without lead-in; else they are looked for.
+        `first`: the number of the window's first sample in its movie; `shots` [n]: the shot of each, where known.
         Raises FeatureError for features that are not finite in float16.
         """
         lead, ok = window.lead, window.frames.ok
@@ -94,7 +99,11 @@ class OnePass:
                 for person_id, own in boxes.items()
             }
             clock = time.perf_counter()
-            self._encode(window, persons, rows, pixels)
+            if self.config.encoder.sparse:
+                assert shots is not None and window.time_s is not None  # tracks are known, and they with them
+                rows = self._encode_sparsely(window, persons, rows, pixels, first, shots, window.time_s)
+            else:
+                self._encode(window, persons, rows, pixels, *self._promised(persons, rows))
             timings.encode_s = time.perf_counter() - clock
         return rows, timings
 
@@ -115,18 +124,44 @@ class OnePass:
 
     # --- encoding
 
+    def _promised(
+        self, persons: Sequence[Person], rows: Mapping[str, PersonRows]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """[P, n] where the rows' status promises features of whole frames, and of persons, of the streams that are
+        wanted."""
+        wanted = streams_of(self.config.to_dict())
+        statuses = [rows[p.person_id].status for p in persons]
+        return np.isin(statuses, wanted.get("holistic", ())), np.isin(statuses, wanted.get("partial", ()))
+
+    def _encode_sparsely(
+        self, window: WindowFrames, persons: Sequence[Person], rows: Mapping[str, PersonRows], pixels: OnDevice,
+        first: int, shots: NDArray[np.int64], time_s: NDArray[np.float64],
+    ) -> dict[str, PersonRows]:  # fmt: skip
+        """Fills in features of some samples by the models, and in between by these."""
+        holistic, partial = self._promised(persons, rows)
+        whole = [sparse.stretches(has, shots) for has in holistic]
+        tracks = [rows[p.person_id].track for p in persons]
+        crops = [sparse.stretches(has, shots, track) for has, track in zip(partial, tracks, strict=True)]
+        config = self.config.encoder
+        see_whole = np.array([sparse.encoded(own, first, config.frame_every) for own in whole])
+        see_crops = np.array([sparse.encoded(own, first, config.crop_every) for own in crops])
+        self._encode(window, persons, rows, pixels, see_whole, see_crops)
+        filled = {}
+        for i, person in enumerate(persons):
+            own = rows[person.person_id]
+            said = HOLISTIC * sparse.fill(own.holistic, see_whole[i], whole[i], time_s)
+            said |= PARTIAL * sparse.fill(own.partial, see_crops[i], crops[i], time_s)
+            filled[person.person_id] = replace(own, interpolated=said.astype(np.uint8))
+        return filled
+
     def _encode(
-        self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows], pixels: OnDevice
-    ) -> None:
-        """Fills in the features that the rows' status promises, of the streams that are wanted.
+        self, window: WindowFrames, persons: Sequence[Person], rows: Mapping[str, PersonRows], pixels: OnDevice,
+        holistic: NDArray[np.bool_], partial: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        """Fills in features of whole frames and of persons where they are wanted [P, n].
 
         They stay on the device until the last one is there.
         """
-        wanted = streams_of(self.config.to_dict())
-        holistic, partial = (
-            np.array([np.isin(rows[p.person_id].status, wanted.get(stream, ())) for p in persons])
-            for stream in ("holistic", "partial")
-        )
         todo = np.flatnonzero((holistic | partial).any(axis=0))
         made: list[_Made] = []
 
@@ -147,7 +182,8 @@ class OnePass:
         self, window: WindowFrames, persons: Sequence[Person], wanted: NDArray[np.bool_],
         frames: NDArray[np.int64], pixels: OnDevice,
     ) -> Iterator[_Made]:  # fmt: skip
-        if not wanted[:, frames].any():
+        frames = frames[wanted[:, frames].any(axis=0)]
+        if not len(frames):
             return
         encoder = self.encoder
         images = whole_frames(pixels.at(frames + window.lead), encoder.image_size, encoder.fit, encoder.fill)
@@ -158,7 +194,7 @@ class OnePass:
                 yield _Made(person, "holistic", frames[mask], features.to(torch.float16))
 
     def _crops(
-        self, window: WindowFrames, persons: Sequence[Person], rows: dict[str, PersonRows],
+        self, window: WindowFrames, persons: Sequence[Person], rows: Mapping[str, PersonRows],
         wanted: NDArray[np.bool_], frames: NDArray[np.int64], pixels: OnDevice,
     ) -> list[_Made]:  # fmt: skip
         """Crops of all persons in the given frames, together, so that batches are full."""

@@ -160,8 +160,10 @@ def _tflop(
     fusion = frames if detector.joint else person_frames
     backbone = DETECTOR_BACKBONE_SHARE * ground
     encode = ENCODER_TFLOP.get(config.encoder.kind, 0.0)
-    streams = streams_of(config.to_dict())
-    images = ("holistic" in streams) * frames + ("partial" in streams) * person_frames
+    streams, encoder = streams_of(config.to_dict()), config.encoder
+    # Ends of tracks and shots, which are encoded as well, aren't known yet.
+    images = ("holistic" in streams) * frames / encoder.frame_every
+    images += ("partial" in streams) * person_frames / encoder.crop_every
     return frames * backbone + fusion * (ground - backbone) + images * encode
 
 

@@ -38,6 +38,8 @@ class Sample:
     inside: tuple[NDArray[np.bool_], ...]
     boxes: Mapping[str, PersonBoxes] | None
     in_run_s: float
+    first: int = 0  # the number of the first frame in its movie
+    shots: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Alone:
 
 def sample_of(
     window: WindowFrames, persons: Sequence[Person], inside: Sequence[NDArray[np.bool_]],
-    boxes: Mapping[str, PersonBoxes] | None, batch: int, in_run_s: float,
+    boxes: Mapping[str, PersonBoxes] | None, batch: int, in_run_s: float, first: int = 0,
+    shots: NDArray[np.int64] | None = None,
 ) -> Sample | None:  # fmt: skip
     """A copy of a window's first two batches, or less that can be repeated in time: the whole window would stay in
     shared memory. None where nobody is in them, or a single frame takes too long."""
@@ -67,7 +70,9 @@ def sample_of(
     pixels = replace(window.frames, pixels=window.frames.pixels[part].copy(), ok=ok)
     time_s = None if window.time_s is None else window.time_s[part]
     known = None if boxes is None else {who: theirs.part(0, len(ok)) for who, theirs in boxes.items()}
-    return Sample(WindowFrames(pixels, lead=0, time_s=time_s), tuple(persons), own, known, in_run_s)
+    shown = None if shots is None else shots[part]
+    window = WindowFrames(pixels, lead=0, time_s=time_s)
+    return Sample(window, tuple(persons), own, known, in_run_s, first, shown)
 
 
 def measured(models: OnePass, sample: Sample) -> Alone:
@@ -76,7 +81,9 @@ def measured(models: OnePass, sample: Sample) -> Alone:
     found: list[Alone] = []
     while True:
         wall, cpu, waits = time.perf_counter(), time.process_time(), _scheduled()
-        _, timings = models.process(sample.window, sample.persons, sample.inside, sample.boxes)
+        _, timings = models.process(
+            sample.window, sample.persons, sample.inside, sample.boxes, sample.first, sample.shots
+        )
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         waited = _waited(waits, _scheduled())
         found.append(Alone(sample.in_run_s, wall / timings.frames, cpu / timings.frames, waited))

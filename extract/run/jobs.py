@@ -10,11 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from rhas.extract.config import ExtractConfig
 from rhas.extract.run.workers import ReadReport, WindowTask, window_task
+from rhas.extract.tracks.shots import shot_of
 from rhas.extract.tracks.sparse import looked_at
 from rhas.manifests.common.secrets import redacted
 from rhas.manifests.shards.format import MovieHeader
+from rhas.manifests.shards.interpolated import every_of, reach
 from rhas.manifests.shards.people import People, wanted
 from rhas.manifests.shards.tracks import MovieTracks
 
@@ -109,10 +113,13 @@ def _encoding(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask
     short_side = config.decode.short_side
     if tracks is not None:
         persons = header.promised(start, stop)
-        boxes = {p.person_id: tracks.boxes[p.person_id].part(start, stop) for p in persons}
-        task = window_task(header, index, persons, 0, short_side)
+        # Features within the window may lie between two of which one is beyond it.
+        first, last = reach(start, stop, len(header.time_s), every_of(header.config))
+        boxes = {p.person_id: tracks.boxes[p.person_id].part(first, last) for p in persons}
+        task = window_task(header, index, persons, start - first, short_side, last - stop)
+        shots = shot_of(np.arange(first, last), tracks.cuts)
         pictures = None if opened.people is None else wanted(opened.people, start, stop)
-        return replace(task, boxes=boxes, tracks=header.tracks[index], pictures=pictures)
+        return replace(task, boxes=boxes, shots=shots, tracks=header.tracks[index], pictures=pictures)
     # Who was there just before may have had a box that nobody else could have. One caption for everyone must
     # always hold everyone.
     lead = min(config.detector.follow_frames, start)

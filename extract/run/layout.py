@@ -104,7 +104,9 @@ def _model_workers(options: RunOptions, cpus: int) -> int:
 def made_of(config: ExtractConfig, options: RunOptions, root: Path) -> dict[str, tuple[Any, ...]]:
     """What workers of each kind (`rhas.extract.run.workers`) are made of."""
     decord = options.reader == "decord"
-    lead = config.detector.follow_frames
+    encoder = config.encoder
+    # What a window's neighbours need of it, and it of them (`rhas.manifests.shards.interpolated`).
+    lead = max(config.detector.follow_frames, 2 * (max(encoder.crop_every, encoder.frame_every) - 1))
     return {
         "DecodeWorker": (root, config.decode, lead, options.deadline_s, decord, cache_of(options)),
         "ModelWorker": (config, options.batch, "cuda" if options.gpus else "cpu"),

@@ -41,6 +41,7 @@ from rhas.manifests.common.lock import locked
 from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.format import FORMAT_HINT, FORMAT_VERSION, MovieHeader
 from rhas.manifests.shards.identity import content_id, movie_identity
+from rhas.manifests.shards.interpolated import every_of
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Finished
 from rhas.manifests.shards.people import windows_left
@@ -155,7 +156,7 @@ def _work(
 
         def encode(header: MovieHeader, tracks: MovieTracks | None) -> MovieJob:
             failed = {} if tracks is None else dict(tracks.failed)
-            header = replace(header, tracks={} if tracks is None else tracks.digests())
+            header = replace(header, tracks={} if tracks is None else tracks.digests(every_of(header.config)))
             finished = FinishedWindows(folder, header, options.retry_failed)
             done, people = finished.indices(), None
             if tracks is not None and config.tracks.everybody is not None:

@@ -53,7 +53,8 @@ PACKAGES = ("rhas", "torch", "transformers", "groundingdino-py", "decord", "h5py
 
 @dataclass(frozen=True)
 class WindowTask:
-    """One window to read and to encode. `source_frame`, `time_s` and `inside` cover lead-in and window: [lead + n]."""
+    """One window to read and to encode. `source_frame`, `time_s` and `inside` cover lead-in, window and what is behind
+    it: [lead + n + tail]."""
 
     movie_id: str
     video: Place
@@ -70,13 +71,22 @@ class WindowTask:
     inside: tuple[NDArray[np.bool_], ...]
     look: NDArray[np.bool_] | None = None  # [n] pass one: the samples that the detector sees
     whole: bool = False  # pass one: a tracker sees the others too
-    boxes: Mapping[str, PersonBoxes] | None = None  # pass two: everyone's who is referred to, by person
+    tail: int = 0  # samples behind the window
+    boxes: Mapping[str, PersonBoxes] | None = (
+        None  # pass two: everyone's who is referred to, [lead + n + tail]
+    )
+    shots: NDArray[np.int64] | None = None  # pass two: the shot of each of these samples
     pictures: Wanted | None = None  # pass two: those of anybody
     tracks: str = ""  # the digest of these
 
     @property
     def frame_bytes(self) -> int:
         return len(self.source_frame) * self.size[0] * self.size[1] * 3
+
+    @property
+    def own(self) -> slice:
+        """The window itself in what is read for it."""
+        return slice(self.lead, self.lead + self.stop - self.start)
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class DecodeWorker:
         clock = time.perf_counter()
         index = self._index(task)
         window = self.decoder.read(task.video, index, task.source_frame, task.start, task.lead, task.size)
-        ok = window.frames.ok[task.lead :]
+        ok = window.frames.ok[task.own]
         seconds = time.perf_counter() - clock
         report = ReadReport(int(ok.sum()), len(ok), window.frames.reason, window.frames.killed, seconds)
         return report, window if task.look is None or task.whole else window.thinned_out(task.look)
@@ -286,11 +296,19 @@ class ModelWorker:
     def encode(self, task: WindowTask, read: ReadReport, frames: WindowFrames) -> tuple[ModelReport, Window]:
         """Features of everyone in the window. Raises FeatureError, torch.OutOfMemoryError."""
         clock, cpu_clock = time.perf_counter(), time.process_time()
-        frames = replace(frames, time_s=task.time_s)
+        # Where persons are is known: what lies around the window goes the same way, and is cut off.
+        lead, first = (frames.lead, task.start) if task.boxes is None else (0, task.start - task.lead)
+        frames = replace(frames, time_s=task.time_s, lead=lead)
         with self._losing_the_process():
-            rows, timings = self.models.process(frames, task.persons, task.inside, task.boxes)
+            rows, timings = self.models.process(
+                frames, task.persons, task.inside, task.boxes, first, task.shots
+            )
         busy_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu_clock
-        people = self._pictures(frames, task.pictures)
+        if task.boxes is not None:
+            rows = {i: r.part(task.own.start, task.own.stop) for i, r in rows.items()}
+            there = np.any([mask[task.own] for mask in task.inside], axis=0)
+            timings.frames = int((there & frames.frames.ok[task.own]).sum())
+        people = self._pictures(frames, task)
         lost = read.ok < read.wanted
         window = Window(
             movie_id=task.movie_id,
@@ -307,16 +325,22 @@ class ModelWorker:
         )
         if timings.frames:
             size, in_run_s = self.models.grounder.batches.size, busy_s / timings.frames
-            sample = sample_of(frames, task.persons, task.inside, task.boxes, size, in_run_s)
+            sample = sample_of(
+                frames, task.persons, task.inside, task.boxes, size, in_run_s, first, task.shots
+            )
             self._sample = sample or self._sample
         looked = 0 if task.boxes is not None else timings.frames
         report = ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked, cpu_s)
         return report, window
 
-    def _pictures(self, frames: WindowFrames, wanted: Wanted | None) -> Pictures | None:
+    def _pictures(self, frames: WindowFrames, task: WindowTask) -> Pictures | None:
         from rhas.extract.encode.people import pictures
 
-        return None if wanted is None else pictures(self.models, frames, wanted)
+        if task.pictures is None:
+            return None
+        whole = frames.frames
+        own = replace(whole, pixels=whole.pixels[task.own], ok=whole.ok[task.own])
+        return pictures(self.models, replace(frames, frames=own), task.pictures)
 
     def speed_alone(self) -> Alone | None:
         """What the models reach when they are fed from memory, on frames of the run; None if they had none.
@@ -409,7 +433,12 @@ def check_root(folder: FeaturesFolder) -> None:
 
 
 def window_task(
-    header: MovieHeader, index: int, persons: Sequence[Person], lead_frames: int, short_side: int
+    header: MovieHeader,
+    index: int,
+    persons: Sequence[Person],
+    lead_frames: int,
+    short_side: int,
+    tail: int = 0,
 ) -> WindowTask:
     """The task for one window of a movie: which frames to read, who is in it."""
     start, stop = header.bounds()[index]
@@ -424,8 +453,9 @@ def window_task(
         lead=lead,
         window_id=header.window_id(index),
         size=fit_short_side(header.source["height"], header.source["width"], short_side),
-        source_frame=header.source_frame[start - lead : stop],
-        time_s=header.time_s[start - lead : stop],
+        source_frame=header.source_frame[start - lead : stop + tail],
+        time_s=header.time_s[start - lead : stop + tail],
         persons=tuple(persons),
-        inside=tuple(header.inside(p, start - lead, stop) for p in persons),
+        inside=tuple(header.inside(p, start - lead, stop + tail) for p in persons),
+        tail=tail,
     )

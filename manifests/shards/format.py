@@ -21,6 +21,8 @@
       candidates    [T] uint16       boxes that were to choose from, after suppression of duplicates
       status        [T] uint8        rhas.manifests.shards.status.FrameStatus
       track         [T] int32        which of the movie's tracks the box belongs to; -1 where it belongs to none
+      interpolated  [T] uint8        only with encoder.crop_every or frame_every above 1: streams that were not encoded
+                                     but interpolated, see rhas.manifests.shards.interpolated
 
 Features are uncompressed (float16 features do not compress). All series are checksummed per chunk (fletcher32),
 and chunks that no window wrote take no room; a window's digest ties its rows to its id and to what is said of
@@ -53,6 +55,7 @@ from rhas.manifests.common.atomic import naming, sync
 from rhas.manifests.common.locations import Remote
 from rhas.manifests.common.names import file_name
 from rhas.manifests.shards.identity import window_id
+from rhas.manifests.shards.interpolated import every_of
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.pictures import Pictures
 from rhas.manifests.shards.status import FrameStatus
@@ -86,6 +89,15 @@ class PersonRows:
     candidates: NDArray[np.uint16]
     status: NDArray[np.uint8]
     track: NDArray[np.int32]
+    interpolated: NDArray[np.uint8] | None = None
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All that there are, by name."""
+        return {name: array for name, array in vars(self).items() if array is not None}
+
+    def part(self, start: int, stop: int) -> PersonRows:
+        """Rows [start, stop)."""
+        return PersonRows(**{name: array[start:stop] for name, array in self.arrays().items()})
 
 
 @dataclass(frozen=True)
@@ -122,8 +134,8 @@ class Window:
         digest = hashlib.blake2b(said.encode(), digest_size=16)
         for person_id in sorted(self.persons):
             digest.update(person_id.encode())
-            for name in SERIES:
-                digest.update(np.ascontiguousarray(getattr(self.persons[person_id], name)).tobytes())
+            for array in self.persons[person_id].arrays().values():
+                digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def row(self) -> dict[str, Any]:
@@ -153,6 +165,11 @@ class MovieHeader:
     text_embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     other_columns: tuple[str, ...] = ()  # what `Person.others` are
     tracks: Mapping[int, str] = field(default_factory=dict)  # by window, the digest of what tracks say of it
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether some features are interpolated, and rows say which."""
+        return max(every_of(self.config)) > 1
 
     def bounds(self) -> list[tuple[int, int]]:
         """[start, stop) of every window, whether or not a person is in it."""
@@ -186,7 +203,9 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status: FrameStatus) -> PersonRows:
+def empty_rows(
+    inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status: FrameStatus, interpolates: bool = False
+) -> PersonRows:
     """Rows without features: `status` where the person was promised, OUTSIDE elsewhere."""
     n = len(inside)
     return PersonRows(
@@ -198,6 +217,7 @@ def empty_rows(inside: NDArray[np.bool_], feature_shape: tuple[int, ...], status
         candidates=np.zeros(n, np.uint16),
         status=np.where(inside, status, FrameStatus.OUTSIDE).astype(np.uint8),
         track=np.full(n, -1, np.int32),
+        interpolated=np.zeros(n, np.uint8) if interpolates else None,
     )
 
 
@@ -205,7 +225,9 @@ def failed_window(header: MovieHeader, index: int, stage: str, reason: str) -> W
     """A window of which nothing could be computed."""
     start, stop = header.bound(index)
     rows = {
-        p.person_id: empty_rows(header.inside(p, start, stop), header.feature_shape, FrameStatus.FAILED)
+        p.person_id: empty_rows(
+            header.inside(p, start, stop), header.feature_shape, FrameStatus.FAILED, header.interpolates
+        )
         for p in header.promised(start, stop)
     }
     tracks = header.tracks.get(index, "")
@@ -223,7 +245,9 @@ def check_window(header: MovieHeader, window: Window) -> None:
 
 def _outline(window: Window) -> tuple[Any, ...]:
     """Which window it is, and the form of its rows."""
-    forms = {p: [(a.dtype.name, a.shape) for a in vars(rows).values()] for p, rows in window.persons.items()}
+    forms = {
+        p: [(a.dtype.name, a.shape) for a in rows.arrays().values()] for p, rows in window.persons.items()
+    }
     return window.window_id, window.start, window.stop, forms
 
 
@@ -292,8 +316,8 @@ def write_part(folder: FeaturesFolder, window: Window) -> None:
         persons = file.create_group("persons")
         for person_id, rows in window.persons.items():
             group = persons.create_group(file_name(person_id))
-            for name in SERIES:
-                group.create_dataset(name, data=getattr(rows, name), fletcher32=True)
+            for name, array in rows.arrays().items():
+                group.create_dataset(name, data=array, fletcher32=True)
 
 
 def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int], Window]) -> None:
@@ -314,8 +338,8 @@ def write_shard(folder: FeaturesFolder, header: MovieHeader, load: Callable[[int
         for window in map(load, header.planned()):
             check_window(header, window)
             for person_id, rows in window.persons.items():
-                for name in SERIES:
-                    series, values = persons[file_name(person_id)][name], getattr(rows, name)
+                for name, values in rows.arrays().items():
+                    series = persons[file_name(person_id)][name]
                     # What is never written takes no room, and reads as the fill value: NaN.
                     if values.tobytes() != np.full_like(values, series.fillvalue).tobytes():
                         series[window.start : window.stop] = values
@@ -332,7 +356,8 @@ def _create_person(group: h5py.Group, header: MovieHeader, person: Person) -> No
     if (embedding := header.text_embeddings.get(person.person_id)) is not None:
         group.create_dataset("text_embedding", data=embedding.astype(np.float32), fletcher32=True)
     samples = len(header.time_s)
-    for name, fill in vars(empty_rows(np.zeros(1, bool), header.feature_shape, FrameStatus.OUTSIDE)).items():
+    template = empty_rows(np.zeros(1, bool), header.feature_shape, FrameStatus.OUTSIDE, header.interpolates)
+    for name, fill in template.arrays().items():
         chunk = max(1, min(CHUNK_ROWS, CHUNK_BYTES // fill.nbytes, samples))
         group.create_dataset(
             name, (samples, *fill.shape[1:]), fill.dtype, fillvalue=fill.flat[0], fletcher32=True,

@@ -36,6 +36,7 @@ from rhas.manifests.shards.format import (
     empty_rows,
 )
 from rhas.manifests.shards.identity import content_id
+from rhas.manifests.shards.interpolated import NAME
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.schema import Storage
 from rhas.manifests.shards.status import FrameStatus, streams_of
@@ -63,11 +64,15 @@ def read_part(path: Path) -> Window:
     with reading(path, "the part of a window"), h5py.File(path, "r", locking=False) as file:
         Storage(file, path).check_part()
         persons = {
-            text_of(own): PersonRows(**{name: group[name][...] for name in SERIES})
+            text_of(own): PersonRows(**{name: group[name][...] for name in _series_in(group)})
             for own, group in file["persons"].items()
         }
         row = {name: attribute(file, name, kind) for name, kind in WINDOW_COLUMNS.items()}
         return _window(attribute(file, "movie_id", str), row, persons)
+
+
+def _series_in(group: h5py.Group) -> tuple[str, ...]:
+    return (*SERIES, NAME) if NAME in group else SERIES
 
 
 def _window(movie_id: str, row: dict[str, Any], persons: dict[str, PersonRows]) -> Window:
@@ -119,6 +124,7 @@ class PersonSeries:
         self.sure: h5py.Dataset = group["sure"]
         self.candidates: h5py.Dataset = group["candidates"]
         self.track: h5py.Dataset = group["track"]
+        self.interpolated: h5py.Dataset | None = group.get(NAME)  # where some features are
         embedding = group.get("text_embedding")
         self.text_embedding: NDArray[np.float32] | None = None if embedding is None else embedding[...]
 
@@ -184,8 +190,8 @@ class Shard:
         group = self.file[place_of(person_id)]
         samples = len(self.file["time_s"])
         template = empty_rows(np.zeros(0, bool), group["holistic"].shape[1:], FrameStatus.OUTSIDE)
-        for name in SERIES:
-            shape = (samples, *getattr(template, name).shape[1:])
+        for name in _series_in(group):
+            shape = (samples, *(() if name == NAME else getattr(template, name).shape[1:]))
             if group[name].shape != shape:
                 expected = f"{name} of person {person_id} to be of shape {shape}"
                 raise InputError(Problem(self.path, expected, value=group[name].shape))
@@ -256,7 +262,9 @@ class Shard:
                     # Rows without features take no room in the file, but they do when they are read.
                     if row_bytes * (stop - start) > 2 * self.path.stat().st_size + BLANK_BYTES:
                         raise ValueError("the file is too small to hold them")
-                    persons[person_id] = PersonRows(**{name: group[name][start:stop] for name in SERIES})
+                    persons[person_id] = PersonRows(
+                        **{name: group[name][start:stop] for name in _series_in(group)}
+                    )
             return _window(self.movie_id, row, persons)
 
 

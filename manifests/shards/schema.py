@@ -19,12 +19,14 @@ import numpy as np
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.names import text_of
 from rhas.manifests.shards.format import CHUNK_BYTES, SERIES, WINDOW_COLUMNS, empty_rows
+from rhas.manifests.shards.interpolated import NAME
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.cells import is_identifier
 
 TIMES = {"time_s": np.dtype(np.float64), "source_frame": np.dtype(np.int64)}
 _ROWS = empty_rows(np.zeros(0, bool), (), FrameStatus.OUTSIDE)
-_PERSON = {name: getattr(_ROWS, name).dtype for name in SERIES} | {"text_embedding": np.dtype(np.float32)}
+_PERSON = {name: getattr(_ROWS, name).dtype for name in SERIES}
+_PERSON |= {"text_embedding": np.dtype(np.float32), NAME: np.dtype(np.uint8)}  # where there are any
 _TABLE = {name: None if kind is str else np.dtype(kind) for name, kind in WINDOW_COLUMNS.items()}
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rhas.manifests.common.atomic import write_bytes_atomically
 from rhas.manifests.shards.boxes import PersonBoxes, no_boxes
 from rhas.manifests.shards.format import MovieHeader
+from rhas.manifests.shards.interpolated import reach
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.packed import pack, require, unpack
 from rhas.manifests.shards.seen import Seen, fits
@@ -41,16 +42,20 @@ class MovieTracks:
     seen: Mapping[int, Seen]
     failed: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
-    def digests(self) -> dict[int, str]:
-        """By window: what is said of everybody in it."""
+    def digests(self, every: tuple[int, int] = (1, 1)) -> dict[int, str]:
+        """By window: what is said of everybody in it. `every`: as in `rhas.manifests.shards.interpolated`."""
         samples = len(next(iter(self.boxes.values())).status)
         return {
-            index: self.digest(start, min(start + self.window_frames, samples))
+            index: self.digest(start, min(start + self.window_frames, samples), every)
             for index, start in enumerate(range(0, samples, self.window_frames))
         }
 
-    def digest(self, start: int, stop: int) -> str:
+    def digest(self, start: int, stop: int, every: tuple[int, int] = (1, 1)) -> str:
+        """Of all that the features of a window depend on."""
         digest = hashlib.blake2b(digest_size=16)
+        if max(every) > 1:
+            start, stop = reach(start, stop, len(next(iter(self.boxes.values())).status), every)
+            digest.update(self.cuts[(self.cuts > start) & (self.cuts < stop)].tobytes())
         for person_id in sorted(self.boxes):
             digest.update(f"{person_id}\0".encode())
             for array in vars(self.boxes[person_id].part(start, stop)).values():

@@ -21,6 +21,9 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.failures import Failure, shard_failures
 from rhas.manifests.shards.format import CHUNK_BYTES
 from rhas.manifests.shards.identity import movie_identity, window_id
+from rhas.manifests.shards.interpolated import NAME as INTERPOLATED
+from rhas.manifests.shards.interpolated import every_of
+from rhas.manifests.shards.interpolated import problems as interpolation_problems
 from rhas.manifests.shards.layout import FeaturesFolder, people_beside, tracks_beside
 from rhas.manifests.shards.people import people_problems, with_everybody
 from rhas.manifests.shards.ranks import recorded_failures
@@ -150,6 +153,7 @@ def shard_problems(shard: Shard, movie: Movie, config: dict[str, Any]) -> Iterat
     promising |= dict.fromkeys(("box", "score", "sure"), HAS_BOX)
     for person in movie.persons:
         yield from _person_problems(shard, person, time_s, covered, all_tokens, promising)
+        yield from _interpolation_problems(shard, person, every_of(config["config"]))
 
 
 def _window_problems(
@@ -194,10 +198,11 @@ def _tracks_problems(shard: Shard) -> Iterator[str]:
         return
     if with_everybody(shard.json("config")):
         yield from people_problems(people_beside(shard.path), tracks.identity, tracks, tracks.window_frames)
+    every = every_of(shard.json("config"))
     for row in rows:
         start, stop = row["start"], row["stop"]
         name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"
-        if row["tracks"] != tracks.digest(start, stop):
+        if row["tracks"] != tracks.digest(start, stop, every):
             yield f"{name} was made from other tracks than those of {path}"
         elif row["done"] and not _as_tracked(shard, tracks, start, stop):
             yield f"{name} has other boxes than those of {path}"
@@ -258,6 +263,19 @@ def _person_problems(
             if not there:
                 where = "where the status says so" if statuses else "as encoder.streams says: not at all"
                 yield f"{name}: {stream} is not there exactly {where}"
+
+
+def _interpolation_problems(shard: Shard, person: Person, every: tuple[int, int]) -> Iterator[str]:
+    if person.person_id not in shard.person_ids:
+        return
+    name, series = f"{shard.path}: person {person.person_id}", shard.person(person.person_id)
+    if (series.interpolated is not None) != (max(every) > 1):
+        yield f"{name}: {INTERPOLATED} is there just where the extraction's config interpolates features"
+    elif series.interpolated is not None:
+        with reading(shard.path, f"{INTERPOLATED} of person {person.person_id}"):
+            said, track = series.interpolated[...], series.track[...]
+        for problem in interpolation_problems(said, series.status, track, every):
+            yield f"{name}: {problem}"
 
 
 def _there(data: Any, promised: NDArray[np.bool_]) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.bench.arithmetic import arithmetic
 from tests.bench.decode import decode
 from tests.bench.decode_size import decode_size
 from tests.bench.gpus import scheduling
@@ -26,6 +27,7 @@ from tests.bench.noise import noise_movie
 from tests.bench.peers import peers
 from tests.bench.process_memory import peak_bytes
 from tests.bench.samples import samples
+from tests.bench.sparse_features import sparse_features
 from tests.bench.tables import tables
 from tests.bench.training import TRAINING_BENCHES
 
@@ -179,6 +181,8 @@ BENCHES: dict[str, Callable[[], list[dict]]] = {
     "many_small": many_small,
     "one_huge": one_huge,
     "finished": finished,
+    "sparse_features": sparse_features,
+    "arithmetic": arithmetic,
     "gpus": scheduling,
     "peers": peers,
     "gpus_virtual": in_virtual_time,

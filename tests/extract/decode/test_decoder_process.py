@@ -220,6 +220,26 @@ def test_windows_read_in_a_row_equal_windows_read_alone(movie: Path, index: Movi
             assert window.lead == lead
 
 
+def test_windows_that_reach_beyond_their_ends_read_no_frame_twice(movie: Path, index: MovieIndex) -> None:
+    """But the last one, of which the window before has read everything."""
+    source, read = np.arange(103), []
+    with DecoderProcess() as decoder:
+        plain = decoder.read
+
+        def counted(video: Path, known: MovieIndex, frames: np.ndarray, size: tuple[int, int]) -> Frames:
+            read.extend(frames.tolist())
+            return plain(video, known, frames, size)
+
+        decoder.read = counted  # type: ignore[method-assign, assignment]
+        in_a_row = WindowDecoder(decoder, lead_frames=8)
+        for start in range(0, 103, 20):
+            first, last = max(0, start - 3), min(start + 20 + 4, 103)
+            window = in_a_row.read(movie, index, source[first:last], start, start - first, SIZE)
+            assert [number_of(image) for image in window.frames.pixels] == source[first:last].tolist()
+            assert window.lead == start - first and window.frames.ok.all()
+    assert read == [*range(103), 102]
+
+
 @pytest.mark.parametrize(
     ("shape", "short_side", "expected"),
     [
