@@ -31,6 +31,7 @@ from rhas.extract.run.alone import Alone, Sample, measured, sample_of
 from rhas.manifests.common.cache import FileCache
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.locations import Place, Remote, place
+from rhas.manifests.shards.added import AddedWindow, seal_added, write_added
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -313,6 +314,13 @@ class ModelWorker:
         report = ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked, cpu_s)
         return report, window
 
+    def encode_added(
+        self, task: WindowTask, read: ReadReport, frames: WindowFrames
+    ) -> tuple[ModelReport, AddedWindow]:
+        """Features of those who are new in the window."""
+        report, window = self.encode(task, read, frames)
+        return report, AddedWindow(window)
+
     def _pictures(self, frames: WindowFrames, wanted: Wanted | None) -> Pictures | None:
         from rhas.extract.encode.people import pictures
 
@@ -332,12 +340,14 @@ class WriteWorker:
     def __init__(self, root: Path):
         self.folder = FeaturesFolder(root)
 
-    def write(self, window: Window | Seen) -> float:
+    def write(self, window: Window | Seen | AddedWindow) -> float:
         """Stores a part. Seconds it took. Raises OSError for a disk that is full or gone."""
         clock = time.perf_counter()
         check_root(self.folder)
         if isinstance(window, Seen):
             write_seen(self.folder, window)
+        elif isinstance(window, AddedWindow):
+            write_added(self.folder, window)
         else:
             if window.people is not None:  # first: a finished window has its pictures
                 write_pictures(self.folder, window.movie_id, window.index, window.people)
@@ -372,6 +382,13 @@ class WriteWorker:
         with suppress(InputError):
             found = Finished.of(self.folder.shard(header.movie_id))
         return time.perf_counter() - clock, found
+
+    def seal_added(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, None]:
+        """The same of a movie in which somebody is new."""
+        clock = time.perf_counter()
+        check_root(self.folder)
+        seal_added(self.folder, header, failed)
+        return time.perf_counter() - clock, None
 
 
 class LinkWorker:
