@@ -234,7 +234,7 @@ def test_without_everybodys_tracks_it_says_how_to_get_them(extracted: Extracted,
 def test_a_file_that_is_gone_is_told_and_made_again(extracted: Extracted, tmp_path: Path) -> None:
     out = tmp_path / "features"
     shutil.copytree(extracted.out, out)
-    path, shard = FeaturesFolder(out).people(MOVIE), FeaturesFolder(out).shard(MOVIE)
+    path = FeaturesFolder(out).people(MOVIE)
     before, features = path.read_bytes(), series(out)
     path.unlink()
     assert any("people" in problem and "rerun" in problem for problem in problems(out))
