@@ -290,8 +290,8 @@ class ModelWorker:
         frames = replace(frames, time_s=task.time_s)
         with self._losing_the_process():
             rows, timings = self.models.process(frames, task.persons, task.inside, task.boxes)
+            people = self._pictures(frames, task.pictures)
         busy_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu_clock
-        people = self._pictures(frames, task.pictures)
         lost = read.ok < read.wanted
         window = Window(
             movie_id=task.movie_id,
@@ -378,17 +378,21 @@ class WriteWorker:
             gather(self.folder, header, tracks.seen)
         write_shard(self.folder, header, load)
         kept.remove_parts()
-        found = None
-        with suppress(InputError):
-            found = Finished.of(self.folder.shard(header.movie_id))
-        return time.perf_counter() - clock, found
+        return time.perf_counter() - clock, self._known(header.movie_id)
 
-    def seal_added(self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]) -> tuple[float, None]:
+    def seal_added(
+        self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]
+    ) -> tuple[float, Finished | None]:
         """The same of a movie in which somebody is new."""
         clock = time.perf_counter()
         check_root(self.folder)
         seal_added(self.folder, header, failed)
-        return time.perf_counter() - clock, None
+        return time.perf_counter() - clock, self._known(header.movie_id)
+
+    def _known(self, movie_id: str) -> Finished | None:
+        with suppress(InputError):
+            return Finished.of(self.folder.shard(movie_id))
+        return None
 
 
 class LinkWorker:
