@@ -85,7 +85,11 @@ def add(
         for failure in recorded_failures(folder):
             if failure.whole_movie:
                 books.unreadable[failure.movie_id] = failure.stage, failure.reason
-        progress = Progress(callback=callback, on_movie=lambda *sealed: books.update(*sealed, progress))
+
+        def on_movie(movie_id: str, found: Finished | None) -> None:
+            books.update(movie_id, found, progress)
+
+        progress = Progress(callback=callback, on_movie=on_movie)
         now = progress.now
         now.movies, now.movies_failed = len(manifest.movies), len(books.unreadable)
         progress.failed_movies.update(books.unreadable)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -19,7 +20,7 @@ from typer.testing import CliRunner, Result
 from rhas.extract.config import RunOptions
 from rhas.extract.run.accounts import EXIT_DONE, Summary
 from rhas.extract.run.adding import add
-from rhas.extract.run.workers import WriteWorker
+from rhas.extract.run.workers import ModelWorker, WindowTask, WriteWorker
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.people import read_people
@@ -138,6 +139,42 @@ def test_a_killed_run_goes_on_where_it_was(world: SeenWorld, out: Path, tmp_path
     stamp = FeaturesFolder(out).shard(MOVIE).stat().st_mtime_ns
     idle = added(world, persons, out)
     assert idle.idle and FeaturesFolder(out).shard(MOVIE).stat().st_mtime_ns == stamp
+
+
+def test_everybodys_pictures_survive_a_kill(world: SeenWorld, extracted: Path, tmp_path: Path) -> None:
+    """Of the first extraction: none is made twice, and the file is the same as if nothing had been."""
+    out, manifest = tmp_path / "killed", world.root / "asked.csv"
+    write, encode = WriteWorker.write, ModelWorker.encode
+    kills = iter([7, 1, None])  # windows stored until then, of five in pass one and five in pass two
+    encoded: list[int] = []
+
+    def count(self: ModelWorker, task: WindowTask, *read: Any) -> Any:
+        encoded.append(task.index)
+        return encode(self, task, *read)
+
+    for left in kills:
+        stored: list[int] = []
+
+        def store(
+            self: WriteWorker, window: Any, left: int | None = left, stored: list[int] = stored
+        ) -> float:
+            if len(stored) == left:
+                raise _Killed
+            stored.append(1)
+            return write(self, window)
+
+        with patch.object(WriteWorker, "write", store), patch.object(ModelWorker, "encode", count):
+            if left is None:
+                assert extract_seen(world, manifest, out, TINY).exit_code == EXIT_DONE
+            else:
+                with pytest.raises(_Killed):
+                    extract_seen(world, manifest, out, TINY)
+    path = FeaturesFolder(extracted).people(MOVIE)
+    assert FeaturesFolder(out).people(MOVIE).read_bytes() == path.read_bytes()
+    assert problems(out) == []
+    windows = FeaturesReader(out).shard(MOVIE).windows()
+    # What was on its way to the writer when it was killed is made again, and nothing else.
+    assert len(windows) <= len(encoded) <= len(windows) + 2
 
 
 def test_the_manifest_with_everybody_has_nothing_left_to_do(
