@@ -177,6 +177,25 @@ def test_everybodys_pictures_survive_a_kill(world: SeenWorld, extracted: Path, t
     assert len(windows) <= len(encoded) <= len(windows) + 2
 
 
+def test_a_window_that_failed_lacks_pictures_and_gets_them_later(
+    world: SeenWorld, extracted: Path, tmp_path: Path
+) -> None:
+    encode = ModelWorker.encode
+
+    def fail(self: ModelWorker, task: WindowTask, *read: Any) -> Any:
+        if task.index == 2:
+            raise ValueError("on purpose")
+        return encode(self, task, *read)
+
+    out, manifest = tmp_path / "failed", world.root / "asked.csv"
+    with patch.object(ModelWorker, "encode", fail):
+        assert [f.window for f in extract_seen(world, manifest, out, TINY).failures] == [2]
+    assert problems(out) == []  # it is recorded
+    extract_seen(world, manifest, out, TINY)
+    path = FeaturesFolder(extracted).people(MOVIE)
+    assert FeaturesFolder(out).people(MOVIE).read_bytes() == path.read_bytes()
+
+
 def test_the_manifest_with_everybody_has_nothing_left_to_do(
     world: SeenWorld, out: Path, tmp_path: Path
 ) -> None:
