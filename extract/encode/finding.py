@@ -17,16 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rhas.extract.config import config_from_dict
+from rhas.extract.encode import load_encoder
 from rhas.extract.encode.encoder import Encoder
 from rhas.extract.encode.people import as_crops, opened_jpeg, unpacked_vectors
 from rhas.extract.tracks.assignment import EACH, SAME
 from rhas.extract.tracks.looks import colours, look, unlike
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.people import KEPT, People
 
 BATCH = 32
@@ -65,6 +69,20 @@ def sure_of(answers: Sequence[Answer]) -> NDArray[np.float64]:
     """[K] from 0 to 1, by all answers together; what that means is said by SURE."""
     odds = np.sum([answer.counted() for answer in answers], axis=0)
     return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+
+
+def encoder_of(folder: FeaturesFolder, record: dict[str, Any], device: str) -> Encoder:
+    """The one that made the pictures' vectors, or whose crops they are. Raises InputError for other weights."""
+    encoder = load_encoder(config_from_dict(record["config"], folder.config).encoder)
+    if encoder.weights_hash != record["models"]["encoder"]["hash"]:
+        name = record["models"]["encoder"]["name"]
+        raise InputError(
+            Problem(folder.config, "the weights as they were then", column="encoder", value=name)
+        )
+    if encoder.compares == "nothing":
+        expected = "an encoder that compares sentences and pictures; --like compares colours"
+        raise InputError(Problem(folder.config, expected, column="encoder.kind"))
+    return encoder.to(device)
 
 
 def by_words(people: Sequence[People], encoder: Encoder, sentence: str) -> Answer:

@@ -40,7 +40,7 @@ def pictures(models: OnePass, window: WindowFrames, wanted: Wanted) -> Pictures:
         rows, at = np.unique(wanted.row[there[items]], return_inverse=True)
         crops = person_crops(
             torch.from_numpy(window.frames.pixels[rows]).to(models.device),
-            torch.from_numpy(wanted.box[there[items]]).to(models.device), torch.from_numpy(at),
+            torch.from_numpy(wanted.box[there[items]]), torch.from_numpy(at),
             encoder.image_size, config.crop_margin, encoder.fill,
         )  # fmt: skip
         return packed_vectors(encoder.picture_vectors(encoder.see(crops)))

@@ -61,6 +61,7 @@ class MovieJob:
     then: Callable[[Any], MovieJob] | None = None
     tracks: MovieTracks | None = None
     people: People | None = None
+    new: tuple[str, ...] = ()  # persons who are added
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)  # window: stage and reason
     fruitless: int = 0  # windows in a row that killed the decoder and gave nothing
     gave_up: str = ""  # why the rest of the movie is not read
@@ -128,8 +129,21 @@ def _encoding(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask
     return window_task(header, index, persons, lead, short_side)
 
 
+def _adding(opened: MovieJob, index: int, config: ExtractConfig) -> WindowTask:
+    """Of those who are new."""
+    task = _encoding(replace(opened, people=None), index, config)
+    assert task.boxes is not None
+    new = [
+        (p, inside) for p, inside in zip(task.persons, task.inside, strict=True) if p.person_id in opened.new
+    ]
+    persons, inside = zip(*new, strict=True)
+    boxes = {p.person_id: task.boxes[p.person_id] for p in persons}
+    return replace(task, persons=persons, inside=inside, boxes=boxes)
+
+
 LOOKING = Pass(_looking, "look", "linker", "link", "ground", counts=False)
 ENCODING = Pass(_encoding, "encode", "writer", "seal", "write", counts=True)
+ADDING = Pass(_adding, "encode_added", "writer", "seal_added", "write", counts=True)
 
 
 def one_line(error: Exception) -> str:

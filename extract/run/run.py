@@ -85,7 +85,7 @@ def _extract(
         _refuse_other_config(folder, config.to_dict())
         _refuse_dropped_movies(folder, inputs.manifest)
         whole, inputs = inputs, _share(folder, inputs)
-        _remove_leftovers(folder, inputs.manifest)
+        remove_leftovers(folder, inputs.manifest)
         check()
         books = Accounts(folder, inputs.manifest)
         begun = read_config(folder) if folder.config.exists() else None
@@ -103,7 +103,7 @@ def _extract(
             _close(output, whole.manifest, books, progress)
             return books.summary(progress, None, options.max_failure_rate)
         report = _work(output, inputs, whole, config, options, books, progress, todo)
-        _remove_leftovers(folder, inputs.manifest)
+        remove_leftovers(folder, inputs.manifest)
         if report["frames"] or not folder.report.exists():  # what only sealed shards has no speed to tell
             write_text_atomically(folder.report, json.dumps(report, indent=2) + "\n")
         _close(output, whole.manifest, books, progress)
@@ -127,12 +127,12 @@ def _work(
     folder = output.folder
     if options.address is None:  # a cluster's nodes, which may have what isn't here, look themselves
         check_places(config)
-    with _pool(config, options, folder.root.absolute()) as pool:
+    with pool_of(config, options, folder.root.absolute()) as pool:
         first, described = first_to_answer(pool, pool.models, "describe", options.patience_s)
-        extraction = _record_config(folder, config, described)
+        extraction = record_config(folder, config, described)
         if not output.config_written():  # another rank was first: held against what it wrote
-            extraction = _record_config(folder, config, described)
-        embeddings = _prepare_sentences(pool, first, inputs.manifest)
+            extraction = record_config(folder, config, described)
+        embeddings = prepare_sentences(pool, first, inputs.manifest)
         if todo is None:
             todo = unfinished(folder, inputs.manifest, extraction, options, books)
         write_snapshot(folder, whole)
@@ -144,7 +144,7 @@ def _work(
                 folder.index(movie.movie_id).parent.mkdir(exist_ok=True)
                 write_bytes_atomically(folder.index(movie.movie_id), index.to_bytes())
             books.video_keys[movie.movie_id] = index.key()
-            header = _movie(movie, index, grid, config, extraction, embeddings)
+            header = movie_header(movie, index, grid, config, extraction, embeddings)
             header = replace(header, other_columns=inputs.manifest.others)
             if not config.tracks.two_passes or not header.planned():
                 return encode(header, None)
@@ -189,7 +189,7 @@ def _work(
         return speed_report(progress, pool.layout, alone)
 
 
-def _pool(config: ExtractConfig, options: RunOptions, root: Path) -> AbstractContextManager[Any]:
+def pool_of(config: ExtractConfig, options: RunOptions, root: Path) -> AbstractContextManager[Any]:
     if on_this_machine(options):
         return local_pool(config, options, root)
     from rhas.extract.run.ray_pool import ray_pool  # Ray starts slowly; refusals should not wait for it
@@ -275,7 +275,7 @@ def _refuse_dropped_movies(folder: FeaturesFolder, manifest: Manifest) -> None:
         _refuse(folder, has_shard, "a manifest with all movies that were extracted here (or another --out)")
 
 
-def _remove_leftovers(folder: FeaturesFolder, manifest: Manifest) -> None:
+def remove_leftovers(folder: FeaturesFolder, manifest: Manifest) -> None:
     """Temporary files of a run, or of a writer within it, that was killed; for when nobody is writing any.
 
     The lock keeps other runs away; of a rank, only from its own movies.
@@ -289,7 +289,7 @@ def _remove_leftovers(folder: FeaturesFolder, manifest: Manifest) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[str, Any]) -> dict[str, Any]:
+def record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[str, Any]) -> dict[str, Any]:
     """Writes config.json, or checks that the models are those that it names. Returns its contents.
 
     `first`: what a model worker says of itself; those that join later are held against it.
@@ -306,11 +306,11 @@ def _record_config(folder: FeaturesFolder, config: ExtractConfig, first: dict[st
         )
         return {**record, "extraction": old["extraction"], "config": old["config"]}
     if not write_new_atomically(folder.config, (json.dumps(record, indent=2) + "\n").encode()):
-        return _record_config(folder, config, first)  # another rank was first
+        return record_config(folder, config, first)  # another rank was first
     return record
 
 
-def _prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str, Any]:
+def prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str, Any]:
     """Embeddings by sentence, where the encoder has them. Raises InputError for sentences it can't take."""
     persons = {person.reference: person for person in manifest.persons}
     try:
@@ -326,7 +326,7 @@ def _prepare_sentences(pool: Pool, worker: Any, manifest: Manifest) -> dict[str,
         raise InputError(problems) from error
 
 
-def _movie(
+def movie_header(
     movie: Movie,
     index: MovieIndex,
     grid: Grid,

@@ -31,6 +31,7 @@ from rhas.extract.run.alone import Alone, Sample, measured, sample_of
 from rhas.manifests.common.cache import FileCache
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.locations import Place, Remote, place
+from rhas.manifests.shards.added import AddedWindow, seal_added, write_added
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -303,12 +304,12 @@ class ModelWorker:
             rows, timings = self.models.process(
                 frames, task.persons, task.inside, task.boxes, first, task.shots
             )
+            people = self._pictures(frames, task)
         busy_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu_clock
         if task.boxes is not None:
             rows = {i: r.part(task.own.start, task.own.stop) for i, r in rows.items()}
             there = np.any([mask[task.own] for mask in task.inside], axis=0)
             timings.frames = int((there & frames.frames.ok[task.own]).sum())
-        people = self._pictures(frames, task)
         lost = read.ok < read.wanted
         window = Window(
             movie_id=task.movie_id,
@@ -333,6 +334,13 @@ class ModelWorker:
         report = ModelReport(timings.frames, timings.ground_s, timings.encode_s, busy_s, looked, cpu_s)
         return report, window
 
+    def encode_added(
+        self, task: WindowTask, read: ReadReport, frames: WindowFrames
+    ) -> tuple[ModelReport, AddedWindow]:
+        """Features of those who are new in the window."""
+        report, window = self.encode(task, read, frames)
+        return report, AddedWindow(window)
+
     def _pictures(self, frames: WindowFrames, task: WindowTask) -> Pictures | None:
         from rhas.extract.encode.people import pictures
 
@@ -356,12 +364,14 @@ class WriteWorker:
     def __init__(self, root: Path):
         self.folder = FeaturesFolder(root)
 
-    def write(self, window: Window | Seen) -> float:
+    def write(self, window: Window | Seen | AddedWindow) -> float:
         """Stores a part. Seconds it took. Raises OSError for a disk that is full or gone."""
         clock = time.perf_counter()
         check_root(self.folder)
         if isinstance(window, Seen):
             write_seen(self.folder, window)
+        elif isinstance(window, AddedWindow):
+            write_added(self.folder, window)
         else:
             if window.people is not None:  # first: a finished window has its pictures
                 write_pictures(self.folder, window.movie_id, window.index, window.people)
@@ -392,10 +402,21 @@ class WriteWorker:
             gather(self.folder, header, tracks.seen)
         write_shard(self.folder, header, load)
         kept.remove_parts()
-        found = None
+        return time.perf_counter() - clock, self._known(header.movie_id)
+
+    def seal_added(
+        self, header: MovieHeader, failed: Mapping[int, tuple[str, str]]
+    ) -> tuple[float, Finished | None]:
+        """The same of a movie in which somebody is new."""
+        clock = time.perf_counter()
+        check_root(self.folder)
+        seal_added(self.folder, header, failed)
+        return time.perf_counter() - clock, self._known(header.movie_id)
+
+    def _known(self, movie_id: str) -> Finished | None:
         with suppress(InputError):
-            found = Finished.of(self.folder.shard(header.movie_id))
-        return time.perf_counter() - clock, found
+            return Finished.of(self.folder.shard(movie_id))
+        return None
 
 
 class LinkWorker:

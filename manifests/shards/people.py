@@ -24,7 +24,7 @@ pictures of a window are a part of their own, written before the window's, and g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -255,9 +255,9 @@ def is_of(people: People, identity: Mapping[str, Any], tracks: MovieTracks) -> b
 
 
 def people_problems(
-    path: Path, identity: Mapping[str, Any], tracks: MovieTracks, window_frames: int
+    path: Path, identity: Mapping[str, Any], tracks: MovieTracks, window_frames: int, lost: Collection[int]
 ) -> list[str]:
-    """All that is wrong with a movie's file beside its tracks."""
+    """All that is wrong with a movie's file beside its tracks. `lost`: windows of which nothing could be computed."""
     try:
         people = People.from_bytes(path.read_bytes())
     except FileNotFoundError:
@@ -270,5 +270,5 @@ def people_problems(
         ]
     arrays = people.arrays
     pending = arrays["sample"][arrays["crop"]][arrays["state"] == PENDING] // window_frames
-    left = len(set(pending.tolist()) - tracks.failed.keys())
+    left = len(set(pending.tolist()) - set(lost))
     return [f"{path}: pictures of {left} windows are missing; a rerun makes them"] if left else []

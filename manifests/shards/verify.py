@@ -197,7 +197,9 @@ def _tracks_problems(shard: Shard) -> Iterator[str]:
         yield f"{path}: tracks of a movie of another length"
         return
     if with_everybody(shard.json("config")):
-        yield from people_problems(people_beside(shard.path), tracks.identity, tracks, tracks.window_frames)
+        lost = {row["index"] for row in rows if not row["done"]}
+        people = people_beside(shard.path)
+        yield from people_problems(people, tracks.identity, tracks, tracks.window_frames, lost)
     every = every_of(shard.json("config"))
     for row in rows:
         start, stop = row["start"], row["stop"]

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from rhas.manifests.common.locations import named_place
+from rhas.manifests.common.errors import InputError, Problem
+from rhas.manifests.common.locations import Place, named_place
 from rhas.pipeline.commands.options import (
     EXTRACT,
     ActionsOption,
@@ -22,10 +23,10 @@ from rhas.pipeline.views.telling import say
 
 commands = typer.Typer()
 
-Movies = Annotated[
-    Path,
-    typer.Option("--movies", help="Manifest CSV: movie_id,video,person_id,reference[,start_s,end_s,split]"),
-]
+MOVIES = typer.Option(
+    "--movies", help="Manifest CSV: movie_id,video,person_id,reference[,start_s,end_s,split]"
+)
+Movies = Annotated[Path, MOVIES]
 LabelsOption = Annotated[
     Path | None,
     typer.Option(
@@ -112,7 +113,15 @@ def plan(
 
 @commands.command(rich_help_panel=EXTRACT)
 def extract(
-    movies: Movies,
+    context: typer.Context,
+    movies: Annotated[Path | None, MOVIES] = None,
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            "--add",
+            help="Instead: CSV of persons to add to --out: movie_id,person_id,reference[,tracks,start_s,end_s,split]",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -215,17 +224,16 @@ def extract(
     """Turn the movies of a manifest into verified feature shards."""
     from rhas.pipeline.commands.outputs import features_folder, told_features
 
-    chosen, out = out is None, out or features_folder(movies)
+    _one_of(movies, add, out, context)
+    chosen, out = out is None, out or features_folder(movies or Path())
     with interruptible_work(f"finished windows are kept in {out}, the same command continues there"):
         from rhas.extract.config import RunOptions, default_memory_bytes, load_config
+        from rhas.extract.run.adding import add as add_persons
         from rhas.extract.run.run import extract as run_extraction
         from rhas.manifests.tables.inputs import load_inputs
         from rhas.pipeline.programs.array_rank import array_rank
         from rhas.pipeline.views.display import live, make_console, print_summary
 
-        inputs = load_inputs(movies, *_labels_of(movies, labels, actions))
-        config = load_config(preset, overrides(fps, detector, encoder, settings, time_origin))
-        say(told_features(out, chosen))
         memory_bytes = default_memory_bytes(gpus) if memory is None else int(memory * 2**30)
         number, of = array_rank(rank, world_size, os.environ)
         options = RunOptions(
@@ -238,8 +246,17 @@ def extract(
             speed_check=speed_check,
         )  # fmt: skip
         console = make_console()
-        with live(console) as callback:
-            summary = run_extraction(inputs, out, config, options, callback)
+        if movies is None:
+            assert add is not None and isinstance(out, Path)
+            say(told_features(out, chosen))
+            with live(console) as callback:
+                summary = add_persons(add, out, options, callback)
+        else:
+            inputs = load_inputs(movies, *_labels_of(movies, labels, actions))
+            config = load_config(preset, overrides(fps, detector, encoder, settings, time_origin))
+            say(told_features(out, chosen))
+            with live(console) as callback:
+                summary = run_extraction(inputs, out, config, options, callback)
     print_summary(console, summary, out)
     next_with_features(out)
     raise typer.Exit(summary.exit_code)
@@ -252,3 +269,29 @@ def _labels_of(movies: Path, labels: Path | None, actions: Path | None) -> tuple
         return path if (path := movies.parent / name).is_file() else None
 
     return labels or beside("labels.csv"), actions or beside("actions.csv")
+
+
+_OF_THE_FOLDER = (
+    "preset", "fps", "time_origin", "labels", "actions", "detector", "encoder", "settings", "rank", "world_size",
+    "update", "retry_failed", "verify",
+)  # fmt: skip
+
+
+def _one_of(movies: Path | None, add: Path | None, out: Place | None, context: typer.Context) -> None:
+    """Raises InputError unless it is either movies of a manifest or persons for a folder that is here."""
+    if (movies is None) == (add is None):
+        raise InputError(
+            Problem("--movies", "a manifest, or --add with persons for a features folder; one of them")
+        )
+    if add is None:
+        return
+    if not isinstance(out, Path):
+        expected = "with --add the features folder that they are added to, on this machine"
+        raise InputError(Problem("--out", expected, value=out))
+    given = [
+        name for name in _OF_THE_FOLDER if str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+    ]
+    if given:
+        expected = "none of them with --add: settings are the folder's"
+        named = [name.replace("_", "-").replace("settings", "set") for name in given]
+        raise InputError([Problem(f"--{name}", expected) for name in named])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rhas.pipeline.commands.features import Features
-from rhas.pipeline.commands.options import LOOK, DeviceOption
+from rhas.pipeline.commands.options import LOOK, DeviceOption, next_step
 
 commands = typer.Typer()
 
@@ -48,3 +48,4 @@ def find(
     draw_found(sheet, finding, top)
     print_found(finding, top)
     typer.echo(str(sheet))
+    next_step("extract", "--add", "persons.csv", "--out", features)

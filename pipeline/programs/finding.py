@@ -16,8 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rhas.extract.config import config_from_dict
-from rhas.extract.encode import load_encoder
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -74,7 +72,7 @@ def find(
     vectors = any(one.arrays["vectors"].size for one in own)
     encoder = None
     if sentence is not None or vectors:
-        encoder = _encoder(folder, record, device)
+        encoder = finding.encoder_of(folder, record, device)
     answers: dict[str, finding.Answer] = {}
     if sentence is not None:
         assert encoder is not None
@@ -142,20 +140,6 @@ def _people(
     if left_out and (ALL not in asked or not people):
         raise InputError([Problem(folder.people(movie), reason) for movie, reason in left_out.items()])
     return people, left_out
-
-
-def _encoder(folder: FeaturesFolder, record: dict[str, Any], device: str) -> Any:
-    """The one that made the pictures' vectors, or whose crops they are. Raises InputError for other weights."""
-    encoder = load_encoder(config_from_dict(record["config"], folder.config).encoder)
-    if encoder.weights_hash != record["models"]["encoder"]["hash"]:
-        name = record["models"]["encoder"]["name"]
-        raise InputError(
-            Problem(folder.config, "the weights as they were then", column="encoder", value=name)
-        )
-    if encoder.compares == "nothing":
-        expected = "an encoder that compares sentences and pictures; --like compares colours"
-        raise InputError(Problem(folder.config, expected, column="encoder.kind"))
-    return encoder.to(device)
 
 
 def _number(value: float) -> float | None:

@@ -122,7 +122,7 @@ def true_pool(world: SeenWorld) -> Iterator[None]:
             here.decoders[0].process.close()
 
     with (
-        patch("rhas.extract.run.run._pool", pool),
+        patch("rhas.extract.run.run.pool_of", pool),
         patch("rhas.extract.ground.load_detector", lambda config: TrueDetector(world)),
     ):
         yield

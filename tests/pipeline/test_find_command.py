@@ -18,12 +18,18 @@ import cv2
 import numpy as np
 import pytest
 from extractions import assert_same, problems, series
-from seen_world import SeenWorld, extract_seen
+from seen_world import SeenWorld, TrueDetector, extract_seen, true_pool
 from typer.testing import CliRunner, Result
 
+from rhas.extract.config import RunOptions
 from rhas.extract.run.accounts import EXIT_DONE, EXIT_SOME_FAILED
+from rhas.extract.run.adding import add
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.people import BYTES_A_SECOND, KEPT, People, read_people
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.tables.manifest import load_manifest
 from rhas.pipeline.cli import app
 from rhas.pipeline.programs.finding import find
 from rhas.pipeline.world.lives.layers import FPS
@@ -228,17 +234,45 @@ def test_without_everybodys_tracks_it_says_how_to_get_them(extracted: Extracted,
 def test_a_file_that_is_gone_is_told_and_made_again(extracted: Extracted, tmp_path: Path) -> None:
     out = tmp_path / "features"
     shutil.copytree(extracted.out, out)
-    path, shard = FeaturesFolder(out).people(MOVIE), FeaturesFolder(out).shard(MOVIE)
+    path = FeaturesFolder(out).people(MOVIE)
     before, features = path.read_bytes(), series(out)
     path.unlink()
     assert any("people" in problem and "rerun" in problem for problem in problems(out))
     extract_seen(extracted.world, extracted.manifest, out)
     assert path.read_bytes() == before
     assert_same(series(out), features, tolerance=0.0)
-    # Damaged, and shards not: nothing but verification reads it, and a rerun mends what that tells of.
+    assert problems(out) == []
     path.write_bytes(before[:-50])
     assert any("people" in problem for problem in problems(out))
-    stamp = shard.stat().st_mtime_ns
-    extract_seen(extracted.world, extracted.manifest, out)
-    assert path.read_bytes() == before and shard.stat().st_mtime_ns > stamp
-    assert problems(out) == []
+
+
+def test_who_was_found_can_be_added_by_the_same_sentence(extracted: Extracted, tmp_path: Path) -> None:
+    """Nothing is detected again; the other's features and everybody's tracks stay as they are."""
+    out, folder = tmp_path / "features", FeaturesFolder(tmp_path / "features")
+    shutil.copytree(extracted.out, out)
+    before, people = series(out), folder.people(MOVIE).read_bytes()
+    persons = tmp_path / "persons.csv"
+    persons.write_text(f"movie_id,person_id,reference\n{MOVIE},x,the woman in the green shirt\n")
+    with pytest.raises(InputError, match="rhas find"):  # nobody
+        add(persons, out, RunOptions())
+    persons.write_text(f"movie_id,person_id,reference\n{MOVIE},red,{WORDS[1]}\n")
+    detector = TrueDetector(extracted.world)
+    with true_pool(extracted.world), patch("rhas.extract.ground.load_detector", lambda config: detector):
+        summary = add(persons, out, RunOptions(batch=16))
+    assert summary.exit_code == EXIT_SOME_FAILED and [f.movie_id for f in summary.failures] == [
+        "gone"
+    ]  # as before
+    assert detector.looked == 0 and folder.people(MOVIE).read_bytes() == people
+    after = series(out)
+    assert {key[1] for key in after} == {"p1", "red"} and problems(out) == []
+    assert_same(before, {key: own for key, own in after.items() if key[1] == "p1"}, tolerance=0.0)
+    # Where they are is where the truth has them, and nowhere else are they.
+    own, truth = FeaturesReader(out).person(MOVIE, "red"), extracted.world.truth[MOVIE]
+    frames = np.rint(own.time_s * FPS).astype(int)
+    has_box = own.status == FrameStatus.TRACKED
+    assert has_box.sum() >= 0.8 * (truth.visible[frames, 1] >= 0.5).sum() > 10
+    exact = np.abs(own.box[...][has_box] - truth.boxes[frames[has_box], 1]).max(axis=1)
+    assert (exact < 0.01).mean() > 0.9
+    assert np.isfinite(own.partial[...][has_box].astype(float)).all()
+    assert np.isfinite(own.holistic[...].astype(float)).all()
+    assert [p.person_id for p in load_manifest(folder.manifest).persons] == ["p1", "red", "p1"]
