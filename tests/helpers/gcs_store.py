@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -26,6 +25,9 @@ from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers.buckets import create_bucket
 from gcp_storage_emulator.server import RequestHandler, Router
 from gcp_storage_emulator.storage import Storage
+
+from rhas.manifests.common import stores
+from rhas.manifests.common.locations import Remote
 
 BUCKET = "bucket"
 
@@ -126,14 +128,16 @@ def gcs_store() -> Iterator[GcsStore]:
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     fsspec.config.conf["gs"] = {"token": "anon"}  # here fsspec has read its environment before
+    # Whoever imports it first chooses what it is. All of it is here before `pool_here` puts sys.modules back as they
+    # were: a second import of its messages is an error.
+    stores.check_scheme(Remote(f"gs://{BUCKET}"))
+    import gcsfs.extended_gcsfs
+
     try:
         yield store
     finally:
         del fsspec.config.conf["gs"]
-        if (
-            "gcsfs" in sys.modules
-        ):  # whoever imports it first chooses what it is: `rhas.manifests.common.stores`
-            sys.modules["gcsfs"].GCSFileSystem.clear_instance_cache()
+        gcsfs.GCSFileSystem.clear_instance_cache()
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
