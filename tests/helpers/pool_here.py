@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
+import pytest
 
 from rhas.extract.config import ExtractConfig, RunOptions, load_config
 from rhas.extract.decode.windows import WindowFrames
@@ -127,7 +127,8 @@ def extract_here(
         time.sleep(pause_s)
 
     here = SimpleNamespace(ray_pool=pool_here)
-    with patch.dict(sys.modules, {"rhas.extract.run.ray_pool": here}):  # type: ignore[dict-item]
+    with pytest.MonkeyPatch.context() as patch:  # `patch.dict` would forget what is imported meanwhile
+        patch.setitem(sys.modules, "rhas.extract.run.ray_pool", here)
         return extract(load_inputs(manifest), place(str(out)), config, run, listen)
 
 
