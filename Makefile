@@ -98,5 +98,28 @@ dry-gpu: $(READY) .venv-gpu/.ready
 		"torch===$$(sed -n 's/^torch==//p' constraints.txt)"
 	touch $@
 
+# The tables of docs/ablation.md, docs/grounding.md and docs/field.md, into bench/tables: a day of two cores. Whatever is done
+# isn't done again.
+TABLES := bench/tables
+EXTRACT := $(BIN)/rhas extract --preset mini --set encoder.tokens=all --cpus 1 --no-speed-check
+COMPARE := $(BIN)/rhas benchmark --seeds 3 --split cross-movie --set "data.proportions=[60,15,25]"
+.PHONY: tables
+tables: $(READY)
+	for kind in ordinary memory long-tail; do \
+		$(BIN)/rhas world $(TABLES)/$$kind --kind $$kind --movies 80 --seed 1 --seconds 30 60 && \
+		$(EXTRACT) --movies $(TABLES)/$$kind/manifest.csv --out $(TABLES)/$$kind-features || exit 1; \
+	done
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/true --detector $(TABLES)/ordinary/boxes.csv
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/alone --set detector.exclusive=false
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/tracked \
+		--set tracks.implementation=builtin --set tracks.every_s=0.4
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/grounding --preset grounding --config small \
+		--also alone=$(TABLES)/alone --also tracked=$(TABLES)/tracked --also true=$(TABLES)/true
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ablation --preset ablation --config small
+	$(COMPARE) --shards $(TABLES)/memory-features --out $(TABLES)/ablation-memory --preset ablation --config small
+	$(COMPARE) --shards $(TABLES)/long-tail-features --out $(TABLES)/ablation-long-tail --preset ablation --config small
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/field --preset field --also true=$(TABLES)/true
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ahead --preset anticipation --task anticipation
+
 clean:
 	rm -rf .venv .venv-gpu demo bench

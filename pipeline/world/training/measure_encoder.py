@@ -6,7 +6,7 @@ fitted on movies of the training stream: nothing but the shipped model is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from rhas.pipeline.world.movie import MadeMovie, Picture
 from rhas.pipeline.world.references import traits
 from rhas.pipeline.world.training.captions import Claim, Known, deed, draw_claim, others_claim
 from rhas.pipeline.world.training.scenes import SEEN
-from rhas.pipeline.world.training.tower import MARGIN
+from rhas.pipeline.world.training.tower import MARGIN, jittered
 
 FRAMES_PER_MOVIE = 5
 _RIDGE = 1.0
@@ -49,11 +49,13 @@ def measure_encoder(weights: Path, movies: int, seed: int = 0) -> dict[str, floa
     encoder = load_encoder(EncoderConfig(kind="blip2", weights=str(weights)))
     assert isinstance(encoder, Blip2Encoder)
     figures = _matching(encoder, movies, seed)
-    held_out = list(_looked(encoder, HELD_OUT, movies, seed))
-    fitted = list(_looked(encoder, TRAINING, movies, seed))
-    for name in ("partial", "holistic"):
-        for layer in ("posture", "hands"):
-            figures[f"{layer} from {name} features (linear)"] = _probe(fitted, held_out, name, layer)
+    for off in (False, True):
+        held_out = list(_looked(encoder, HELD_OUT, movies, seed, off))
+        fitted = list(_looked(encoder, TRAINING, movies, seed, off))
+        for name in ("partial",) if off else ("partial", "holistic"):
+            for layer in ("posture", "hands"):
+                what = f"{layer} from {name} features" + (", boxes off as detected ones are" if off else "")
+                figures[f"{what} (linear)"] = _probe(fitted, held_out, name, layer)
     for layer in ("posture", "hands"):
         values = np.array([getattr(looked, layer) for looked in held_out])
         figures[f"{layer}, always the most frequent"] = float((values == _mode(values)).mean())
@@ -72,7 +74,7 @@ def _matching(encoder: Blip2Encoder, movies: int, seed: int) -> dict[str, float]
         for frame, picture in _pictures(movie, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
             there = [Known(named[person], deed(hot[frame, person])) for person in seen]
-            images = _images(encoder, picture, seen)
+            images = _images(encoder, picture, list(picture.boxes[seen]))
             for place, person in enumerate(seen.tolist()):
                 if picture.inside[person] * picture.visible[person] < _CLEAR:
                     continue
@@ -114,14 +116,15 @@ def _matches(encoder: Blip2Encoder, image_CSS: torch.Tensor, sentence: str) -> b
 
 
 @torch.inference_mode()
-def _looked(encoder: Blip2Encoder, stream: int, movies: int, seed: int) -> Iterator[Looked]:
+def _looked(encoder: Blip2Encoder, stream: int, movies: int, seed: int, off: bool) -> Iterator[Looked]:
     for number in range(movies):
         rng = np.random.default_rng([stream, seed, number])
         movie = MadeMovie.made(stream, seed, number)
         hot = movie.lives.actions
         for frame, picture in _pictures(movie, rng):
             seen = np.flatnonzero(picture.inside * picture.visible >= SEEN)
-            states = encoder.see(_images(encoder, picture, seen))
+            boxes = [jittered(rng, box) if off else box for box in picture.boxes[seen]]
+            states = encoder.see(_images(encoder, picture, boxes))
             for place, person in enumerate(seen.tolist()):
                 sentence = movie.cast[person].references[0]
                 both = encoder.read(states[[0, 1 + place]], sentence).numpy()
@@ -135,13 +138,13 @@ def _pictures(movie: MadeMovie, rng: np.random.Generator) -> Iterator[tuple[int,
             yield frame, picture
 
 
-def _images(encoder: Blip2Encoder, picture: Picture, persons: np.ndarray) -> torch.Tensor:
-    """The whole frame, then each of the persons, cut out by their true boxes."""
+def _images(encoder: Blip2Encoder, picture: Picture, boxes: Sequence[np.ndarray]) -> torch.Tensor:
+    """The whole frame, then what each of the boxes cuts out of it."""
     frame = torch.from_numpy(picture.image)[None]
-    boxes = torch.tensor(picture.boxes[persons], dtype=torch.float32)
+    boxes_N4 = torch.tensor(np.array(boxes), dtype=torch.float32).reshape(-1, 4)
     size, fill = encoder.image_size, encoder.fill
     whole = whole_frames(frame, size, encoder.fit, fill)
-    return torch.cat([whole, person_crops(frame, boxes, [0] * len(persons), size, MARGIN, fill)])
+    return torch.cat([whole, person_crops(frame, boxes_N4, [0] * len(boxes), size, MARGIN, fill)])
 
 
 def _probe(fitted: Iterable[Looked], asked: Iterable[Looked], stream: str, layer: str) -> float:
