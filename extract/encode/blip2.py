@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rhas.extract.encode.encoder import Encoder, refuse_missing_weights, refuse_other_models
+from rhas.extract.encode.encoder import Encoder
+from rhas.extract.weights.checkpoints import refuse_missing_weights, refuse_other_models
 from rhas.manifests.common.errors import InputError, Problem
 
 

@@ -126,21 +126,3 @@ class Encoder(ABC):
     def _token_ids(self, sentence: str) -> list[int]:
         # `verbose` would warn of long sentences, which `check` refuses anyway.
         return self.tokenizer(self.clean(sentence), truncation=False, verbose=False)["input_ids"]
-
-
-def refuse_other_models(name: str, architectures: Sequence[str] | None, expected: str) -> None:
-    """InputError unless a checkpoint's own config says that it is of class `expected`.
-
-    transformers would load another class and fill what is missing at random, with a mere warning.
-    """
-    if expected not in (architectures or ()):
-        found = architectures or "no such entry in config.json"
-        raise InputError(Problem(name, f"a checkpoint of {expected}", column="architectures", value=found))
-
-
-def refuse_missing_weights(name: str, missing_keys: Iterable[str]) -> None:
-    """InputError if a checkpoint left some of the model's weights as they were initialised."""
-    missing = sorted(missing_keys)
-    if missing:
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise InputError(Problem(name, f"all of the model's weights; {len(missing)} are missing: {shown}"))
