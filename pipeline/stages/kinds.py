@@ -32,6 +32,7 @@ class Kind:
         default_factory=dict
     )  # option: the kind of stage whose output it is by default
     files: tuple[str, ...] = ()  # options that name other files that are read; paths among the others are too
+    required: tuple[str, ...] = ()  # options that a stage has to have, though the command can do without
     writes: str | None = None  # option: where it writes; by default a folder with the stage's name
     result: str | None = None  # of what it takes, what it adds to: OPTION/file
     needs: str = "one GPU if this machine has one, else its cores"  # where the file doesn't say
@@ -42,6 +43,7 @@ KINDS = {
     "extract": Kind(
         extract.extract,
         files=("movies", "labels", "actions"),
+        required=("movies",),
         writes="out",
         needs="all cores, no GPU",
         spread=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from typer import Context
 from typer.models import ArgumentInfo
 
 KINDS = {int: "a whole number", float: "a number", str: "a text", Path: "a path", bool: "true or false"}
@@ -24,6 +25,7 @@ class Option:
     type: type
     many: bool
     required: bool
+    negated: str = ""  # how it is turned off, where that can be written
 
     def problem(self, value: Any) -> str | None:
         """What was expected, if it isn't this value."""
@@ -41,8 +43,7 @@ class Option:
     def arguments(self, value: Any) -> Iterator[str]:
         """As on a command line."""
         if self.type is bool:
-            if value:
-                yield self.written
+            yield from filter(None, [self.written if value else self.negated])
             return
         for each in value if self.many else [value]:
             if self.written:
@@ -54,7 +55,9 @@ def options_of(command: Callable[..., Any]) -> Mapping[str, Option]:
     """By the names that a pipeline's file has for them: `--max-failure-rate` is max_failure_rate."""
     hints = get_type_hints(command, include_extras=True)
     found = (
-        _option(parameter, hints[name]) for name, parameter in inspect.signature(command).parameters.items()
+        _option(parameter, hints[name])
+        for name, parameter in inspect.signature(command).parameters.items()
+        if hints[name] is not Context  # which is typer's own
     )
     return {option.name: option for option in found}
 
@@ -69,8 +72,11 @@ def _option(parameter: inspect.Parameter, hint: Any) -> Option:
     # In an annotation, the first name of an option stands where its default would.
     said_names = (getattr(said, "default", None), *(getattr(said, "param_decls", None) or ()))
     declared = [text for text in said_names if isinstance(text, str) and text.startswith("--")]
-    written = declared[0] if declared else f"--{parameter.name.replace('_', '-')}"
+    first = declared[0] if declared else f"--{parameter.name.replace('_', '-')}"
+    written, _, negated = first.partition("/")
     name = written.removeprefix("--").replace("-", "_")
     positional = isinstance(said, ArgumentInfo)
     required = parameter.default is inspect.Parameter.empty
-    return Option(parameter.name if positional else name, "" if positional else written, kind, many, required)
+    return Option(
+        parameter.name if positional else name, "" if positional else written, kind, many, required, negated
+    )

@@ -142,7 +142,7 @@ def _stage(
     missing = [
         Problem(path, f"an option that `rhas {command}` needs", column=f"{name}.{key}")
         for key, option in options.items()
-        if option.required and key not in values
+        if (option.required or key in kind.required) and key not in values
     ]
     if missing:
         raise InputError(missing)

@@ -9,7 +9,7 @@ import torch
 
 from rhas.extract.config import ExtractConfig, RunOptions
 from rhas.extract.run import run
-from rhas.extract.run.run import _record_config, _with_precision
+from rhas.extract.run.run import _with_precision, record_config
 from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -71,14 +71,14 @@ def test_a_folder_goes_on_as_it_was_begun_wherever_that_was(
     monkeypatch.setattr(run, "cpu_has_bfloat16", lambda: begun)
     config = _with_precision(folder, ExtractConfig(), options)
     assert config.precision == ("bfloat16" if begun else "float32")
-    identity = _record_config(folder, config, DESCRIBED)["extraction"]
+    identity = record_config(folder, config, DESCRIBED)["extraction"]
     monkeypatch.setattr(run, "cpu_has_bfloat16", lambda: now)
     again = _with_precision(folder, ExtractConfig(), options)
-    assert again == config and _record_config(folder, again, DESCRIBED)["extraction"] == identity
+    assert again == config and record_config(folder, again, DESCRIBED)["extraction"] == identity
     other = ExtractConfig(precision="bfloat16" if now else "float32")
     assert _with_precision(folder, other, options) == other
     with pytest.raises(InputError, match=f"precision was '{config.precision}', now '{other.precision}'"):
-        _record_config(folder, other, DESCRIBED)  # also of a rank that began at the same time
+        record_config(folder, other, DESCRIBED)  # also of a rank that began at the same time
 
 
 def test_a_cluster_of_cpus_gets_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def boxes_of(
     """Everybody's boxes in frames that are taken to be one window."""
     everywhere = np.ones(len(pixels_nHW3), bool)
     window = WindowFrames(Frames(pixels_nHW3, everywhere, "", False, 0), lead=0)
-    with on_device(pixels_nHW3, grounder.device, grounder.lane) as shown:
+    with torch.inference_mode(), on_device(pixels_nHW3, grounder.device, grounder.lane) as shown:
         return grounder.ground(window, persons, [everywhere] * len(persons), shown)
 
 

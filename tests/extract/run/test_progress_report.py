@@ -18,7 +18,7 @@ def header(movie_id="a", frames=10):
 
 def test_counts_follow_the_events():
     told = []
-    progress = Progress(on_movie=told.append)
+    progress = Progress(on_movie=lambda movie_id, _: told.append(movie_id))
     progress.now.movies = 3
     progress.movie_opened(header(), {0, 2})  # windows of 4 and 2 frames
     progress.movie_opened(header("b", 4), {0})

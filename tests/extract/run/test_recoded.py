@@ -113,4 +113,4 @@ def test_a_recoding_costs_less_than_a_sample(recoded: Path, features: FeaturesRe
         own = features.person(name, person).holistic[...].astype(float)
         same = np.linalg.norm(own[:-1] - original[:-1], axis=1)
         following = np.linalg.norm(own[:-1] - original[1:], axis=1)
-        assert np.mean(same < following) >= 0.9 and same.mean() < following.mean(), name
+        assert np.mean(same < following) >= 0.8 and same.mean() < following.mean(), name

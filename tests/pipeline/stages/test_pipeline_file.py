@@ -113,3 +113,11 @@ def test_options_are_those_of_the_command_line(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300", "TERM": "dumb"}).output
     for option in options_of(KINDS[command].command).values():
         assert (option.written or option.name.upper() or "").lower() in shown.lower(), option
+
+
+def test_what_is_turned_off_is_written_so() -> None:
+    option = options_of(KINDS["extract"].command)["speed_check"]
+    assert list(option.arguments(False)) == ["--no-speed-check"] and list(option.arguments(True)) == [
+        "--speed-check"
+    ]
+    assert list(options_of(KINDS["extract"].command)["update"].arguments(False)) == []

@@ -42,8 +42,9 @@ def test_a_model_of_another_package_is_trained_by_the_command(tmp_path: Path) ->
 
 
 def test_a_package_that_can_not_be_imported_is_named(tmp_path: Path) -> None:
+    features = toy_features(tmp_path / "features")
     done = train(
-        tmp_path, tmp_path / "run", install(tmp_path / "site", "outside_model", "import nothing_of_this_name")
+        features, tmp_path / "run", install(tmp_path / "site", "outside_model", "import nothing_of_this_name")
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "entry point rhas.models of elsewhere: got 'outside_model'" in done.stderr
