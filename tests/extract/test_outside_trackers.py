@@ -261,7 +261,7 @@ def test_a_tracker_that_does_not_fit_is_told(
 
 
 def test_names_of_trackers_are_checked(package: ModuleType) -> None:
-    with pytest.raises(InputError, match="one of frames, builtin, boxes, iou, knowing; packages add"):
+    with pytest.raises(InputError, match="one of frames, builtin, boxes, iou, knowing, sam2; packages add"):
         TracksConfig(implementation="iuo")
     with pytest.raises(InputError, match="builtin has no weights of its own"):
         TracksConfig(implementation="builtin", weights="0.3")
