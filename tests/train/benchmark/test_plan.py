@@ -176,7 +176,9 @@ def test_what_can_not_be_run_is_named(tmp_path: Path) -> None:
         InputError, match=r"column a(.|\n)*column \.\./b: expected a name that a folder can have"
     ):
         load_systems(str(preset))
-    with pytest.raises(InputError, match="one of ablation, anticipation, field, grounding, tokens or a YAML file"):
+    with pytest.raises(
+        InputError, match="one of ablation, anticipation, field, grounding, tokens or a YAML file"
+    ):
         load_systems("everything")
     with pytest.raises(InputError, match="--seeds"):
         trials(systems_of(["actdiff"]), load_config(), [], 0, tmp_path)
