@@ -10,8 +10,7 @@ import torch
 
 from rhas.extract.config import ENCODERS, EncoderConfig
 from rhas.extract.encode.encoder import Encoder
-from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.common.plugins import expect, make
+from rhas.manifests.common.plugins import expect, make, trial
 
 _SENTENCE = "the man"
 
@@ -19,7 +18,7 @@ _SENTENCE = "the man"
 def load(config: EncoderConfig) -> Encoder:
     """Raises InputError, naming the entry point, for an encoder that can't be made, or isn't what it has to be."""
     encoder: Encoder = make(ENCODERS, config.kind, Encoder, config)  # type: ignore[type-abstract]
-    try:
+    with trial(ENCODERS, config.kind, encoder, Encoder):
         encoder.check([_SENTENCE])
         expect(encoder.fit in ("squash", "letterbox"), f"fit {encoder.fit!r}, not squash or letterbox")
         with torch.inference_mode():
@@ -30,10 +29,4 @@ def load(config: EncoderConfig) -> Encoder:
         expect(features.shape == shape, f"features of shape {tuple(features.shape)}, not {shape}")
         expect(bool(features.isfinite().all()), "features that are not finite")
         expect(text is None or text.ndim == 1, "a text embedding that is no vector")
-        expect(isinstance(encoder.weights_hash, str) and bool(encoder.weights_hash), "no weights_hash")
-    except InputError:
-        raise
-    except Exception as error:
-        expected = f"an Encoder that works as described ({type(error).__name__}: {error})"
-        raise InputError(Problem(f"entry point {ENCODERS}", expected, column=config.kind)) from error
     return encoder

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from rhas.extract.config import DETECTORS, DetectorConfig
 from rhas.extract.ground.boxes import Candidates
-from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.common.plugins import expect, make
+from rhas.manifests.common.plugins import expect, make, trial
 
 _TRIAL = (64, 96)  # height and width of the picture that it is tried on
 
@@ -56,18 +55,10 @@ def load(config: DetectorConfig) -> OutsideDetector:
     """Raises InputError, naming the entry point, for a detector that can't be made, or isn't what it has to be."""
     detector: OutsideDetector = make(DETECTORS, config.implementation, OutsideDetector, config)  # type: ignore[type-abstract]
     sentences = ["the man", "the woman"]
-    try:
+    with trial(DETECTORS, config.implementation, detector, OutsideDetector):
         with torch.inference_mode():
             found = detector.detect(torch.full((1, *_TRIAL, 3), 128, dtype=torch.uint8), sentences)
         check_found(found, len(sentences), 1)
-        expect(isinstance(detector.weights_hash, str) and bool(detector.weights_hash), "no weights_hash")
-    except InputError:
-        raise
-    except Exception as error:
-        expected = f"an OutsideDetector that works as described ({type(error).__name__}: {error})"
-        raise InputError(
-            Problem(f"entry point {DETECTORS}", expected, column=config.implementation)
-        ) from error
     return detector
 
 

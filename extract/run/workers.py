@@ -36,7 +36,7 @@ from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import MovieHeader, Window, failed_window, one_line, write_part, write_shard
 from rhas.manifests.shards.layout import FeaturesFolder
 from rhas.manifests.shards.ledger import Finished
-from rhas.manifests.shards.people import gather
+from rhas.manifests.shards.people import gather, with_everybody
 from rhas.manifests.shards.pictures import Pictures, Wanted, write_pictures
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
 from rhas.manifests.shards.seen import Seen, remove_seen, write_seen
@@ -397,8 +397,7 @@ class WriteWorker:
                 return kept.load(index)
             return failed_window(header, index, *failed[index])
 
-        tracks = read_tracks(self.folder.tracks(header.movie_id)) if header.tracks else None
-        if tracks is not None:
+        if with_everybody(header.config) and (tracks := read_tracks(self.folder.tracks(header.movie_id))):
             gather(self.folder, header, tracks.seen)
         write_shard(self.folder, header, load)
         kept.remove_parts()

@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rhas.extract.config import TRACKERS, TracksConfig
-from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.common.plugins import expect, make
+from rhas.manifests.common.plugins import expect, make, trial
 
 _TRIAL = (3, 64, 96, 3)  # the movie that it is tried on
 
@@ -67,17 +66,8 @@ def load(config: TracksConfig) -> OutsideTracker:
     """Raises InputError, naming the entry point, for a tracker that can't be made, or isn't what it has to be."""
     tracker: OutsideTracker = make(TRACKERS, config.implementation, OutsideTracker, config)  # type: ignore[type-abstract]
     seen = {0: torch.tensor([[0.25, 0.25, 0.5, 0.75]])}
-    try:
-        with torch.inference_mode():
-            check_tracks(tracker.track(torch.full(_TRIAL, 128, dtype=torch.uint8), seen), _TRIAL[0])
-        expect(isinstance(tracker.weights_hash, str) and bool(tracker.weights_hash), "no weights_hash")
-    except InputError:
-        raise
-    except Exception as error:
-        expected = f"an OutsideTracker that works as described ({type(error).__name__}: {error})"
-        raise InputError(
-            Problem(f"entry point {TRACKERS}", expected, column=config.implementation)
-        ) from error
+    with trial(TRACKERS, config.implementation, tracker, OutsideTracker), torch.inference_mode():
+        check_tracks(tracker.track(torch.full(_TRIAL, 128, dtype=torch.uint8), seen), _TRIAL[0])
     return tracker
 
 

@@ -6,7 +6,8 @@ called with what its group is given. Models have a registry of their own (`rhas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -57,6 +58,22 @@ def make(group: str, name: str, kind: type[T], *given: Any) -> T:
         expected = f"what gives a {kind.__module__}.{kind.__qualname__}"
         raise InputError(Problem(f"entry point {group}", expected, column=name, value=entry.value))
     return made
+
+
+@contextmanager
+def trial(group: str, name: str, made: Any, kind: type) -> Iterator[None]:
+    """In which what a plugin made is tried, at the end of which it has to have a hash of its weights.
+
+    Raises InputError, naming group and plugin, for whatever goes wrong.
+    """
+    try:
+        yield
+        expect(isinstance(made.weights_hash, str) and bool(made.weights_hash), "no weights_hash")
+    except InputError:
+        raise
+    except Exception as error:
+        expected = f"an {kind.__name__} that works as described ({type(error).__name__}: {error})"
+        raise InputError(Problem(f"entry point {group}", expected, column=name)) from error
 
 
 def expect(right: bool, got: str) -> None:
