@@ -98,11 +98,12 @@ dry-gpu: $(READY) .venv-gpu/.ready
 		"torch===$$(sed -n 's/^torch==//p' constraints.txt)"
 	touch $@
 
-# The tables of docs/ablation.md, docs/grounding.md and docs/field.md, into bench/tables: a day of two cores. Whatever is done
-# isn't done again.
+# The tables of docs/ablation.md, docs/grounding.md and docs/field.md, into bench/tables: a day of two cores, with AT_ONCE=2.
+# Whatever is done isn't done again.
 TABLES := bench/tables
+AT_ONCE ?= 1
 EXTRACT := $(BIN)/rhas extract --preset mini --set encoder.tokens=all --cpus 1 --no-speed-check
-COMPARE := $(BIN)/rhas benchmark --seeds 3 --split cross-movie --set "data.proportions=[60,15,25]"
+COMPARE := $(BIN)/rhas benchmark --seeds 3 --split cross-movie --set "data.proportions=[60,15,25]" --at-once $(AT_ONCE)
 .PHONY: tables
 tables: $(READY)
 	for kind in ordinary memory long-tail; do \
@@ -113,8 +114,12 @@ tables: $(READY)
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/alone --set detector.exclusive=false
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/tracked \
 		--set tracks.implementation=builtin --set tracks.every_s=0.4
-	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/grounding --preset grounding --config small \
-		--also alone=$(TABLES)/alone --also tracked=$(TABLES)/tracked --also true=$(TABLES)/true
+	$(BIN)/rhas calibrate $(TABLES)/ordinary-features --boxes $(TABLES)/ordinary/boxes.csv --exact $(TABLES)/exact.csv
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/exact --detector $(TABLES)/exact.csv
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/boxes --models hopadiff --config small \
+		--also alone=$(TABLES)/alone --also tracked=$(TABLES)/tracked --also exact=$(TABLES)/exact --also true=$(TABLES)/true
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/default --models hopadiff --also true=$(TABLES)/true
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/grounding --preset grounding --config small
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ablation --preset ablation --config small
 	$(COMPARE) --shards $(TABLES)/memory-features --out $(TABLES)/ablation-memory --preset ablation --config small
 	$(COMPARE) --shards $(TABLES)/long-tail-features --out $(TABLES)/ablation-long-tail --preset ablation --config small

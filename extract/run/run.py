@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rhas.extract.config import ExtractConfig, RunOptions
+from rhas.extract.config import ExtractConfig, RunOptions, config_from_dict
 from rhas.extract.decode.index import MovieIndex, any_index
 from rhas.extract.decode.notes import notes_on
 from rhas.extract.decode.process import fit_short_side
@@ -259,11 +259,9 @@ def _refuse_other_config(folder: FeaturesFolder, config: dict[str, Any]) -> None
         record = read_config(folder)
         other = differences(record["format_version"], FORMAT_VERSION, "format_version")
         _refuse(folder, other, f"a folder of this version's format{FORMAT_HINT}")
-        begun = record["config"]
-        if isinstance(begun, dict) and isinstance(begun.get("encoder"), dict):
-            # Folders that were begun before there was such a choice.
-            begun = {**begun, "encoder": {"streams": "both", **begun["encoder"]}}
-        changed = differences(begun, json.loads(json.dumps(config)))
+        # A setting that there wasn't yet when the folder was begun has its default, which is what was done then.
+        begun = config_from_dict(record["config"], folder.config).to_dict()
+        changed = differences(*(json.loads(json.dumps(settings)) for settings in (begun, config)))
         _refuse(folder, changed, "the settings that the folder was begun with (or another --out)")
 
 

@@ -116,7 +116,7 @@ def _noted(number: int, _: FrameType | None) -> None:
     signal.alarm(0)  # Ray's handler in C++ sets one, which aborts what isn't gone after 3 s
     if _asked_at is None:
         _asked_at = time.monotonic()
-        for child in _children:
+        for child in tuple(_children):
             child.send_signal(signal.SIGTERM)  # where a scheduler started this, SIGINT may be blocked
     elif time.monotonic() - _asked_at > _REPEATED_S:
         kill_all(children())

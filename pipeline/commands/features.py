@@ -117,10 +117,20 @@ def calibrate(
         Path, typer.Option("--boxes", help="CSV of true boxes: movie_id,person_id,time_s,x1,y1,x2,y2")
     ],
     out: Annotated[Path, typer.Option("--out", help="Preset to write")] = Path("calibrated.yaml"),
+    exact: Annotated[
+        Path | None,
+        typer.Option("--exact", help="CSV to write instead: the found boxes, right ones as they truly are"),
+    ] = None,
 ) -> None:
     """Measure how probable it is that a detector's boxes are right; write a preset that says so of each box."""
     from rhas.manifests.shards.mirror import features_here
     from rhas.pipeline.programs.calibrating import calibrate as run_calibration
+    from rhas.pipeline.programs.calibrating import write_exact
+
+    if exact is not None:
+        write_exact(features_here(features), boxes, exact)
+        typer.echo(f"{exact}: rhas extract … --detector {exact}")
+        return
 
     for found in run_calibration(features_here(features), boxes, out):
         after = "too few to learn from" if found.after is None else f"{found.after:.3f} on other movies"

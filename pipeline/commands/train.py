@@ -259,6 +259,12 @@ def benchmark(
         list[str] | None,
         typer.Option("--also", help="NAME=FOLDER: other features of the same persons, run as SYSTEM@NAME"),
     ] = None,
+    at_once: Annotated[
+        int,
+        typer.Option(
+            "--at-once", help="Runs beside each other: a GPU for each in turn, or its share of cores"
+        ),
+    ] = 1,
     settings: SetOption = None,
 ) -> None:
     """Train and measure several systems under one budget, and write one table."""
@@ -284,7 +290,7 @@ def benchmark(
 
         here, settings = features_here(shards), overrides + (settings or [])
         others = {name: features_here(named_place(folder)) for name, folder in other_features.items()}
-        code = run_benchmark(here, out, names, preset, config, settings, seeds, chosen, task, others)
+        code = run_benchmark(here, out, names, preset, config, settings, seeds, chosen, task, others, at_once)
     for cost in sorted(out.glob("*/cost.json"))[:1]:  # of a run that is done
         next_step("report", "--run", cost.parent, "--out", out / "report")
     raise typer.Exit(code)

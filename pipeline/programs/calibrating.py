@@ -1,11 +1,14 @@
 """How sure a detector may be: its boxes in a features folder against boxes that are known, as a preset with the curves.
 
 In: features, and a CSV of true boxes of some of their persons, who count as absent where it has none. Out: the
-extraction's settings with `detector.sure` measured, as a YAML file for `--preset`, and what was measured in a table.
+extraction's settings with `detector.sure` measured, as a YAML file for `--preset`, and what was measured in a table. Or
+the boxes as they were found, but each right one as it truly is, as a CSV for `--detector`: features by them say what
+exact boxes would be worth, and true boxes beyond them, whom to look at (docs/grounding.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +20,11 @@ from rhas.extract.config import config_from_dict
 from rhas.extract.ground.calibration import RIGHT, calibration_error, curve, overlap, read_off
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.reader import FeaturesReader, PersonSeries
 from rhas.manifests.shards.status import HAS_BOX, FrameStatus
 from rhas.manifests.shards.verify import read_config
-from rhas.manifests.tables.boxes import load_boxes
+from rhas.manifests.tables.boxes import COLUMNS, OPTIONAL, Tracklet, load_boxes
+from rhas.manifests.tables.csvfile import write_rows
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,39 @@ def calibrate(features: Path, boxes: Path, out: Path) -> list[Measured]:
     return [_measured(str(status), own) for status, own in table.groupby("status")]
 
 
+def write_exact(features: Path, boxes: Path, out: Path) -> None:
+    """Writes the boxes of persons whose truth is known: the true one where the box is right, else as it was found.
+
+    A gap between boxes stays one: each stretch is a track. Raises InputError.
+    """
+    truth, rows = load_boxes(boxes), []
+    for series in _known(FeaturesReader(features), truth, boxes):
+        found_T4, true_T4 = series.box[...], truth[series.movie_id, series.person_id].at(series.time_s)
+        there_T = np.isin(series.status, HAS_BOX)
+        box_T4 = np.where((overlap(found_T4, true_T4) > RIGHT)[:, None], true_T4, found_T4)
+        track_T = np.cumsum(np.diff(there_T, prepend=False) & there_T)
+        for t in np.flatnonzero(there_T):
+            moment = (series.movie_id, series.person_id, series.time_s[t])
+            rows.append((*moment, *box_T4[t].tolist(), int(track_T[t]), float(series.score[t])))
+    write_rows(out, (*COLUMNS, *OPTIONAL), rows)
+
+
+def _known(
+    reader: FeaturesReader, truth: Mapping[tuple[str, str], Tracklet], path: Path
+) -> Iterator[PersonSeries]:
+    """Those of a folder whose truth is known and who were found at all. Raises InputError if there are none."""
+    found = False
+    for series in reader.persons():
+        if (series.movie_id, series.person_id) in truth and np.isin(series.status, HAS_BOX).any():
+            found = True
+            yield series
+    if not found:
+        expected = (
+            f"boxes of persons of {reader.folder.root}, by movie_id and person_id, who were found there"
+        )
+        raise InputError(Problem(path, expected))
+
+
 def _measured(status: str, own: pd.DataFrame) -> Measured:
     score, right = own.score.to_numpy(), own.right.to_numpy()
     half = own.movie.rank(method="dense").to_numpy() % 2 == 0
@@ -70,22 +107,13 @@ def _measured(status: str, own: pd.DataFrame) -> Measured:
 
 def _boxes(reader: FeaturesReader, path: Path) -> pd.DataFrame:
     """A row for each box of the folder whose person's truth is known: movie, status, score, sure, right."""
-    truth = load_boxes(path)
-    parts = []
-    for series in reader.persons():
-        known = truth.get((series.movie_id, series.person_id))
+    truth, parts = load_boxes(path), []
+    for series in _known(reader, truth, path):
         at = np.flatnonzero(np.isin(series.status, HAS_BOX))
-        if known is None or not len(at):
-            continue
-        right = overlap(series.box[...][at], known.at(series.time_s[at])) > RIGHT
+        true_N4 = truth[series.movie_id, series.person_id].at(series.time_s[at])
         names = [FrameStatus(int(status)).name.lower() for status in series.status[at]]
         parts.append(
             pd.DataFrame({"movie": series.movie_id, "status": names, "score": series.score[...][at],
-                          "sure": series.sure[...][at], "right": right})
+                          "sure": series.sure[...][at], "right": overlap(series.box[...][at], true_N4) > RIGHT})
         )  # fmt: skip
-    if not parts:
-        expected = (
-            f"boxes of persons of {reader.folder.root}, by movie_id and person_id, who were found there"
-        )
-        raise InputError(Problem(path, expected))
     return pd.concat(parts, ignore_index=True)

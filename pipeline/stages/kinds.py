@@ -32,6 +32,7 @@ class Kind:
         default_factory=dict
     )  # option: the kind of stage whose output it is by default
     files: tuple[str, ...] = ()  # options that name other files that are read; paths among the others are too
+    folders: tuple[str, ...] = ()  # options that take NAME=FOLDER, of folders that are read
     required: tuple[str, ...] = ()  # options that a stage has to have, though the command can do without
     writes: str | None = None  # option: where it writes; by default a folder with the stage's name
     result: str | None = None  # of what it takes, what it adds to: OPTION/file
@@ -52,7 +53,7 @@ KINDS = {
     "train": Kind(train.train, takes={"shards": "extract"}, writes="out", spread=True),
     "eval": Kind(train.evaluate, takes={"run": "train"}, result="run/results.csv"),
     "predict": Kind(train.predict, takes={"run": "train", "shards": "extract"}, writes="out"),
-    "benchmark": Kind(train.benchmark, takes={"shards": "extract"}, writes="out"),
+    "benchmark": Kind(train.benchmark, takes={"shards": "extract"}, folders=("also",), writes="out"),
     "report": Kind(train.report, takes={"run": "train"}, writes="out"),
 }
 

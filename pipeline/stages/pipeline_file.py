@@ -53,6 +53,10 @@ class Stage:
             for name, value in self.options.items()
             if name in (*self.kind.takes, *self.kind.files) or _is_path(value)
         }
+        for option in self.kind.folders:
+            for name, _, folder in (str(given).partition("=") for given in self.options.get(option, [])):
+                if folder:
+                    paths[f"{option} {name}"] = place(folder)
         paths.pop(self.kind.writes or "", None)
         return paths
 
@@ -128,7 +132,12 @@ def _stage(
     kind = KINDS[command]
     options = options_of(kind.command)
     _check(path, name, command, values, options)
-    values = {key: _absolute(value, options[key], path) for key, value in values.items()}
+    values = {
+        key: [_named_folder(str(one), path) for one in value]
+        if key in kind.folders
+        else _absolute(value, options[key], path)
+        for key, value in values.items()
+    }
     for option, of in kind.takes.items():
         # `rhas predict` has either shards or a movie.
         if option not in values and not (option == "shards" and "movie" in values):
@@ -186,17 +195,30 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str) and (Path(value).is_absolute() or "://" in value)
 
 
+def _named_folder(given: str, path: Path) -> str:
+    """NAME=FOLDER, with the folder from the file's own; what isn't of that form is for the command to refuse."""
+    name, equals, folder = given.partition("=")
+    return f"{name}={_from(folder, path)}" if equals and folder else given
+
+
 def _absolute(value: Any, option: Option, path: Path) -> Any:
     """Paths from the file's own folder; also texts that may be one, such as weights, if something lies there.
 
     Addresses, of features in a store, stay as they are.
     """
-    if option.type is Path and isinstance(value, str) and ("://" in value or value.startswith("~")):
-        try:
-            here = place(value)
-        except ValueError as error:
-            raise InputError(Problem(path, str(error), value=value)) from None
-        return str(here) if isinstance(here, Path) else value
+    if option.type is Path and isinstance(value, str):
+        return _from(value, path)
     there = os.path.normpath(path.parent / str(value))
     named = option.type is Path or (isinstance(value, str) and value and os.path.exists(there))  # noqa: PTH110
     return there if named else value
+
+
+def _from(value: str, path: Path) -> str:
+    """A path from the folder that the file `path` lies in; an address stays as it is."""
+    if "://" not in value and not value.startswith("~"):
+        return os.path.normpath(path.parent / value)
+    try:
+        here = place(value)
+    except ValueError as error:
+        raise InputError(Problem(path, str(error), value=value)) from None
+    return str(here) if isinstance(here, Path) else value

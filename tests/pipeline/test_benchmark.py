@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from outside_package import install
 from process_tree import assert_ended, process_tree
 from safetensors.torch import load_file
@@ -22,6 +24,7 @@ from tiny_config import TINY
 from toy_segmenter import toy_features
 
 from rhas.manifests.common.errors import InputError
+from rhas.pipeline.programs.benchmark import places as benchmark_places
 from rhas.pipeline.programs.benchmark import run_benchmark
 from rhas.train.benchmark.bootstrap import At, Bootstrap
 from rhas.train.benchmark.results import COST, HEADLINE, METRICS, TOP1
@@ -198,6 +201,26 @@ def test_a_rerun_skips_what_is_done(bench: Bench, capfd: pytest.CaptureFixture[s
     assert (
         capfd.readouterr().out.count("done before") == 4 and (bench.out / "table.csv").read_text() == before
     )
+
+
+def test_runs_beside_each_other_make_the_same_table(bench: Bench, tmp_path: Path) -> None:
+    """Also for those that wait for another's weights, and for one that fails."""
+    code = run_benchmark(bench.features, tmp_path, [], str(bench.preset), TINY, SETTINGS, seeds=2, at_once=3)
+    assert code == bench.code
+    cost = {"config", "training s", "peak MiB", "status"}
+    one, three = (pd.read_csv(out / "runs.csv").drop(columns=list(cost)) for out in (bench.out, tmp_path))
+    pd.testing.assert_frame_equal(one, three)
+
+
+def test_runs_beside_each_other_share_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert benchmark_places(1) == [{}]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert benchmark_places(3) == [{"OMP_NUM_THREADS": "2"}] * 3
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in benchmark_places(3)] == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in benchmark_places(2)] == ["5", "7"]
 
 
 def test_another_budget_or_other_data_is_refused(bench: Bench) -> None:

@@ -13,11 +13,15 @@ from typer.testing import CliRunner
 from rhas.extract.config import load_config
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import write_shard
-from rhas.manifests.shards.status import FrameStatus
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import HAS_BOX, FrameStatus
+from rhas.manifests.tables.boxes import COLUMNS, load_boxes
+from rhas.manifests.tables.csvfile import write_rows
 from rhas.manifests.tables.manifest import Person
 from rhas.pipeline.commands.features import commands
 
 BOX, ELSEWHERE = (0.2, 0.1, 0.4, 0.9), (0.6, 0.1, 0.8, 0.9)
+NUDGE = (0.01, 0, 0.01, 0)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,26 @@ def test_probabilities_come_back(features: Path) -> None:
     for score in (0.3, 0.5, 0.8):
         assert sure.of(FrameStatus.DETECTED, score) == pytest.approx(score**2, abs=0.08)
         assert sure.of(FrameStatus.DOUBTFUL, score) == pytest.approx(score**2 / 2, abs=0.08)
+
+
+def test_found_boxes_are_written_with_right_ones_as_they_truly_are(features: Path) -> None:
+    """Those that are wrong stay as they were found, and where there was none there is none, nor anything between."""
+    truth, out = load_boxes(features / "truth.csv"), features / "exact.csv"
+    nudged = features / "nudged.csv"  # the truth, a little off what was found
+    write_rows(nudged, COLUMNS, ((*person, time_s, *np.add(box, NUDGE)) for person, own in truth.items()
+                                 for time_s, box in zip(own.time_s, own.box.astype(float), strict=True)))  # fmt: skip
+    arguments = ["calibrate", features / "features", "--boxes", nudged, "--exact", out]
+    assert CliRunner().invoke(commands, list(map(str, arguments))).exit_code == 0
+    written, known = load_boxes(out), load_boxes(nudged)
+    for series in FeaturesReader(features / "features").persons():
+        person = series.movie_id, series.person_id
+        there = np.isin(series.status, HAS_BOX)
+        boxes, true = written[person].at(series.time_s), known[person].at(series.time_s)
+        assert (np.isfinite(boxes[:, 0]) == there).all() and not there.all()
+        right = there & (true[:, 0] < 0.5)
+        assert right.any() and (there & ~right).any()
+        np.testing.assert_allclose(boxes[right], true[right], atol=1e-6)
+        np.testing.assert_allclose(boxes[there & ~right], [BOX] * (there & ~right).sum(), atol=1e-6)
 
 
 def test_boxes_of_other_persons_are_refused_by_name(features: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -193,6 +194,25 @@ def test_a_folder_of_another_format_is_refused_though_nothing_is_left_to_do(smal
     config.write_text(config.read_text().replace('"format_version": 4', '"format_version": 3'))
     with pytest.raises(InputError, match=r"into another folder.*format_version was 3, now 4"):
         run(small / "manifest.csv", small / "f")
+
+
+def test_a_folder_from_before_there_was_a_setting_has_its_default(small: Path) -> None:
+    """Whatever is left is then extracted with the default; another value is refused as for any setting."""
+    manifest, config, shard = (
+        small / "manifest.csv",
+        small / "f" / "config.json",
+        small / "f" / "shards" / "b.h5",
+    )
+    record, whole = json.loads(config.read_text()), series(small / "f")
+    del record["config"]["encoder"]["crop_margin"], record["config"]["tracks"]["everybody"]
+    config.write_text(json.dumps(record))
+    assert run(manifest, small / "f").exit_code == EXIT_DONE
+    with pytest.raises(InputError, match=r"encoder\.crop_margin was 0\.1, now 0\.3"):
+        run(manifest, small / "f", "encoder.crop_margin=0.3")
+    shard.unlink()
+    assert run(manifest, small / "f").exit_code == EXIT_DONE
+    assert_same(whole, series(small / "f"))
+    assert json.loads(config.read_text())["extraction"] == record["extraction"]
 
 
 def test_a_touched_movie_is_the_same_and_one_changed_byte_makes_it_another(small: Path) -> None:

@@ -61,6 +61,13 @@ def test_labels_beside_the_manifest_are_read_too_and_weights_are_found_from_the_
     assert stage.options["detector"] == str(tmp_path / "weights") and stage.options["encoder"] == "a/b"
 
 
+def test_other_features_of_a_benchmark_are_found_from_the_file_and_read(tmp_path: Path) -> None:
+    text = "stages: {benchmark: {shards: features, models: toy, also: [true=known, far=s3://b/f, nothing]}}"
+    (stage,) = load(tmp_path, text).stages
+    assert stage.options["also"] == [f"true={tmp_path}/known", "far=s3://b/f", "nothing"]
+    assert stage.inputs["also true"] == tmp_path / "known" and str(stage.inputs["also far"]) == "s3://b/f"
+
+
 def test_on_a_cluster_the_stages_that_spread_get_its_address(tmp_path: Path) -> None:
     text = "stages: {extract: {movies: m.csv}, train: , eval: }"
     extract, train, evaluate = load(tmp_path, text, "auto").stages
