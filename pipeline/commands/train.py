@@ -35,6 +35,16 @@ UseOption = Annotated[
     ),
 ]
 
+MovedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--shards",
+        parser=named_place,
+        metavar="PATH",
+        help="Where the run's features are, if they were moved",
+    ),
+]
+
 
 @commands.command(rich_help_panel=TRAIN)
 def train(
@@ -119,19 +129,22 @@ def evaluate(
     task: Annotated[str, typer.Option("--task", help="segmentation or anticipation")] = "segmentation",
     settings: UseOption = None,
     device: DeviceOption = None,
+    shards: MovedOption = None,
 ) -> None:
     """Measure a run on a split, beside the baselines."""
+    from rhas.manifests.shards.mirror import features_here
     from rhas.train.evaluation.anticipation import evaluate_anticipation
     from rhas.train.evaluation.evaluation import evaluate_run
 
     if task == "anticipation" and settings:
         raise typer.BadParameter("not with --task anticipation", param_hint="--set")
+    features = None if shards is None else features_here(shards)
     if task == "anticipation":
-        evaluate_anticipation(run, split, device=device)
+        evaluate_anticipation(run, split, features, device)
         typer.echo((run / "anticipation.md").read_text())
         next_step("predict", "--run", run, "--shards", _features_of(run), "--anticipate", "60s")
     elif task == "segmentation":
-        evaluate_run(run, split, device=device, overrides=settings or ())
+        evaluate_run(run, split, features, device, settings or ())
         typer.echo((run / "results.md").read_text())
         next_step("report", "--run", run, "--out", run / "report")
     else:
@@ -300,15 +313,7 @@ def benchmark(
 def report(
     run: RunOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, the movie and the timelines")],
-    shards: Annotated[
-        Path | None,
-        typer.Option(
-            "--shards",
-            parser=named_place,
-            metavar="PATH",
-            help="Where the run's features are, if they were moved",
-        ),
-    ] = None,
+    shards: MovedOption = None,
     split: MeasuredSplit = "test",
     movie: Annotated[
         str | None, typer.Option("--movie", help="Movie to show [default: the one that came out best]")

@@ -189,6 +189,10 @@ def test_with_features_it_is_measured_used_and_begun_with(data: Path, tmp_path: 
     assert first.keys() == imported.keys()
     with pytest.raises(InputError, match="to train on with its weights, give another folder --init-from"):
         train(data, run, rhas.load_run(run, "cpu").config, "cpu")
+    moved = data.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=str(data)):
+        rhas_command("eval", "--run", run)
+    assert "## test: " in rhas_command("eval", "--run", run, "--shards", moved)
 
 
 def test_what_does_not_fit_is_refused(data: Path, tmp_path: Path) -> None:
