@@ -40,6 +40,7 @@ class Counts:
 
     operations: int = 0
     kernels: int = 0  # operations that are neither views nor allocations
+    casts: int = 0  # copies of what is on the device into another type
     reads: Counter[tuple[str, str]] = field(default_factory=Counter)
     uploads: Counter[tuple[str, str]] = field(default_factory=Counter)  # that wait
 
@@ -61,6 +62,7 @@ class Counts:
         """Counts one operation that has to do with the device, as a `TorchDispatchMode` gets it."""
         self.operations += 1
         self.kernels += is_kernel(func)
+        self.casts += _is_cast(func, args, kwargs, on_device)
         for kind, what in _waits(func, args, kwargs, on_device):
             (self.reads if kind == "read" else self.uploads)[what, place()] += 1
 
@@ -70,6 +72,12 @@ def is_kernel(func: Any) -> bool:
     name = func._schema.name.removeprefix("aten::")
     views = [r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns]
     return name not in _ALLOCATIONS and not any(views)
+
+
+def _is_cast(func: Any, args: Any, kwargs: Mapping[str, Any], on_device: Callable[[Tensor], bool]) -> bool:
+    asked = kwargs.get("dtype")
+    name = func._schema.name.removeprefix("aten::")
+    return name == "_to_copy" and asked not in (None, args[0].dtype) and on_device(args[0])
 
 
 def place() -> str:
