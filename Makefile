@@ -111,13 +111,15 @@ tables: $(READY)
 		$(EXTRACT) --movies $(TABLES)/$$kind/manifest.csv --out $(TABLES)/$$kind-features || exit 1; \
 	done
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/true --detector $(TABLES)/ordinary/boxes.csv
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/alone --set detector.exclusive=false
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/tracked \
-		--set tracks.implementation=builtin --set tracks.every_s=0.4
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/frames --set tracks.implementation=frames
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/alone \
+		--set tracks.implementation=frames --set detector.exclusive=false
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/sparse \
+		--set encoder.crop_every=3 --set encoder.frame_every=3
 	$(BIN)/rhas calibrate $(TABLES)/ordinary-features --boxes $(TABLES)/ordinary/boxes.csv --exact $(TABLES)/exact.csv
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/exact --detector $(TABLES)/exact.csv
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/boxes --models hopadiff --config small \
-		--also alone=$(TABLES)/alone --also tracked=$(TABLES)/tracked --also exact=$(TABLES)/exact --also true=$(TABLES)/true
+		$(foreach other,frames alone exact true sparse,--also $(other)=$(TABLES)/$(other))
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/default --models hopadiff --also true=$(TABLES)/true
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/grounding --preset grounding --config small
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ablation --preset ablation --config small

@@ -81,9 +81,7 @@ def measure_models(
     seed: Annotated[int, typer.Option(help="Of the held-out movies")] = 0,
     calibration: Annotated[
         bool,
-        typer.Option(
-            "--calibration", help="How sure the detector may be, as preset mini has it, on other movies"
-        ),
+        typer.Option("--calibration", help="How sure boxes may be, as preset mini has it, on other movies"),
     ] = False,
     tracks: Annotated[
         str | None,
@@ -97,7 +95,7 @@ def measure_models(
     from rhas.pipeline.world.making import print_calibration, print_measures, print_tracks
 
     if calibration:
-        print_calibration(models)
+        print_calibration(models, tracks, every_s)
     elif tracks is not None:
         print_tracks(models, movies, seed, tracks, every_s)
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rhas.extract.config import load_config
+from rhas.extract.config import ExtractConfig, load_config
 from rhas.extract.weights.shipped_weights import FOLDER
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.pipeline.views.display import make_console
@@ -61,28 +61,44 @@ def fit_models(
         train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
 
 
-def print_calibration(models: Path | None) -> None:
-    """Prints how sure the detector may be, as `detector.sure` has it: measured on movies like those it learnt from."""
+def print_calibration(models: Path | None, tracks: str | None, every_s: float) -> None:
+    """Prints how sure boxes may be, as `detector.sure` has it: measured on movies like those the detector learnt from.
+
+    `tracks`: how persons are found in whole movies; None: each frame of a stretch by itself.
+    """
     from rhas.extract.ground.calibration import RIGHT, curve
     from rhas.pipeline.world import TRAINING
     from rhas.pipeline.world.training.measure_detector import measure_detector
+    from rhas.pipeline.world.training.measure_tracks import measure_tracks
 
-    detector = load_config("mini").detector.replace(weights=str((models or FOLDER / "mini") / "detector"))
-    found = measure_detector(detector, CALIBRATION_MOVIES, CALIBRATION_SEED, stream=TRAINING).questions
-    for status, own in found.dropna(subset="score").groupby("status"):
+    asked = CALIBRATION_MOVIES, CALIBRATION_SEED
+    if tracks is None:
+        found = measure_detector(_mini(models).detector, *asked, stream=TRAINING)
+    else:
+        found, _ = measure_tracks(_mini(models, *_as(tracks, every_s)), *asked, stream=TRAINING)
+    for status, own in found.questions.dropna(subset="score").groupby("status"):
         corners = curve(own.score.to_numpy(), (own.overlap > RIGHT).to_numpy())
         make_console().print(f"{status}: {[list(corner) for corner in corners or ()]}", highlight=False)
+
+
+def _mini(models: Path | None, *settings: str) -> ExtractConfig:
+    """Preset mini, with these models' detector."""
+    config = load_config("mini", list(settings))
+    weights = str((models or FOLDER / "mini") / "detector")
+    return config.replace(detector=config.detector.replace(weights=weights))
+
+
+def _as(tracks: str, every_s: float) -> tuple[str, str]:
+    if tracks == "boxes":
+        raise InputError(Problem("--tracks", "frames, builtin or a tracker of another package", value=tracks))
+    return f"tracks.implementation={tracks}", f"tracks.every_s={every_s}"
 
 
 def print_tracks(models: Path | None, movies: int, seed: int, tracks: str, every_s: float) -> None:
     """Prints what comes of everybody in whole held-out movies, by one way of finding persons."""
     from rhas.pipeline.world.training.measure_tracks import measure_tracks
 
-    if tracks == "boxes":
-        raise InputError(Problem("--tracks", "frames, builtin or a tracker of another package", value=tracks))
-    config = load_config("mini", [f"tracks.implementation={tracks}", f"tracks.every_s={every_s}"])
-    weights = str((models or FOLDER / "mini") / "detector")
-    config = config.replace(detector=config.detector.replace(weights=weights))
+    config = _mini(models, *_as(tracks, every_s))
     found, looked = measure_tracks(config, movies, seed)
     every = f", every {every_s:g} s" if config.tracks.two_passes else ""
     make_console().print(
@@ -91,7 +107,7 @@ def print_tracks(models: Path | None, movies: int, seed: int, tracks: str, every
         f"{found.share('wrong'):.1%} another person, {found.share('missed'):.1%} nobody; "
         f"{found.false_alarms:.1%} of {len(found.questions) - len(found.present)} of absent ones have a box; "
         f"all right {found.all_right:.1%}; {found.switches:.1f} switches per person-minute; "
-        f"the detector sees {looked:.2f} of the frames",
+        f"calibration error {found.calibration_error:.3f}; the detector sees {looked:.2f} of the frames",
         highlight=False,
     )
 
@@ -101,9 +117,8 @@ def print_measures(models: Path | None, movies: int, seed: int) -> None:
     from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector
     from rhas.pipeline.world.training.measure_encoder import measure_encoder
 
-    folder, console, config = models or FOLDER / "mini", make_console(), load_config("mini")
-    detector = config.detector.replace(weights=str(folder / "detector"))
-    found = measure_detector(detector, movies, seed)
+    folder, console = models or FOLDER / "mini", make_console()
+    found = measure_detector(_mini(models).detector, movies, seed)
     absent = len(found.questions) - len(found.present)
     console.print(
         f"detector, {len(found.present)} frames of visible persons in {movies} held-out movies: "

@@ -31,7 +31,12 @@ def decode_size() -> list[dict]:
     world = OUT / "world"
     manifest = write_world(world, World(movies=MOVIES, scale=8, shortest_s=8, longest_s=12, seed=5))
     inputs = load_inputs(manifest, world / "labels.csv", world / "actions.csv")
-    boxes = load_config("mini", ["detector.implementation=boxes", f"detector.weights={world / 'boxes.csv'}"])
+    known = [
+        "detector.implementation=boxes",
+        f"detector.weights={world / 'boxes.csv'}",
+        "tracks.implementation=frames",
+    ]
+    boxes = load_config("mini", known)
     found = ModelWorker(load_config("mini"), 16, "cpu").models
     given = ModelWorker(boxes, 16, "cpu").models
     rows = []

@@ -17,7 +17,12 @@ from rhas.train.runs.run import check_extraction
 
 
 def test_a_new_movie_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    config = load_config("mini", ["detector.implementation=boxes", "detector.weights=world/boxes.csv"])
+    known = [
+        "detector.implementation=boxes",
+        "detector.weights=world/boxes.csv",
+        "tracks.implementation=frames",
+    ]
+    config = load_config("mini", known)
     (tmp_path / "data.json").write_text(json.dumps({"extraction": config.to_dict(), "actions": ["walking"]}))
     movie = tmp_path / "movie.mp4"
     movie.touch()

@@ -15,7 +15,11 @@ from rhas.manifests.tables.manifest import Movie, Person
 def test_figures_follow_the_streams(tmp_path, streams):
     movie = write_movie(tmp_path / "a.mp4", regular(45))
     persons = (Person("a", "p", "the man"), Person("a", "q", "the woman", 0.5, 1.0))
-    known = ["detector.implementation=boxes", "detector.weights=boxes.csv"]  # which cost nothing
+    known = [
+        "detector.implementation=boxes",
+        "detector.weights=boxes.csv",
+        "tracks.implementation=frames",
+    ]  # which cost nothing
     config = load_config("clip", [f"encoder.streams={streams}", "decode.fps=10", *known])
     found = _plan(Movie("a", movie, persons), config, None)
     assert (found.frames, found.person_frames) == (15, 15 + 5)
