@@ -23,6 +23,7 @@ features/
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,11 @@ class FeaturesFolder:
 
     root: Path
     elsewhere: Elsewhere | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+    def check_root(self) -> None:
+        """Where a file system was lost, folders could be made anew, under it. Raises OSError."""
+        if not self.root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the features folder is gone", str(self.root))
 
     @property
     def config(self) -> Path:

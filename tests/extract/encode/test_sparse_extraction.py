@@ -128,4 +128,4 @@ def test_they_do_not_depend_on_windows_and_are_verified(tmp_path: Path) -> None:
 def test_a_config_without_them_is_as_it_was() -> None:
     assert every_of(ExtractConfig().to_dict()) == every_of({}) == every_of({"encoder": "clip"}) == (1, 1)
     with pytest.raises(Exception, match="crop_every"):
-        load_config("mini", ["encoder.crop_every=2"])
+        load_config("mini", ["encoder.crop_every=2", "tracks.implementation=frames"])

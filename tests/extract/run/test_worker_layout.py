@@ -17,11 +17,10 @@ from rhas.extract.config import ExtractConfig, RunOptions, default_memory_bytes,
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode.windows import OnePass
-from rhas.extract.run import workers
 from rhas.extract.run.alone import LIMIT_S, Sample, _scheduled, _waited, measured, sample_of
 from rhas.extract.run.jobs import one_line
 from rhas.extract.run.layout import Layout, here, lay_out, on_this_machine
-from rhas.extract.run.workers import ModelWorker, ReadReport, WriteWorker, window_task
+from rhas.extract.run.workers import ModelWorker, ReadReport, WriteWorker, window_task, writing
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import SERIES, Window, empty_rows, failed_window
 from rhas.manifests.shards.layout import FeaturesFolder
@@ -281,7 +280,7 @@ def test_a_worker_whose_device_is_lost_ends(monkeypatch, message, raised):
     def process(*args):
         raise RuntimeError(message)
 
-    monkeypatch.setattr("rhas.extract.run.workers.os._exit", leave)
+    monkeypatch.setattr("rhas.extract.run.workers.models.os._exit", leave)
     movie = make_movie("a")
     worker = model_worker(movie)
     worker.__dict__["models"] = SimpleNamespace(process=process)
@@ -334,14 +333,14 @@ def test_a_shard_that_is_damaged_as_soon_as_it_was_written_is_not_known(tmp_path
     writer = WriteWorker(tmp_path)
     for index in (0, 1):
         writer.write(window_of(header, index))
-    sound = workers.write_shard
+    sound = writing.write_shard
 
     def torn(folder, header, load):
         sound(folder, header, load)
         path = folder.shard(header.movie_id)
         path.write_bytes(path.read_bytes()[:-100])
 
-    monkeypatch.setattr(workers, "write_shard", torn)
+    monkeypatch.setattr(writing, "write_shard", torn)
     assert writer.seal(header, {})[1] is None
 
 
