@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from extractions import problems
+from small_sam2 import SIDE, write_small_sam2
+from typer.testing import CliRunner
 
 from rhas.extract.config import TracksConfig
 from rhas.extract.tracks import sam2
 from rhas.extract.tracks.outside import load
 from rhas.extract.tracks.sam2 import Sam2Tracker, box_around
-from rhas.extract.weights.torchvision_fix import ensure_importable
 from rhas.manifests.common.errors import InputError
+from rhas.manifests.shards.reader import FeaturesReader
+from rhas.manifests.shards.status import FrameStatus
+from rhas.pipeline.cli import app
+from rhas.pipeline.world.writing import World, write_world
 
-SIDE, HEIGHT, WIDTH, FRAMES = 64, 48, 80, 22  # more frames than it remembers
+HEIGHT, WIDTH, FRAMES = 48, 80, 22  # more frames than it remembers
 BOXES = torch.tensor([[0.1, 0.2, 0.4, 0.9], [0.6, 0.2, 0.9, 0.9]])
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of random weights, to which everybody is always there, saved as transformers saves it."""
-    ensure_importable()
-    from transformers import Sam2VideoConfig, Sam2VideoModel
-
-    hiera = {
-        "model_type": "sam2_hiera_det_model", "hidden_size": 16, "num_attention_heads": 1, "image_size": [SIDE, SIDE],
-        "blocks_per_stage": [1, 1, 1, 1], "embed_dim_per_stage": [16, 32, 64, 128],
-        "num_attention_heads_per_stage": [1, 1, 2, 4], "window_size_per_stage": [4, 2, 2, 2],
-        "global_attention_blocks": [], "window_positional_embedding_background_size": [4, 4],
-    }  # fmt: skip
-    config = Sam2VideoConfig(
-        vision_config={
-            "backbone_config": hiera, "backbone_channel_list": [128, 64, 32, 16], "fpn_hidden_size": 128,
-            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
-        },
-        prompt_encoder_config={"hidden_size": 128, "image_size": SIDE, "patch_size": 16},
-        mask_decoder_config={
-            "hidden_size": 128, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32,
-        },
-        image_size=SIDE, memory_attention_hidden_size=128, memory_attention_num_layers=1,
-        memory_attention_feed_forward_hidden_size=32, memory_attention_rope_feat_sizes=[4, 4],
-        memory_encoder_hidden_size=128, memory_encoder_output_channels=64, mask_downsampler_embed_dim=128,
-        memory_fuser_embed_dim=128, memory_fuser_intermediate_dim=32, memory_fuser_num_layers=1,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        model = Sam2VideoModel(config).eval()
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                torch.nn.init.normal_(parameter, std=1.5 / parameter.shape[-1] ** 0.5)
-        last = model.mask_decoder.pred_obj_score_head.proj_out
-        torch.nn.init.zeros_(last.weight)
-        torch.nn.init.constant_(last.bias, 3.0)
-    folder = tmp_path_factory.mktemp("sam2")
-    model.save_pretrained(folder)
-    return folder
+    return write_small_sam2(tmp_path_factory.mktemp("sam2"))
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +139,18 @@ def test_what_is_no_sam2_is_refused(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text.replace("Sam2VideoModel", "CLIPModel"))
     with pytest.raises(InputError, match="a checkpoint of Sam2VideoModel"):
         load(TracksConfig(implementation="sam2", weights=str(tmp_path)))
+
+
+def test_the_command_tracks_by_it(weights: Path, tmp_path: Path) -> None:
+    """Between looks boxes are its own, and the tracker is among the models that the features are known by."""
+    manifest = write_world(tmp_path / "movies", World(movies=1, seed=7, shortest_s=3, longest_s=4))
+    settings = ["tracks.implementation=sam2", f"tracks.weights={weights}", "encoder.crop_every=2"]
+    arguments = ["extract", "--movies", manifest, "--out", tmp_path / "f", "--preset", "mini"]
+    arguments += [part for setting in settings for part in ("--set", setting)]
+    done = CliRunner().invoke(app, [*map(str, arguments), "--no-speed-check"])
+    assert done.exit_code == 0, done.output
+    assert problems(tmp_path / "f") == []
+    record = json.loads((tmp_path / "f" / "config.json").read_text())
+    assert record["models"]["tracker"]["name"] == str(weights) and record["models"]["tracker"]["hash"]
+    statuses = np.concatenate([own.status for own in FeaturesReader(tmp_path / "f").persons()])
+    assert (statuses == FrameStatus.TRACKED).any()
