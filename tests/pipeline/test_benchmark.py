@@ -205,11 +205,11 @@ def test_a_rerun_skips_what_is_done(bench: Bench, capfd: pytest.CaptureFixture[s
 
 def test_runs_beside_each_other_make_the_same_table(bench: Bench, tmp_path: Path) -> None:
     """Also for those that wait for another's weights, and for one that fails."""
-    code = run_benchmark(bench.features, tmp_path, [], str(bench.preset), TINY, SETTINGS, seeds=2, at_once=3)
+    code = run_benchmark(bench.features, tmp_path, [], str(bench.preset), TINY, SETTINGS, seeds=1, at_once=3)
     assert code == bench.code
-    cost = {"config", "training s", "peak MiB", "status"}
-    one, three = (pd.read_csv(out / "runs.csv").drop(columns=list(cost)) for out in (bench.out, tmp_path))
-    pd.testing.assert_frame_equal(one, three)
+    cost = ["config", "training s", "peak MiB", "status"]
+    one, three = (pd.read_csv(out / "runs.csv").drop(columns=cost) for out in (bench.out, tmp_path))
+    pd.testing.assert_frame_equal(one[one["seed"] == 0].reset_index(drop=True), three)
 
 
 def test_runs_beside_each_other_share_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

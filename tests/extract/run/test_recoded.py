@@ -25,7 +25,7 @@ from rhas.manifests.tables.inputs import load_inputs
 from rhas.pipeline.world.writing import World, write_world
 
 FPS, SECONDS = 15, 4
-CONFIG = load_config("mini", ["decode.fps=5", "decode.window_frames=8"])
+CONFIG = load_config("mini", ["decode.fps=5", "decode.window_frames=8", "tracks.implementation=frames"])
 # File, codec and options: closed and open groups, refreshes without keys, hidden frames, B-frames without stamps …
 WAYS = {
     "closed.mp4": ("libx264", {"crf": "16", "bf": "2", "g": "24"}),
