@@ -35,7 +35,23 @@ def series(out: Path) -> dict[tuple[str, str, str], np.ndarray]:
     return found
 
 
-def assert_same(a: dict, b: dict, tolerance: float = TOLERANCE) -> None:
+def assert_same(a: dict, b: dict, tolerance: float = TOLERANCE, ties: bool = False) -> None:
+    """Every series is the other's.
+
+    `ties`: but in a few frames, as random models have near ties among their queries, which other batches settle
+    otherwise on some processors. Scores stay nearly the same, boxes needn't, and crops of a few pixels then show
+    something else.
+    """
     assert a.keys() == b.keys()
     for key in a:
-        np.testing.assert_allclose(a[key], b[key], atol=tolerance, equal_nan=True, err_msg=str(key))
+        tied = _tied(a, b, key) if ties else np.zeros(len(a[key]), bool)
+        assert tied.mean() <= 0.05, f"{key}: {tied.sum()} of {len(tied)} frames have another box"
+        one, other = a[key][~tied], b[key][~tied]
+        np.testing.assert_allclose(one, other, atol=tolerance, equal_nan=True, err_msg=str(key))
+
+
+def _tied(a: dict, b: dict, key: tuple[str, str, str]) -> np.ndarray:
+    """Frames of a person in which boxes differ by more than rounding, and scores by little."""
+    box, score = ((*key[:2], name) for name in ("box", "score"))
+    apart = ~np.isclose(a[box], b[box], rtol=0, atol=1e-5, equal_nan=True).all(1)
+    return apart & (np.abs(a[score] - b[score]) < 1e-3)

@@ -120,14 +120,14 @@ def test_two_workers_give_the_features_of_one(
     movies: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
 ) -> None:
     run(movies / "manifest.csv", tmp_path / "f", workers=2, decoders=2, batch=5)
-    assert_same(series(undisturbed[0]), series(tmp_path / "f"))
+    assert_same(series(undisturbed[0]), series(tmp_path / "f"), ties=True)
 
 
 def test_windows_of_another_length_give_the_same_features(
     movies: Path, undisturbed: tuple[Path, Summary], tmp_path: Path
 ) -> None:
     run(movies / "manifest.csv", tmp_path / "f", "decode.window_frames=23")
-    assert_same(series(undisturbed[0]), series(tmp_path / "f"))
+    assert_same(series(undisturbed[0]), series(tmp_path / "f"), ties=True)
 
 
 def test_a_rerun_does_nothing(movies: Path, undisturbed: tuple[Path, Summary]) -> None:
