@@ -64,16 +64,20 @@ def write_exact(features: Path, boxes: Path, out: Path) -> None:
 
     A gap between boxes stays one: each stretch is a track. Raises InputError.
     """
-    truth, rows = load_boxes(boxes), []
-    for series in _known(FeaturesReader(features), truth, boxes):
+    write_rows(out, (*COLUMNS, *OPTIONAL), _exact_rows(FeaturesReader(features), load_boxes(boxes), boxes))
+
+
+def _exact_rows(
+    reader: FeaturesReader, truth: Mapping[tuple[str, str], Tracklet], path: Path
+) -> Iterator[tuple[object, ...]]:
+    for series in _known(reader, truth, path):
         found_T4, true_T4 = series.box[...], truth[series.movie_id, series.person_id].at(series.time_s)
-        there_T = np.isin(series.status, HAS_BOX)
+        there_T, score_T = np.isin(series.status, HAS_BOX), series.score[...]
         box_T4 = np.where((overlap(found_T4, true_T4) > RIGHT)[:, None], true_T4, found_T4)
         track_T = np.cumsum(np.diff(there_T, prepend=False) & there_T)
         for t in np.flatnonzero(there_T):
             moment = (series.movie_id, series.person_id, series.time_s[t])
-            rows.append((*moment, *box_T4[t].tolist(), int(track_T[t]), float(series.score[t])))
-    write_rows(out, (*COLUMNS, *OPTIONAL), rows)
+            yield (*moment, *box_T4[t].tolist(), int(track_T[t]), float(score_T[t]))
 
 
 def _known(

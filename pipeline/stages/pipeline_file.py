@@ -209,8 +209,8 @@ def _absolute(value: Any, option: Option, path: Path) -> Any:
     if option.type is Path and isinstance(value, str):
         return _from(value, path)
     there = os.path.normpath(path.parent / str(value))
-    named = option.type is Path or (isinstance(value, str) and value and os.path.exists(there))  # noqa: PTH110
-    return there if named else value
+    lies_there = isinstance(value, str) and value and os.path.exists(there)  # noqa: PTH110
+    return there if lies_there else value
 
 
 def _from(value: str, path: Path) -> str:

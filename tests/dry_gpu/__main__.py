@@ -64,9 +64,8 @@ def _training(preset: str) -> bool:
         batch = gpu.batch(_batch(config.batch))
         if step:
             return lambda: train_step(model, NoOptimiser(), [batch], config, 0)  # type: ignore[arg-type]
-        model.eval().requires_grad_(
-            False
-        )  # the counter of FLOPs hooks parameters that are handed on, which needs a graph
+        # The counter of FLOPs hooks parameters that are handed on, which needs a graph.
+        model.eval().requires_grad_(False)
         return lambda: _predict(model, batch, config)
 
     step = _row(f"{preset}, step", STEP, lambda gpu: prepared(gpu, True))

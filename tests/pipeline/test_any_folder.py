@@ -68,4 +68,5 @@ def test_nothing_is_taken_from_the_users_folder(rhas: Path, folder: Path, tmp_pa
     )
     run("train", "--out", out / "run", *shards)
     run("train", "--out", out / "ranks", *shards, "--workers", "1")
-    assert "## test: " in run("eval", "--run", out / "run")
+    run("benchmark", "--out", out / "bench", *shards, "--models", "hopadiff", "--seeds", "1")
+    assert (tmp_path / "bench" / "table.md").is_file()
