@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test learn cluster slurm images wheel browser lint bench faults dry-gpu clean
+.PHONY: setup demo test long learn cluster slurm images wheel browser lint bench faults dry-gpu clean
 
 setup: $(READY)
 
@@ -15,10 +15,15 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/rhas demo demo $(if $(QUICK),--quick)
 
-# In two processes, for two cores; the tests of a file stay together, since they share what is made for them once.
+# In three processes, for two cores, as tests wait for processes of their own; the tests of a file stay together, since they share what is made for them once.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/cluster --ignore tests/browser --ignore tests/dry_gpu \
+	--ignore tests/learning --ignore tests/wheel
 test: $(READY) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster \
-		--ignore tests/browser --ignore tests/dry_gpu --ignore tests/learning --ignore tests/wheel
+	$(TESTS) -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
+
+# Tests that take half a minute and more and try again, in another place or at greater length, what others try.
+long: $(READY)
+	$(TESTS) -m long --durations=0
 
 # Every shipped preset learns as it is shipped, and the default one 137 classes by heart: what each reached is shown.
 learn: $(READY)
@@ -111,6 +116,7 @@ tables: $(READY)
 		$(EXTRACT) --movies $(TABLES)/$$kind/manifest.csv --out $(TABLES)/$$kind-features || exit 1; \
 	done
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/true --detector $(TABLES)/ordinary/boxes.csv
+	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/unrefined --set detector.refine=null
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/frames --set tracks.implementation=frames
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/alone \
 		--set tracks.implementation=frames --set detector.exclusive=false
@@ -119,7 +125,7 @@ tables: $(READY)
 	$(BIN)/rhas calibrate $(TABLES)/ordinary-features --boxes $(TABLES)/ordinary/boxes.csv --exact $(TABLES)/exact.csv
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/exact --detector $(TABLES)/exact.csv
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/boxes --models hopadiff --config small \
-		$(foreach other,frames alone exact true sparse,--also $(other)=$(TABLES)/$(other))
+		$(foreach other,unrefined frames alone exact true sparse,--also $(other)=$(TABLES)/$(other))
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/default --models hopadiff --also true=$(TABLES)/true
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/grounding --preset grounding --config small
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ablation --preset ablation --config small

@@ -117,6 +117,9 @@ class DetectorConfig(Settings):
     follow_frames: int = Field(15, ge=0, le=4096)
     """So many frames after a detection a person is still followed."""
     sure: SurenessConfig = SurenessConfig()
+    refine: str | None = Field(None, min_length=1)
+    """A net that looks at a cut-out around each box, in its own frame, and moves its sides to where the person ends:
+    `shipped:mini`, or a folder (see `rhas.extract.refine`). None: boxes are as they are found, or lie between two."""
     joint: bool = False
     """One caption for all persons of a movie instead of one each. Cheaper, but a box then depends on who else is
     referred to."""
@@ -124,6 +127,8 @@ class DetectorConfig(Settings):
     def conflicts(self) -> Iterator[tuple[str, str]]:
         if self.short_side > self.long_side:
             yield "short_side", f"at most long_side, which is {self.long_side}"
+        if self.refine is not None and self.implementation == "boxes":
+            yield "refine", "none, where implementation is boxes: they are known"
 
     @property
     def lowest_threshold(self) -> float:

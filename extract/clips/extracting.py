@@ -26,6 +26,7 @@ from rhas.extract.decode.sampling import ROUNDING_S
 from rhas.extract.encode import load_encoder
 from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground import load_detector
+from rhas.extract.refine.refiner import load_refiner
 from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
@@ -85,16 +86,20 @@ def extract_clips(
     detector, encoder = load_detector(config.detector), load_encoder(config.encoder)
     detector.to(device)
     encoder.to(device)
-    seer = Seer(encoder, detector, config, clip_config, torch.device(device))
+    models: dict[str, tuple[str, Any]] = {
+        "detector": (config.detector.weights, detector), "encoder": (config.encoder.weights, encoder),
+    }  # fmt: skip
+    refiner = None
+    if config.detector.refine is not None:
+        refiner = load_refiner(config.detector.refine).to(device)
+        models["refiner"] = (config.detector.refine, refiner)
+    seer = Seer(encoder, detector, config, clip_config, torch.device(device), refiner)
     sentences = list(dict.fromkeys(clip.reference for clip in clips))
     encoder.check(sentences)
     detector.check(sentences)
     record = {
         "config": config.to_dict(), "clips": clip_config.to_dict(), "shape": [seer.tokens, seer.width],
-        "models": {
-            "detector": {"name": config.detector.weights, "hash": detector.weights_hash},
-            "encoder": {"name": config.encoder.weights, "hash": encoder.weights_hash},
-        },
+        "models": {part: {"name": name, "hash": own.weights_hash} for part, (name, own) in models.items()},
     }  # fmt: skip
     record = json.loads(json.dumps(record))  # as it is read again
     with locked(folder.lock):

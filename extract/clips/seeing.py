@@ -18,13 +18,14 @@ from torch import Tensor
 
 from rhas.extract.clips.config import ClipConfig
 from rhas.extract.config import ExtractConfig
-from rhas.extract.encode.crops import person_crops, whole_frames
+from rhas.extract.crops import person_crops, whole_frames
 from rhas.extract.encode.encoder import Encoder
 from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground.boxes import Candidates, suppress
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.known_boxes import KnownBoxes
 from rhas.extract.ground.outside import OutsideDetector
+from rhas.extract.refine.refiner import Refiner
 from rhas.manifests.common.errors import InputError, Problem
 
 
@@ -47,7 +48,7 @@ class Seer:
 
     def __init__(
         self, encoder: Encoder, detector: Detector | OutsideDetector | KnownBoxes, config: ExtractConfig,
-        clips: ClipConfig, device: torch.device,
+        clips: ClipConfig, device: torch.device, refiner: Refiner | None = None,
     ):  # fmt: skip
         """Raises InputError for a detector that can't be asked, and categories that the models can't read."""
         if isinstance(detector, KnownBoxes):
@@ -62,6 +63,7 @@ class Seer:
             clips,
             device,
         )
+        self.refiner = refiner
         self.names: Detector | OutsideDetector = detector
         if isinstance(detector, Detector):
             self.names = copy.copy(detector)  # the same model, all names in one caption
@@ -94,9 +96,12 @@ class Seer:
                 person = np.full(image.shape, np.nan, np.float16)
                 box, score = np.full(4, np.nan, np.float32), np.nan
                 if len(candidates):
-                    box, score = candidates.boxes[0].numpy(), float(candidates.scores[0])
+                    boxes_14, score = candidates.boxes[:1], float(candidates.scores[0])
+                    if self.refiner is not None:
+                        boxes_14 = self.refiner.exact(shown, boxes_14, [0]).cpu()
+                    box = boxes_14[0].numpy()
                     crops = person_crops(
-                        shown, candidates.boxes[:1].to(self.device), [0], encoder.image_size,
+                        shown, boxes_14, [0], encoder.image_size,
                         self.config.encoder.crop_margin, encoder.fill,
                     )  # fmt: skip
                     person = _half(self._shaped(encoder.read(encoder.see(crops), sentence))[0], sentence)

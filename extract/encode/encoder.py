@@ -4,7 +4,7 @@ An encoder works in two steps, because a movie has several persons: `see` runs t
 `read` then runs the part that reads a person's sentence, once per person. So a whole frame is seen once and
 read once for each person.
 
-In: square images in [0, 1] from `rhas.extract.encode.crops` (made to `image_size`, `fit` and `fill`) and sentences.
+In: square images in [0, 1] from `rhas.extract.crops` (made to `image_size`, `fit` and `fill`) and sentences.
 Out: float32 features. Left to the caller: `torch.inference_mode`, `torch.autocast`, batching and devices.
 
 Shapes: N images, C = 3 colours, S = `image_size`.
@@ -27,7 +27,7 @@ from rhas.manifests.common.errors import InputError, Problem
 class Encoder(ABC):
     """A frozen model with its tokenizer and its images' normalisation."""
 
-    fit: Literal["squash", "letterbox"]  # how a whole frame becomes a square, see `rhas.extract.encode.crops`
+    fit: Literal["squash", "letterbox"]  # how a whole frame becomes a square, see `rhas.extract.crops`
     fill: tuple[float, float, float]  # the mean colour (RGB in [0, 1]): padding with it is 0 to the model
     image_size: int  # S, pixels
     feature_shape: tuple[int, ...]  # of one image's features

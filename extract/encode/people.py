@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rhas.extract.crops import person_crops, pixel_box, whole_frames
 from rhas.extract.decode.windows import WindowFrames
-from rhas.extract.encode.crops import person_crops, pixel_box, whole_frames
 from rhas.extract.encode.windows import OnePass
 from rhas.manifests.shards.people import Pictures, Wanted
 

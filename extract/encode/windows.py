@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 
 from rhas.extract.batches import Batches
 from rhas.extract.config import ExtractConfig
+from rhas.extract.crops import person_crops, whole_frames
 from rhas.extract.decode.on_device import OnDevice, on_device, together
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode import sparse
-from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.encode.encoder import Encoder
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.known_boxes import KnownBoxes
 from rhas.extract.ground.outside import OutsideDetector
 from rhas.extract.ground.windows import Grounder
+from rhas.extract.refine.refiner import Refiner
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.format import PersonRows
 from rhas.manifests.shards.interpolated import HOLISTIC, PARTIAL
@@ -58,7 +59,9 @@ class OnePass:
         config: ExtractConfig,
         device: torch.device,
         batch: int,
+        refiner: Refiner | None = None,
     ):
+        self.refiner = refiner
         self.grounder = Grounder(detector, config.detector, device, batch)
         self.encoder = encoder
         self.config = config
@@ -92,6 +95,8 @@ class OnePass:
                 boxes = self._known(window, persons, inside)
             else:
                 boxes = self.grounder.ground(window, persons, inside, pixels)
+            if self.refiner is not None:
+                boxes = self.refiner.exact_in(boxes, pixels, lead, self.encode_batches)
             timings.ground_s = time.perf_counter() - clock
             nothing = np.full((len(wanted), *self.encoder.feature_shape), np.nan, np.float16)
             rows = {

@@ -48,6 +48,8 @@ def check_places(config: ExtractConfig) -> None:
         if kind_of(detector.weights) == "released":
             named["detector.text_encoder"] = detector.text_encoder
     problems: list[Problem] = []
+    if detector.refine is not None:
+        problems += _refiner_problems(detector.refine)
     hub_ids = {}
     for setting, where in named.items():
         path = Path(where).expanduser()
@@ -60,6 +62,15 @@ def check_places(config: ExtractConfig) -> None:
     problems += _hub_problems(hub_ids)
     if problems:
         raise InputError(problems)
+
+
+def _refiner_problems(weights: str) -> Iterator[Problem]:
+    file = Path(place(weights, "refiner")).expanduser() / _WEIGHTS[0]
+    if not file.is_file():
+        expected = f"a folder with {_WEIGHTS[0]} of a net that makes boxes exact, or none"
+        yield Problem("extraction config", expected, column="detector.refine", value=weights)
+    elif _is_pointer(file):
+        yield _pointer_problem(file)
 
 
 def _folder_problems(folder: Path, setting: str) -> Iterator[Problem]:

@@ -15,16 +15,14 @@ FOLDER = Path(__file__).parent / "shipped"
 _PREFIX = "shipped:"
 
 
-def place(weights: str, part: Literal["detector", "encoder"]) -> str:
+def place(weights: str, part: Literal["detector", "encoder", "refiner"]) -> str:
     """The folder that `shipped:NAME` stands for; anything else as it is. InputError if there is no such name."""
     if not weights.startswith(_PREFIX):
         return weights
     folder = FOLDER / weights.removeprefix(_PREFIX) / part
     if not folder.is_dir() or folder.parent.parent != FOLDER:
         names = ", ".join(sorted(f"{_PREFIX}{path.parent.name}" for path in FOLDER.glob(f"*/{part}")))
-        raise InputError(
-            Problem(
-                "extraction config", names or "no shipped weights", column=f"{part}.weights", value=weights
-            )
-        )
+        setting = "detector.refine" if part == "refiner" else f"{part}.weights"
+        expected = names or "no shipped weights"
+        raise InputError(Problem("extraction config", expected, column=setting, value=weights))
     return str(folder)

@@ -211,7 +211,11 @@ def _tracks_problems(shard: Shard) -> Iterator[str]:
 
 
 def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> bool:
-    """Whether everybody is where their track says, but for frames that were lost later."""
+    """Whether everybody is where their track says, but for frames that were lost later.
+
+    Where boxes were made exact after tracking (`detector.refine`), there is one where the track has one.
+    """
+    exact = (shard.json("config").get("detector") or {}).get("refine") is not None
     for person_id in shard.person_ids:
         series = shard.person(person_id)
         status = series.status[start:stop]
@@ -221,9 +225,10 @@ def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> boo
             return False
         own = tracks.boxes[person_id].part(start, stop).without(status == FrameStatus.UNDECODABLE)
         for name, array in vars(own).items():
-            if not np.array_equal(
-                array, getattr(series, name)[start:stop], equal_nan=array.dtype.kind == "f"
-            ):
+            stored = getattr(series, name)[start:stop]
+            if name == "box" and exact:
+                array, stored = np.isnan(array), np.isnan(stored)
+            if not np.array_equal(array, stored, equal_nan=array.dtype.kind == "f"):
                 return False
     return True
 

@@ -72,8 +72,8 @@ def overrides(
         kinds = {".pth": "groundingdino", ".pt": "groundingdino", ".csv": "boxes"}
         implementation = kinds.get(Path(detector).suffix, "transformers")
         found += [f"detector.weights={detector}", f"detector.implementation={implementation}"]
-        if implementation == "boxes":  # nobody has to be tracked any more
-            found.append("tracks.implementation=frames")
+        if implementation == "boxes":  # nobody has to be tracked any more, and no box to be made exact
+            found += ["tracks.implementation=frames", "detector.refine=null"]
     if encoder is not None:
         found.append(f"encoder.weights={encoder}")
     return found + (settings or [])

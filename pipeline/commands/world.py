@@ -55,9 +55,10 @@ def make_movies(
 def train_models(
     out: Annotated[Path, typer.Argument(help="Folder for the models; a rerun continues what is there")],
     seed: Annotated[int, typer.Option(help="Of weights and of all that is seen")] = 0,
-    only: Annotated[str, typer.Option(help="detector, encoder or both")] = "both",
+    only: Annotated[str, typer.Option(help="detector, refiner, encoder or all")] = "all",
     detector_steps: Annotated[int, typer.Option(help="Steps of the GroundingDINO")] = 8000,
     detector_steps_again: Annotated[int, typer.Option(help="More of them, from a lower rate on")] = 3000,
+    refiner_steps: Annotated[int, typer.Option(help="Steps of the net that makes boxes exact")] = 3000,
     tower_steps: Annotated[int, typer.Option(help="Steps of the BLIP-2's vision tower")] = 5000,
     encoder_steps: Annotated[int, typer.Option(help="Steps of its Q-Former")] = 3600,
     joint_steps: Annotated[int, typer.Option(help="Steps of both together")] = 5500,
@@ -67,15 +68,17 @@ def train_models(
         from rhas.pipeline.world.making import fit_models
 
         fit_models(
-            out, seed, only, (detector_steps, detector_steps_again), (tower_steps, encoder_steps, joint_steps)
-        )
+            out, seed, only, (detector_steps, detector_steps_again), refiner_steps,
+            (tower_steps, encoder_steps, joint_steps),
+        )  # fmt: skip
     next_step("world", "measure-models", out)
 
 
 @world_app.command("measure-models")
 def measure_models(
     models: Annotated[
-        Path | None, typer.Argument(help="Folder with detector/ and encoder/ [default: the shipped ones]")
+        Path | None,
+        typer.Argument(help="Folder with detector/, refiner/ and encoder/ [default: the shipped ones]"),
     ] = None,
     movies: Annotated[int, typer.Option(help="Held-out movies")] = 200,
     seed: Annotated[int, typer.Option(help="Of the held-out movies")] = 0,

@@ -13,6 +13,7 @@ from rhas.manifests.common.errors import InputError, Problem
 from rhas.pipeline.views.display import make_console
 from rhas.pipeline.world.writing import World, write_world
 
+PARTS = ("detector", "refiner", "encoder")
 CALIBRATION_MOVIES, CALIBRATION_SEED = 50, 1000
 
 
@@ -38,16 +39,18 @@ def make_world(out: Path, world: World, workers: int = 1) -> Path:
 
 
 def fit_models(
-    out: Path, seed: int, only: str, detector_steps: tuple[int, int], encoder_steps: tuple[int, int, int]
-) -> None:
-    """Fits the small models and writes them to `out`/detector and `out`/encoder; `out`/work is to go on from."""
+    out: Path, seed: int, only: str, detector_steps: tuple[int, int], refiner_steps: int,
+    encoder_steps: tuple[int, int, int],
+) -> None:  # fmt: skip
+    """Fits the small models and writes them to folders of `out` with their names; `out`/work is to go on from."""
     import torch
 
     from rhas.pipeline.world.training.detector import train_detector
     from rhas.pipeline.world.training.encoder import train_encoder
+    from rhas.pipeline.world.training.refiner import train_refiner
 
-    if only not in ("both", "detector", "encoder"):
-        raise InputError(Problem("--only", "detector, encoder or both", value=only))
+    if only not in ("all", *PARTS):
+        raise InputError(Problem("--only", f"{', '.join(PARTS)} or all", value=only))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)  # how sums are split up among threads shows in their last bits
     console = make_console()
@@ -55,9 +58,11 @@ def fit_models(
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
-    if only != "encoder":
+    if only in ("all", "detector"):
         train_detector(out / "detector", out / "work", seed, detector_steps, device, say)
-    if only != "detector":
+    if only in ("all", "refiner"):
+        train_refiner(out / "refiner", out / "work", seed, refiner_steps, device, say)
+    if only in ("all", "encoder"):
         train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
 
 
@@ -82,10 +87,10 @@ def print_calibration(models: Path | None, tracks: str | None, every_s: float) -
 
 
 def _mini(models: Path | None, *settings: str) -> ExtractConfig:
-    """Preset mini, with these models' detector."""
-    config = load_config("mini", list(settings))
-    weights = str((models or FOLDER / "mini") / "detector")
-    return config.replace(detector=config.detector.replace(weights=weights))
+    """Preset mini, with these models' detector, and their refiner where they have one."""
+    config, folder = load_config("mini", list(settings)), models or FOLDER / "mini"
+    refine = str(folder / "refiner") if (folder / "refiner").is_dir() else None
+    return config.replace(detector=config.detector.replace(weights=str(folder / "detector"), refine=refine))
 
 
 def _as(tracks: str, every_s: float) -> tuple[str, str]:

@@ -38,7 +38,7 @@ def on_small_disk(folder: Path, *command: str) -> subprocess.CompletedProcess[st
     ("scenario", "free_kib", "full"),
     [
         ("stores", 0, 4), ("stores", 24, 4), ("stores", 100, 3), ("stores", 150, 3), ("stores", 400, 1),
-        ("extracts", 40, 1), ("trains", 400, 1),
+        ("extracts", 40, 1), pytest.param("trains", 400, 1, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_a_full_disk_is_named_and_nothing_is_lost(

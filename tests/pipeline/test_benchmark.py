@@ -203,6 +203,7 @@ def test_a_rerun_skips_what_is_done(bench: Bench, capfd: pytest.CaptureFixture[s
     )
 
 
+@pytest.mark.long
 def test_runs_beside_each_other_make_the_same_table(bench: Bench, tmp_path: Path) -> None:
     """Also for those that wait for another's weights, and for one that fails."""
     code = run_benchmark(bench.features, tmp_path, [], str(bench.preset), TINY, SETTINGS, seeds=1, at_once=3)

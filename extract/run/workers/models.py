@@ -53,6 +53,7 @@ class ModelWorker:
         from rhas.extract.encode import load_encoder
         from rhas.extract.encode.windows import OnePass
         from rhas.extract.ground import load_detector
+        from rhas.extract.refine.refiner import load_refiner
         from rhas.extract.run.places import check_places
         from rhas.extract.weights.precision import cast_once
 
@@ -61,6 +62,8 @@ class ModelWorker:
             raise InputError(Problem("--gpus", "workers that see a CUDA device; use --gpus 0 for CPUs"))
         detector = load_detector(self.config.detector)
         encoder = load_encoder(self.config.encoder)
+        named = self.config.detector.refine
+        refiner = None if named is None else load_refiner(named).to(self.device)
         _ = detector.weights_hash, encoder.weights_hash  # of the weights as they were loaded
         detector.to(self.device)
         encoder.to(self.device)
@@ -68,7 +71,7 @@ class ModelWorker:
             for model in (getattr(detector, "model", None), encoder.model):
                 if isinstance(model, torch.nn.Module):
                     cast_once(model)
-        return OnePass(detector, encoder, self.config, torch.device(self.device), self.batch)
+        return OnePass(detector, encoder, self.config, torch.device(self.device), self.batch, refiner)
 
     @cached_property
     def looker(self) -> Looker:
@@ -102,6 +105,8 @@ class ModelWorker:
             "detector": {"name": self.config.detector.weights, "hash": detector.weights_hash},
             "encoder": {"name": self.config.encoder.weights, "hash": encoder.weights_hash},
         }
+        if (refiner := self.models.refiner) is not None:
+            models["refiner"] = {"name": str(self.config.detector.refine), "hash": refiner.weights_hash}
         if self.tracker is not None:
             models["tracker"] = {"name": self.config.tracks.weights, "hash": self.tracker.weights_hash}
         return {

@@ -7,6 +7,7 @@ doubtful.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +15,13 @@ import pandas as pd
 import torch
 
 from rhas.extract.config import DetectorConfig
-from rhas.extract.decode.on_device import on_device
+from rhas.extract.decode.on_device import OnDevice, on_device
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground import load_detector
 from rhas.extract.ground.calibration import RIGHT, calibration_error, overlap
 from rhas.extract.ground.windows import Grounder
+from rhas.extract.refine.refiner import load_refiner
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.status import HAS_BOX, FrameStatus
 from rhas.manifests.tables.manifest import Person
@@ -81,9 +83,9 @@ def measure_detector(
     config: DetectorConfig, movies: int, seed: int = 0, device: str = "cpu", stream: int = HELD_OUT
 ) -> Grounding:
     """Asks for every person in a stretch of `movies` movies, with one of their references."""
-    grounder = Grounder(load_detector(config).to(device), config, torch.device(device), batch=16)
+    finder = Finder(config, device)
     return of_movies(
-        _stretch(grounder, MadeMovie.made(stream, seed, number), number) for number in range(movies)
+        _stretch(finder, MadeMovie.made(stream, seed, number), number) for number in range(movies)
     )
 
 
@@ -109,25 +111,46 @@ def by_attribute(questions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").fillna(0.0)
 
 
-def _stretch(grounder: Grounder, movie: MadeMovie, number: int) -> Iterator[dict[str, object]]:
+def _stretch(finder: Finder, movie: MadeMovie, number: int) -> Iterator[dict[str, object]]:
     step = FPS // SAMPLES_PER_SECOND
     last = max(1, movie.frames - SAMPLES * step + 1)
     first = int(np.random.default_rng([HELD_OUT, number]).integers(last))
     frames = list(range(first, movie.frames, step))[:SAMPLES]
     pictures = [movie.picture(frame) for frame in frames]
     persons = referred(movie, number)
-    found = boxes_of(grounder, np.stack([picture.image for picture in pictures]), persons)
+    found = finder.boxes_of(np.stack([picture.image for picture in pictures]), persons)
     yield from questions_of(movie, number, frames, pictures, persons, found)
 
 
-def boxes_of(
-    grounder: Grounder, pixels_nHW3: np.ndarray, persons: Sequence[Person]
-) -> dict[str, PersonBoxes]:
-    """Everybody's boxes in frames that are taken to be one window."""
-    everywhere = np.ones(len(pixels_nHW3), bool)
-    window = WindowFrames(Frames(pixels_nHW3, everywhere, "", False, 0), lead=0)
-    with torch.inference_mode(), on_device(pixels_nHW3, grounder.device, grounder.lane) as shown:
-        return grounder.ground(window, persons, [everywhere] * len(persons), shown)
+class Finder:
+    """What an extraction has to find persons with."""
+
+    def __init__(self, config: DetectorConfig, device: str) -> None:
+        self.grounder = Grounder(load_detector(config).to(device), config, torch.device(device), batch=16)
+        self.refiner = None if config.refine is None else load_refiner(config.refine).to(device)
+
+    def boxes_of(self, pixels_nHW3: np.ndarray, persons: Sequence[Person]) -> dict[str, PersonBoxes]:
+        """Everybody's boxes in frames that are taken to be one window."""
+        everywhere = np.ones(len(pixels_nHW3), bool)
+        window = WindowFrames(Frames(pixels_nHW3, everywhere, "", False, 0), lead=0)
+        with self._shown(pixels_nHW3) as shown:
+            found = self.grounder.ground(window, persons, [everywhere] * len(persons), shown)
+        return self.exact(pixels_nHW3, found)
+
+    def exact(self, pixels_nHW3: np.ndarray, found: dict[str, PersonBoxes]) -> dict[str, PersonBoxes]:
+        """Boxes as they are encoded."""
+        if self.refiner is None:
+            return found
+        with self._shown(pixels_nHW3) as shown:
+            return self.refiner.exact_in(found, shown, 0, self.grounder.batches)
+
+    @contextmanager
+    def _shown(self, pixels_nHW3: np.ndarray) -> Iterator[OnDevice]:
+        with (
+            torch.inference_mode(),
+            on_device(pixels_nHW3, self.grounder.device, self.grounder.lane) as shown,
+        ):
+            yield shown
 
 
 def referred(movie: MadeMovie, number: int) -> list[Person]:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from rhas.extract.config import EncoderConfig
+from rhas.extract.crops import person_crops, whole_frames
 from rhas.extract.encode import load_encoder
 from rhas.extract.encode.blip2 import Blip2Encoder
-from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.pipeline.world import HELD_OUT, TRAINING
 from rhas.pipeline.world.movie import MadeMovie, Picture
 from rhas.pipeline.world.references import traits

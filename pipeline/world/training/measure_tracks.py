@@ -10,13 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from rhas.extract.config import ExtractConfig
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
-from rhas.extract.ground import load_detector
-from rhas.extract.ground.windows import Grounder
 from rhas.extract.tracks import outside
 from rhas.extract.tracks.link import link
 from rhas.extract.tracks.looking import Looker
@@ -30,8 +27,8 @@ from rhas.pipeline.world.lives.layers import FPS
 from rhas.pipeline.world.movie import MadeMovie
 from rhas.pipeline.world.training.measure_detector import (
     SAMPLES_PER_SECOND,
+    Finder,
     Grounding,
-    boxes_of,
     of_movies,
     questions_of,
     referred,
@@ -50,11 +47,9 @@ def measure_tracks(
     config: ExtractConfig, movies: int, seed: int = 0, device: str = "cpu", stream: int = HELD_OUT
 ) -> tuple[Grounding, float]:
     """What comes of everybody in `movies` whole movies, and the share of frames that the detector sees."""
-    grounder = Grounder(
-        load_detector(config.detector).to(device), config.detector, torch.device(device), batch=16
-    )
+    finder = Finder(config.detector, device)
     tracker = outside.load(config.tracks).to(device) if config.tracks.outside else None
-    looker = Looker(grounder, config, tracker) if config.tracks.two_passes else None
+    looker = Looker(finder.grounder, config, tracker) if config.tracks.two_passes else None
     looks = _Looks()
 
     def asked(number: int) -> Iterator[dict[str, object]]:
@@ -63,11 +58,11 @@ def measure_tracks(
         pictures = [movie.picture(frame) for frame in frames]
         pixels_THW3, persons = np.stack([picture.image for picture in pictures]), referred(movie, number)
         if looker is None:
-            found = boxes_of(grounder, pixels_THW3, persons)
+            found = finder.boxes_of(pixels_THW3, persons)
             looks.looked += len(frames)
         else:
             tracks, looked = tracks_of(looker, config, pixels_THW3, np.array(frames) / FPS, persons)
-            found = dict(tracks.boxes)
+            found = finder.exact(pixels_THW3, dict(tracks.boxes))
             looks.looked += looked
         looks.frames += len(frames)
         yield from questions_of(movie, number, frames, pictures, persons, found)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rhas.extract.encode.crops import person_crops, pixel_box, whole_frames
+from rhas.extract.crops import person_crops, pixel_box, whole_frames
 from rhas.pipeline.world.figure import JOINTS
 from rhas.pipeline.world.lives import HANDS, POSTURES
 from rhas.pipeline.world.movie import HEIGHT, WIDTH

@@ -13,9 +13,9 @@ from rhas.extract.clips.config import ClipConfig
 from rhas.extract.clips.extracting import _frames, extract_clips
 from rhas.extract.clips.seeing import Seer
 from rhas.extract.config import ExtractConfig, load_config
+from rhas.extract.crops import person_crops, whole_frames
 from rhas.extract.decode.process import DecoderProcess
 from rhas.extract.encode import load_encoder
-from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.ground import load_detector
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.clip_tokens import ClipFolder, read_arrays, read_clip_failures, read_movie

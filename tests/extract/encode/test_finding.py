@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from rhas.extract.config import EncoderConfig, ExtractConfig
+from rhas.extract.crops import person_crops
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.encode import load_encoder
-from rhas.extract.encode.crops import person_crops
 from rhas.extract.encode.encoder import Encoder
 from rhas.extract.encode.finding import Answer, by_example, by_words, sure_of
 from rhas.extract.encode.people import opened_jpeg, packed_vectors, pictures, unpacked_vectors

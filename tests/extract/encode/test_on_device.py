@@ -25,6 +25,8 @@ from rhas.extract.encode.windows import OnePass
 from rhas.extract.ground import load_detector
 from rhas.extract.ground.detector import Detector
 from rhas.extract.ground.text import Caption
+from rhas.extract.refine.net import BoxNet
+from rhas.extract.refine.refiner import Refiner
 from rhas.manifests.shards.format import SERIES
 from rhas.manifests.shards.status import FrameStatus
 from rhas.manifests.tables.manifest import Person
@@ -67,21 +69,31 @@ def window() -> tuple[WindowFrames, list[np.ndarray]]:
     return WindowFrames(Frames(pixels, ok, "", False, 0), 0), inside
 
 
-@pytest.mark.parametrize("kind", ["clip", "blip2"])
-def test_a_window_waits_for_its_boxes_and_for_its_features(kind: str) -> None:
+def off_net() -> BoxNet:
+    """With weights that are not the shipped ones, so that sides are moved by much."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return BoxNet()
+
+
+@pytest.mark.parametrize(("kind", "refined"), [("clip", False), ("blip2", False), ("clip", True)])
+def test_a_window_waits_for_its_boxes_and_for_its_features(kind: str, refined: bool) -> None:
     config = load_config("tiny-random", [f"encoder.kind={kind}", "detector.follow_frames=0"])
     with torch.random.fork_rng():
         torch.manual_seed(0)
         detector = Sketch(config.detector, Model(), load_detector(config.detector).captioner)
     own = detector, load_encoder(config.encoder), config
+    refiner = Refiner(off_net()) if refined else None
     frames, inside = window()
-    expected, _ = OnePass(*own, torch.device("cpu"), 2).process(frames, PERSONS, inside)
+    expected, _ = OnePass(*own, torch.device("cpu"), 2, refiner).process(frames, PERSONS, inside)
     gpu = PretendGpu("cuda")
     with gpu, mock.patch("torch.inference_mode", torch.no_grad):
         for model in own[:2]:
             model.to(gpu.device)
+        if refiner is not None:
+            refiner.to(gpu.device)
         gpu.counts.clear()
-        found, _ = OnePass(*own, gpu.device, 2).process(frames, PERSONS, inside)
+        found, _ = OnePass(*own, gpu.device, 2, refiner).process(frames, PERSONS, inside)
     for person in PERSONS:
         for name in SERIES:
             one, other = (getattr(rows[person.person_id], name) for rows in (found, expected))
@@ -89,8 +101,9 @@ def test_a_window_waits_for_its_boxes_and_for_its_features(kind: str) -> None:
                 one.astype(np.float64), other.astype(np.float64), atol=5e-3, equal_nan=True, err_msg=name
             )
     assert sum((rows.status == FrameStatus.DETECTED).sum() for rows in found.values()) >= 4  # there are crops
-    # Boxes are given out on the CPU, so they are read once, and features once. Nothing else waits.
-    assert gpu.counts.reads.total() == 2 and not gpu.counts.uploads, gpu.counts.places()
+    # Boxes are given out on the CPU, so they are read once, once more where they are made exact, and features once.
+    # Nothing else waits.
+    assert gpu.counts.reads.total() == 2 + refined and not gpu.counts.uploads, gpu.counts.places()
     assert {place.split(":")[0] for _, place in gpu.counts.reads} == {"decode/on_device.py"}
 
 

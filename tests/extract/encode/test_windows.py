@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scripted_models import WEAK, ScriptedDetector, ScriptedEncoder, box_of, count_of, numbered_frames
 
 from rhas.extract.config import DetectorConfig, ExtractConfig
+from rhas.extract.crops import person_crops, whole_frames
 from rhas.extract.decode.process import Frames
 from rhas.extract.decode.windows import WindowFrames
-from rhas.extract.encode.crops import person_crops, whole_frames
 from rhas.extract.encode.windows import FeatureError, OnePass
 from rhas.manifests.shards.format import SERIES
 from rhas.manifests.shards.status import FrameStatus

@@ -186,7 +186,7 @@ def begun(manifest: Path, out: str | Path, cache: Path, rank: int, of: int) -> s
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.parametrize("where", ["disk", "store"])
+@pytest.mark.parametrize("where", [pytest.param("disk", marks=pytest.mark.long), "store"])
 def test_two_ranks_at_once_of_which_one_is_killed(
     store: ObjectStore, movies: Path, undisturbed: dict, tmp_path: Path, where: str
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 from rhas.extract.config import DetectorConfig, EncoderConfig, load_config
 from rhas.extract.encode import load_encoder
 from rhas.extract.ground import load_detector
+from rhas.extract.refine.refiner import load_refiner
 from rhas.extract.weights.shipped_weights import FOLDER, place
 from rhas.manifests.common.errors import InputError
 from rhas.pipeline.world import HELD_OUT
@@ -37,6 +38,7 @@ from rhas.pipeline.world.training.fit import Task, fit, learning_rate
 from rhas.pipeline.world.training.measure_detector import measure_detector
 from rhas.pipeline.world.training.measure_encoder import measure_encoder
 from rhas.pipeline.world.training.measure_tracks import measure_tracks
+from rhas.pipeline.world.training.refiner import RefinerTask, train_refiner
 from rhas.pipeline.world.training.scenes import draw_reference, draw_scenes
 from rhas.pipeline.world.training.tower import TowerTask, images_of, jittered, patches
 from rhas.pipeline.world.training.vocabulary import words, write_tokenizer
@@ -55,6 +57,10 @@ def small_detector(tokenizer: object) -> DetectorTask:
 
 def small_encoder(tokenizer: object) -> EncoderTask:
     return EncoderTask(0, tokenizer, TrainedEncoder(encoder_config(vision=32, width=32, layers=2), 0))
+
+
+def whole_refiner(tokenizer: object) -> RefinerTask:
+    return RefinerTask(0)
 
 
 def small_whole_encoder(tokenizer: object) -> EncoderTask:
@@ -285,7 +291,9 @@ def test_joints_of_a_cut_out_are_where_they_are_in_the_frame() -> None:
     assert len(near) > 60 and np.mean(np.array(near) < 0.15) > 0.9
 
 
-@pytest.mark.parametrize("make", [small_detector, small_tower, small_encoder, small_whole_encoder])
+@pytest.mark.parametrize(
+    "make", [small_detector, small_tower, small_encoder, small_whole_encoder, whole_refiner]
+)
 def test_a_few_scenes_are_learnt_by_heart(make, tokenizer) -> None:
     task: Task = make(tokenizer)
     scenes, _ = draw_scenes(0, 0, 4)
@@ -302,7 +310,9 @@ def test_a_few_scenes_are_learnt_by_heart(make, tokenizer) -> None:
     assert np.mean(totals[-3:]) < 0.75 * np.mean(totals[:3])
 
 
-@pytest.mark.parametrize("make", [small_detector, small_tower, small_encoder, small_whole_encoder])
+@pytest.mark.parametrize(
+    "make", [small_detector, small_tower, small_encoder, small_whole_encoder, whole_refiner]
+)
 def test_a_run_that_was_cut_ends_with_the_weights_of_one_that_was_not(
     make, tokenizer, tmp_path: Path
 ) -> None:
@@ -364,6 +374,11 @@ def test_what_is_saved_loads_as_an_extraction_loads_it(tokenizer, tmp_path: Path
     seen = encoder.see(torch.rand(2, 3, IMAGE, IMAGE))
     red, blue = (encoder.read(seen, f"the person in the {colour} shirt") for colour in ("red", "blue"))
     assert torch.isfinite(red).all() and not torch.allclose(red, blue)
+    train_refiner(tmp_path / "refiner", tmp_path / "work", 0, 1, CPU, lambda _: None)
+    trained, loaded = RefinerTask(0), load_refiner(str(tmp_path / "refiner")).net.state_dict()
+    fit(trained, tmp_path / "again.safetensors", 1, CPU, lambda _: None)
+    for name, tensor in trained.module.state_dict().items():
+        assert torch.equal(loaded[name], tensor.half().float())
 
 
 def test_shipped_weights_have_a_name_and_others_are_an_error() -> None:
@@ -377,7 +392,7 @@ def test_shipped_weights_have_a_name_and_others_are_an_error() -> None:
 def test_shipped_weights_are_small_and_say_what_they_are() -> None:
     files = [path for path in (FOLDER / "mini").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 12 * 2**20
-    for part in ("detector", "encoder"):
+    for part in ("detector", "refiner", "encoder"):
         card = (FOLDER / "mini" / part / "README.md").read_text()
         assert "measure-models" in card and "Apache-2.0" in card
 

@@ -91,6 +91,13 @@ def pixel_box(box: Sequence[float], height: int, width: int, margin: float) -> t
     return left, top, right, bottom
 
 
+def placed(cut: tuple[int, int, int, int], size: int) -> tuple[int, int, int, int]:
+    """Where the pixels that are cut out lie in their square of `size` pixels: left, top, width, height."""
+    left, top, right, bottom = cut
+    height, width = _fitted(bottom - top, right - left, size, "letterbox")
+    return (size - width) // 2, (size - height) // 2, width, height
+
+
 def _clip(low: float, high: float, length: int) -> tuple[int, int]:
     """The nearest whole pixels of an interval, within the frame and at least MIN_PIXELS long."""
     start = min(max(round(low), 0), max(length - MIN_PIXELS, 0))
@@ -157,9 +164,8 @@ def _cut_at_once(
         return canvas_NCSS
     sides = []  # of rows, then of columns: where the cut begins and ends, and where it goes in the square
     for left, top, right, bottom in cuts:
-        new_height, new_width = _fitted(bottom - top, right - left, size, "letterbox")
-        sides.append([(top, bottom, (size - new_height) // 2, new_height),
-                      (left, right, (size - new_width) // 2, new_width)])  # fmt: skip
+        first_column, first_row, new_width, new_height = placed((left, top, right, bottom), size)
+        sides.append([(top, bottom, first_row, new_height), (left, right, first_column, new_width)])
     sides_2N4 = torch.tensor(sides).transpose(0, 1).contiguous().to(device, non_blocking=True)
     index_T = torch.tensor(list(index_N)).to(device, non_blocking=True)
     rows_NSH, in_rows_NS = _taps(sides_2N4[0], height, size)

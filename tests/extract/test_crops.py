@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rhas.extract.encode.crops import _cut_at_once, _whole_at_once, person_crops, pixel_box, whole_frames
+from rhas.extract.crops import _cut_at_once, _whole_at_once, person_crops, pixel_box, whole_frames
 
 BLACK = (0.0, 0.0, 0.0)
 GREEN = (0.0, 1.0, 0.0)
