@@ -158,6 +158,10 @@ class TracksConfig(Settings):
     searched once more. Everybody's tracks are then kept, with pictures, so that `rhas find` can be asked who somebody
     else is. None: only persons of the manifest are looked for."""
 
+    sure: SurenessConfig = SurenessConfig()
+    """As `detector.sure`, of persons who are tracked in two passes: their boxes' scores are another thing, how much
+    speaks for the whole track."""
+
     @property
     def two_passes(self) -> bool:
         """Whether movies are seen as a whole before anything is encoded."""
@@ -238,6 +242,11 @@ class ExtractConfig(Settings, title="extraction config"):
                 f"encoder.{name}",
                 f"1, where tracks.implementation is {self.tracks.implementation}: it knows no shots",
             )
+
+    @property
+    def sure(self) -> SurenessConfig:
+        """What is probable at the scores that boxes have by these settings."""
+        return self.tracks.sure if self.tracks.two_passes else self.detector.sure
 
     def resolved(self, bfloat16: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced. `bfloat16`: the hardware has it."""

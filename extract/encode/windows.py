@@ -118,9 +118,7 @@ class OnePass:
         detector, lead = self.grounder.detector, window.lead
         assert isinstance(detector, KnownBoxes) and window.time_s is not None  # the config says so
         own = [mask[lead:] for mask in inside]
-        return detector.tracked(
-            persons, own, window.time_s[lead:], window.frames.ok[lead:], self.config.detector.sure
-        )
+        return detector.tracked(persons, own, window.time_s[lead:], window.frames.ok[lead:], self.config.sure)
 
     def autocast(self) -> AbstractContextManager[object]:
         """In which the models run: their weights may have been cast already."""

@@ -69,7 +69,7 @@ def boxes_of(
     at_T = np.flatnonzero((path.left >= 0) & inside_T)
     boxes.box[at_T], boxes.score[at_T], boxes.status[at_T] = box_T4[at_T], score_T[at_T], FrameStatus.TRACKED
     for t in at_T:
-        boxes.sure[t] = config.detector.sure.of(FrameStatus.TRACKED, float(boxes.score[t]))
+        boxes.sure[t] = config.sure.of(FrameStatus.TRACKED, float(boxes.score[t]))
     # What nobody could look at, nobody was missing from.
     lost_T = np.zeros(len(inside_T), bool)
     for own_window in tracks.seen.values():

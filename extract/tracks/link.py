@@ -111,7 +111,7 @@ def _boxes(
             boxes.status[t] = _status(sights.score[o, person], config.detector.box_threshold)
             boxes.candidates[t] = np.searchsorted(sights.at, place + 1) - np.searchsorted(sights.at, place)
     for t in at:
-        boxes.sure[t] = config.detector.sure.of(FrameStatus(int(boxes.status[t])), float(boxes.score[t]))
+        boxes.sure[t] = config.sure.of(FrameStatus(int(boxes.status[t])), float(boxes.score[t]))
     return boxes
 
 

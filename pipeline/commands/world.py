@@ -93,13 +93,17 @@ def measure_models(
         ),
     ] = None,
     every_s: Annotated[float, typer.Option(help="Seconds between detections, with --tracks")] = 0.4,
+    as_found: Annotated[
+        bool, typer.Option("--as-found", help="Boxes as they are found, none made exact")
+    ] = False,
 ) -> None:
     """Measure the small models on movies that neither they nor any experiment have seen."""
-    from rhas.pipeline.world.making import print_calibration, print_measures, print_tracks
+    from rhas.pipeline.world.making import Models, print_calibration, print_measures, print_tracks
 
+    of = Models.of(models, as_found)
     if calibration:
-        print_calibration(models, tracks, every_s)
+        print_calibration(of, tracks, every_s)
     elif tracks is not None:
-        print_tracks(models, movies, seed, tracks, every_s)
+        print_tracks(of, movies, seed, tracks, every_s)
     else:
-        print_measures(models, movies, seed)
+        print_measures(of, movies, seed)

@@ -1,9 +1,10 @@
 """How sure a detector may be: its boxes in a features folder against boxes that are known, as a preset with the curves.
 
 In: features, and a CSV of true boxes of some of their persons, who count as absent where it has none. Out: the
-extraction's settings with `detector.sure` measured, as a YAML file for `--preset`, and what was measured in a table. Or
-the boxes as they were found, but each right one as it truly is, as a CSV for `--detector`: features by them say what
-exact boxes would be worth, and true boxes beyond them, whom to look at (docs/grounding.md).
+extraction's settings with `detector.sure`, or `tracks.sure` where persons are tracked, measured, as a YAML file for
+`--preset`, and what was measured in a table. Or the boxes as they were found, but each right one as it truly is, as a
+CSV for `--detector`: features by them say what exact boxes would be worth, and true boxes beyond them, whom to look at
+(docs/grounding.md).
 """
 
 from __future__ import annotations
@@ -52,8 +53,11 @@ def calibrate(features: Path, boxes: Path, out: Path) -> list[Measured]:
     curves = {
         status: curve(own.score.to_numpy(), own.right.to_numpy()) for status, own in table.groupby("status")
     }
-    sure = config.detector.sure.replace(**{str(status): found for status, found in curves.items() if found})
-    preset = config.replace(detector=config.detector.replace(sure=sure))
+    sure = config.sure.replace(**{str(status): found for status, found in curves.items() if found})
+    if config.tracks.two_passes:
+        preset = config.replace(tracks=config.tracks.replace(sure=sure))
+    else:
+        preset = config.replace(detector=config.detector.replace(sure=sure))
     lines = yaml.safe_dump(preset.to_dict(), sort_keys=False)
     write_text_atomically(out, f"# How sure the detector may be, measured on {boxes.name}.\n{lines}")
     return [_measured(str(status), own) for status, own in table.groupby("status")]

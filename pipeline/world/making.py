@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -66,8 +67,30 @@ def fit_models(
         train_encoder(out / "encoder", out / "work", seed, encoder_steps, device, say)
 
 
-def print_calibration(models: Path | None, tracks: str | None, every_s: float) -> None:
-    """Prints how sure boxes may be, as `detector.sure` has it: measured on movies like those the detector learnt from.
+@dataclass(frozen=True)
+class Models:
+    """Small models that are measured: their folder, and whether boxes stay as they are found."""
+
+    folder: Path
+    as_found: bool
+
+    @classmethod
+    def of(cls, folder: Path | None, as_found: bool) -> Models:
+        """None: the shipped ones."""
+        return cls(folder or FOLDER / "mini", as_found)
+
+    def config(self, *settings: str) -> ExtractConfig:
+        """Preset mini with this detector, and with this refiner, if there is one."""
+        config, refiner = load_config("mini", list(settings)), self.folder / "refiner"
+        refine = str(refiner) if refiner.is_dir() and not self.as_found else None
+        return config.replace(
+            detector=config.detector.replace(weights=str(self.folder / "detector"), refine=refine)
+        )
+
+
+def print_calibration(models: Models, tracks: str | None, every_s: float) -> None:
+    """Prints how sure boxes may be, as `detector.sure` or `tracks.sure` has it: measured on movies like those that the
+    detector learnt from.
 
     `tracks`: how persons are found in whole movies; None: each frame of a stretch by itself.
     """
@@ -78,19 +101,12 @@ def print_calibration(models: Path | None, tracks: str | None, every_s: float) -
 
     asked = CALIBRATION_MOVIES, CALIBRATION_SEED
     if tracks is None:
-        found = measure_detector(_mini(models).detector, *asked, stream=TRAINING)
+        found = measure_detector(models.config().detector, *asked, stream=TRAINING)
     else:
-        found, _ = measure_tracks(_mini(models, *_as(tracks, every_s)), *asked, stream=TRAINING)
+        found, _ = measure_tracks(models.config(*_as(tracks, every_s)), *asked, stream=TRAINING)
     for status, own in found.questions.dropna(subset="score").groupby("status"):
         corners = curve(own.score.to_numpy(), (own.overlap > RIGHT).to_numpy())
         make_console().print(f"{status}: {[list(corner) for corner in corners or ()]}", highlight=False)
-
-
-def _mini(models: Path | None, *settings: str) -> ExtractConfig:
-    """Preset mini, with these models' detector, and their refiner where they have one."""
-    config, folder = load_config("mini", list(settings)), models or FOLDER / "mini"
-    refine = str(folder / "refiner") if (folder / "refiner").is_dir() else None
-    return config.replace(detector=config.detector.replace(weights=str(folder / "detector"), refine=refine))
 
 
 def _as(tracks: str, every_s: float) -> tuple[str, str]:
@@ -99,11 +115,11 @@ def _as(tracks: str, every_s: float) -> tuple[str, str]:
     return f"tracks.implementation={tracks}", f"tracks.every_s={every_s}"
 
 
-def print_tracks(models: Path | None, movies: int, seed: int, tracks: str, every_s: float) -> None:
+def print_tracks(models: Models, movies: int, seed: int, tracks: str, every_s: float) -> None:
     """Prints what comes of everybody in whole held-out movies, by one way of finding persons."""
     from rhas.pipeline.world.training.measure_tracks import measure_tracks
 
-    config = _mini(models, *_as(tracks, every_s))
+    config = models.config(*_as(tracks, every_s))
     found, looked = measure_tracks(config, movies, seed)
     every = f", every {every_s:g} s" if config.tracks.two_passes else ""
     make_console().print(
@@ -117,13 +133,13 @@ def print_tracks(models: Path | None, movies: int, seed: int, tracks: str, every
     )
 
 
-def print_measures(models: Path | None, movies: int, seed: int) -> None:
+def print_measures(models: Models, movies: int, seed: int) -> None:
     """Prints what the small models reach on held-out movies, and how sure the detector may be of what it finds."""
     from rhas.pipeline.world.training.measure_detector import by_attribute, measure_detector
     from rhas.pipeline.world.training.measure_encoder import measure_encoder
 
-    folder, console = models or FOLDER / "mini", make_console()
-    found = measure_detector(_mini(models).detector, movies, seed)
+    console = make_console()
+    found = measure_detector(models.config().detector, movies, seed)
     absent = len(found.questions) - len(found.present)
     console.print(
         f"detector, {len(found.present)} frames of visible persons in {movies} held-out movies: "
@@ -135,5 +151,5 @@ def print_measures(models: Path | None, movies: int, seed: int) -> None:
         highlight=False,
     )
     console.print(by_attribute(found.questions).round(3).to_string(), highlight=False)
-    for name, value in measure_encoder(folder / "encoder", movies, seed).items():
+    for name, value in measure_encoder(models.folder / "encoder", movies, seed).items():
         console.print(f"encoder, {name}: {value:.1%}", highlight=False)

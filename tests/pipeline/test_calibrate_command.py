@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from feature_folders import make_movie, make_windows, write_folder
 from typer.testing import CliRunner
 
-from rhas.extract.config import load_config
+from rhas.extract.config import SurenessConfig, load_config
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.format import write_shard
 from rhas.manifests.shards.reader import FeaturesReader
@@ -66,6 +68,24 @@ def test_probabilities_come_back(features: Path) -> None:
     for score in (0.3, 0.5, 0.8):
         assert sure.of(FrameStatus.DETECTED, score) == pytest.approx(score**2, abs=0.08)
         assert sure.of(FrameStatus.DOUBTFUL, score) == pytest.approx(score**2 / 2, abs=0.08)
+
+
+def test_of_persons_who_are_tracked_scores_are_others_and_so_are_the_curves(
+    features: Path, tmp_path: Path
+) -> None:
+    tracked = tmp_path / "features"
+    shutil.copytree(features / "features", tracked)
+    record = json.loads((tracked / "config.json").read_text())
+    record["config"]["tracks"] = {"implementation": "builtin"}
+    (tracked / "config.json").write_text(json.dumps(record))
+    out = tmp_path / "calibrated.yaml"
+    arguments = ["calibrate", tracked, "--boxes", features / "truth.csv", "--out", out]
+    result = CliRunner().invoke(commands, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    config = load_config(str(out))
+    assert config.detector.sure == SurenessConfig() and config.sure == config.tracks.sure != SurenessConfig()
+    assert config.sure.of(FrameStatus.DETECTED, 0.5) == pytest.approx(0.25, abs=0.08)
+    assert config.replace(tracks=config.tracks.replace(implementation="frames")).sure == SurenessConfig()
 
 
 def test_found_boxes_are_written_with_right_ones_as_they_truly_are(features: Path) -> None:
