@@ -19,6 +19,7 @@ from rhas.pipeline.world import HELD_OUT
 from rhas.pipeline.world.figure import JOINTS
 from rhas.pipeline.world.lives import HANDS, POSTURES
 from rhas.pipeline.world.looks import draw_looks
+from rhas.pipeline.world.making import Models
 from rhas.pipeline.world.movie import HEIGHT, WIDTH, MadeMovie
 from rhas.pipeline.world.references import traits
 from rhas.pipeline.world.training.captions import Known, caption, draw_claim, others_claim
@@ -418,6 +419,12 @@ def test_tracks_are_measured_as_users_get_them() -> None:
     assert set(found.questions.status) <= {"detected", "followed", "tracked", "missing"}
     shares = [found.share(outcome) for outcome in ("right", "wrong", "missed")]
     assert sum(shares) == pytest.approx(1) and shares[0] >= 0.5
+
+
+def test_boxes_are_measured_as_they_are_found_or_made_exact(tmp_path: Path) -> None:
+    exact, as_found = (Models.of(None, as_found).config().detector for as_found in (False, True))
+    assert exact.refine == str(FOLDER / "mini" / "refiner") and as_found == exact.replace(refine=None)
+    assert Models.of(tmp_path, False).config().detector.refine is None  # a folder that has no such net
 
 
 def test_the_shipped_encoder_tells_true_captions_from_false_ones() -> None:
