@@ -108,6 +108,7 @@ dry-gpu: $(READY) .venv-gpu/.ready
 TABLES := bench/tables
 AT_ONCE ?= 1
 EXTRACT := $(BIN)/rhas extract --preset mini --set encoder.tokens=all --cpus 1 --no-speed-check
+UNREFINED := $(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --set detector.refine=null
 COMPARE := $(BIN)/rhas benchmark --seeds 3 --split cross-movie --set "data.proportions=[60,15,25]" --at-once $(AT_ONCE)
 .PHONY: tables
 tables: $(READY)
@@ -116,18 +117,21 @@ tables: $(READY)
 		$(EXTRACT) --movies $(TABLES)/$$kind/manifest.csv --out $(TABLES)/$$kind-features || exit 1; \
 	done
 	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/true --detector $(TABLES)/ordinary/boxes.csv
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/unrefined --set detector.refine=null
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/frames --set tracks.implementation=frames
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/alone \
-		--set tracks.implementation=frames --set detector.exclusive=false
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/sparse \
-		--set encoder.crop_every=3 --set encoder.frame_every=3
-	$(BIN)/rhas calibrate $(TABLES)/ordinary-features --boxes $(TABLES)/ordinary/boxes.csv --exact $(TABLES)/exact.csv
-	$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/exact --detector $(TABLES)/exact.csv
+	$(UNREFINED) --out $(TABLES)/unrefined
+	$(UNREFINED) --out $(TABLES)/frames --set tracks.implementation=frames
+	$(UNREFINED) --out $(TABLES)/alone --set tracks.implementation=frames --set detector.exclusive=false
+	$(UNREFINED) --out $(TABLES)/sparse --set encoder.crop_every=3 --set encoder.frame_every=3
+	for found in ordinary-features unrefined; do \
+		$(BIN)/rhas calibrate $(TABLES)/$$found --boxes $(TABLES)/ordinary/boxes.csv --exact $(TABLES)/$$found-exact.csv && \
+		$(EXTRACT) --movies $(TABLES)/ordinary/manifest.csv --out $(TABLES)/$$found-exact \
+			--detector $(TABLES)/$$found-exact.csv || exit 1; \
+	done
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/boxes --models hopadiff --config small \
-		$(foreach other,unrefined frames alone exact true sparse,--also $(other)=$(TABLES)/$(other))
+		$(foreach other,unrefined true,--also $(other)=$(TABLES)/$(other)) --also exact=$(TABLES)/ordinary-features-exact
+	$(COMPARE) --shards $(TABLES)/unrefined --out $(TABLES)/boxes-as-found --models hopadiff --config small \
+		$(foreach other,frames alone true sparse,--also $(other)=$(TABLES)/$(other)) --also exact=$(TABLES)/unrefined-exact
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/default --models hopadiff --also true=$(TABLES)/true
-	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/grounding --preset grounding --config small
+	$(COMPARE) --shards $(TABLES)/unrefined --out $(TABLES)/grounding --preset grounding --config small
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ablation --preset ablation --config small
 	$(COMPARE) --shards $(TABLES)/memory-features --out $(TABLES)/ablation-memory --preset ablation --config small
 	$(COMPARE) --shards $(TABLES)/long-tail-features --out $(TABLES)/ablation-long-tail --preset ablation --config small

@@ -158,9 +158,9 @@ class TracksConfig(Settings):
     searched once more. Everybody's tracks are then kept, with pictures, so that `rhas find` can be asked who somebody
     else is. None: only persons of the manifest are looked for."""
 
-    sure: SurenessConfig = SurenessConfig()
+    sure: SurenessConfig | None = None
     """As `detector.sure`, of persons who are tracked in two passes: their boxes' scores are another thing, how much
-    speaks for the whole track."""
+    speaks for the whole track. None: `detector.sure`."""
 
     @property
     def two_passes(self) -> bool:
@@ -246,7 +246,8 @@ class ExtractConfig(Settings, title="extraction config"):
     @property
     def sure(self) -> SurenessConfig:
         """What is probable at the scores that boxes have by these settings."""
-        return self.tracks.sure if self.tracks.two_passes else self.detector.sure
+        of_tracks = self.tracks.sure if self.tracks.two_passes else None
+        return of_tracks or self.detector.sure
 
     def resolved(self, bfloat16: bool) -> ExtractConfig:
         """The same configuration with `auto` precision replaced. `bfloat16`: the hardware has it."""

@@ -1,4 +1,4 @@
-"""Fixtures that several packages' tests share, and what lets tests run in two processes at once (`-n 2`)."""
+"""Fixtures that several packages' tests share, and what lets tests run in three processes at once (`-n 3`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ settings.load_profile("rhas")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Clusters first, which end a Ray that runs in their process, then those of `ray_here`, then the short ones.
 
-    What comes last should be short: then neither of two processes waits long for the other.
+    What comes last should be short: then no process waits long for the others.
     """
 
     def place(item: pytest.Item) -> int:

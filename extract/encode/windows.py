@@ -61,6 +61,8 @@ class OnePass:
         batch: int,
         refiner: Refiner | None = None,
     ):
+        if config.detector.refine is not None and refiner is None:
+            raise ValueError(f"got no refiner, expected the one of {config.detector.refine = }")
         self.refiner = refiner
         self.grounder = Grounder(detector, config.detector, device, batch)
         self.encoder = encoder

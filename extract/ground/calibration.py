@@ -1,7 +1,7 @@
 """How probable it is that a box is right, learnt from scores whose outcome is known.
 
 In: scores of boxes, and whether each was that of the person meant. Out: a curve from score to probability, as
-`detector.sure` has one for each status, and how far stated probabilities are from what came true.
+`detector.sure` and `tracks.sure` have one for each status, and how far stated probabilities are from what came true.
 
 Shapes: N boxes.
 """

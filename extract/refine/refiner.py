@@ -4,7 +4,8 @@ In: frames and boxes that are of somebody already, whoever found them and whenev
 those before and after. Out: the same boxes with their sides moved to where that person ends. Whose a box is, whether
 there is one, its score and how sure it is stay as they are.
 
-In float32 whatever the other models compute in. On a CPU a box depends on what else is in its batch by rounding only.
+In float32 where the other models compute in bfloat16; a GPU may take TF32 for its convolutions, as torch lets it. What
+else is in a batch changes a box by rounding only.
 
 Shapes: N boxes (x1, y1, x2, y2 as fractions of the frame) in B frames of H x W pixels.
 """

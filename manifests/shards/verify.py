@@ -213,7 +213,8 @@ def _tracks_problems(shard: Shard) -> Iterator[str]:
 def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> bool:
     """Whether everybody is where their track says, but for frames that were lost later.
 
-    Where boxes were made exact after tracking (`detector.refine`), there is one where the track has one.
+    Where boxes were made exact after tracking (`detector.refine`), there is one, within the frame, where the track has
+    one.
     """
     exact = (shard.json("config").get("detector") or {}).get("refine") is not None
     for person_id in shard.person_ids:
@@ -227,10 +228,16 @@ def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> boo
         for name, array in vars(own).items():
             stored = getattr(series, name)[start:stop]
             if name == "box" and exact:
-                array, stored = np.isnan(array), np.isnan(stored)
+                array, stored = ~np.isnan(array).any(axis=1), _boxes(stored)
             if not np.array_equal(array, stored, equal_nan=array.dtype.kind == "f"):
                 return False
     return True
+
+
+def _boxes(box_n4: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """[n] which are boxes within the frame."""
+    inside = (box_n4 >= 0) & (box_n4 <= 1)
+    return np.asarray(inside.all(axis=1) & (box_n4[:, :2] <= box_n4[:, 2:]).all(axis=1))
 
 
 def _person_problems(

@@ -43,7 +43,8 @@ DetectorWeights = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id; or a CSV of known boxes",
+        help="GroundingDINO: a released .pth checkpoint, a local directory or a hub id; or a CSV of known boxes. "
+        "A preset's detector.refine is off then",
     ),
 ]
 EncoderWeights = Annotated[
@@ -71,9 +72,14 @@ def overrides(
     if detector is not None:
         kinds = {".pth": "groundingdino", ".pt": "groundingdino", ".csv": "boxes"}
         implementation = kinds.get(Path(detector).suffix, "transformers")
-        found += [f"detector.weights={detector}", f"detector.implementation={implementation}"]
-        if implementation == "boxes":  # nobody has to be tracked any more, and no box to be made exact
-            found += ["tracks.implementation=frames", "detector.refine=null"]
+        # A preset's net that makes boxes exact goes with its detector: of other movies it knows nothing.
+        found += [
+            f"detector.weights={detector}",
+            f"detector.implementation={implementation}",
+            "detector.refine=null",
+        ]
+        if implementation == "boxes":  # nobody has to be tracked any more
+            found.append("tracks.implementation=frames")
     if encoder is not None:
         found.append(f"encoder.weights={encoder}")
     return found + (settings or [])

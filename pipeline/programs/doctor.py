@@ -142,7 +142,8 @@ def _disk(folder: Path) -> Finding:
 
 
 def _weights(config: ExtractConfig) -> Iterator[Finding]:
-    names = f"{config.detector.weights}, {config.encoder.weights}"
+    named = config.detector.weights, config.detector.refine, config.encoder.weights
+    names = ", ".join(name for name in named if name is not None)
     try:
         check_places(config)
     except InputError as error:

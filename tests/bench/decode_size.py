@@ -34,6 +34,7 @@ def decode_size() -> list[dict]:
     known = [
         "detector.implementation=boxes",
         f"detector.weights={world / 'boxes.csv'}",
+        "detector.refine=null",
         "tracks.implementation=frames",
     ]
     boxes = load_config("mini", known)

@@ -34,7 +34,7 @@ def sparse_features() -> list[dict]:
         settings = [*tracked, f"encoder.crop_every={every}", f"encoder.frame_every={every}"]
         models[every] = type(first.models)(
             first.models.grounder.detector, first.models.encoder, load_config("mini", settings),
-            torch.device("cpu"), 16,
+            torch.device("cpu"), 16, first.models.refiner,
         )  # fmt: skip
     calls = {(every, stream): 0 for every in EVERY for stream in ("partial", "holistic")}
     features: dict[tuple[int, str], list[np.ndarray]] = {key: [] for key in calls}

@@ -31,6 +31,7 @@ EVERYBODY = "the person"
 VISIBLE = 0.5  # share of a person that has to be seen
 SETTINGS = [
     "decode.fps=2.5", "decode.window_frames=8", "tracks.implementation=builtin", f"tracks.everybody={EVERYBODY}",
+    "detector.refine=null",
 ]  # fmt: skip
 
 

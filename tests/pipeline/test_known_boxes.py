@@ -12,6 +12,7 @@ from feature_folders import make_movie, write_folder
 
 from rhas.extract.config import load_config
 from rhas.manifests.common.errors import InputError
+from rhas.pipeline.commands.extract import overrides
 from rhas.pipeline.programs.training import predict_movie
 from rhas.train.runs.run import check_extraction
 
@@ -20,6 +21,7 @@ def test_a_new_movie_is_refused_with_what_to_do(tmp_path: Path) -> None:
     known = [
         "detector.implementation=boxes",
         "detector.weights=world/boxes.csv",
+        "detector.refine=null",
         "tracks.implementation=frames",
     ]
     config = load_config("mini", known)
@@ -29,6 +31,15 @@ def test_a_new_movie_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"world/boxes\.csv.*--detector BOXES\.csv.*--shards FEATURES"):
         predict_movie(tmp_path, movie, "the tall man", tmp_path / "out", 0)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("detector", ["boxes.csv", "theirs/", "owner/model", "released.pth"])
+def test_the_net_of_a_preset_that_makes_boxes_exact_goes_with_its_detector(detector: str) -> None:
+    assert load_config("mini", overrides(None, None, None, None)).detector.refine == "shipped:mini"
+    own = load_config("mini", overrides(None, detector, None, None))
+    assert own.detector.refine is None and own.detector.weights == detector
+    net = overrides(None, "theirs/", None, ["detector.refine=net/"])
+    assert load_config("mini", net).detector.refine == "net/"
 
 
 @pytest.mark.parametrize(

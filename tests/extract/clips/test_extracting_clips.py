@@ -17,6 +17,7 @@ from rhas.extract.crops import person_crops, whole_frames
 from rhas.extract.decode.process import DecoderProcess
 from rhas.extract.encode import load_encoder
 from rhas.extract.ground import load_detector
+from rhas.extract.refine.refiner import load_refiner
 from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.clip_tokens import ClipFolder, read_arrays, read_clip_failures, read_movie
 from rhas.manifests.tables.clips import Clip, write_clips
@@ -122,6 +123,30 @@ def test_who_is_lost_is_recorded_and_a_rerun_does_what_is_left(
     assert extract_clips(*table(tmp_path / "in", movie), out, config, CLIPS).there_already == 0
     with pytest.raises(InputError, match=r"what it was begun with .* another clips"):
         extract_clips(*table(tmp_path / "in", movie), out, config, CLIPS.replace(seconds=1.0))
+
+
+def test_the_person_is_cut_out_by_an_exact_box(movie: Path, config: ExtractConfig, tmp_path: Path) -> None:
+    exact = config.replace(detector=config.detector.replace(refine="shipped:mini"))
+    found = {}
+    for name, own in (("exact", exact), ("as found", config)):
+        folder = ClipFolder(tmp_path / name)
+        extract_clips(*table(tmp_path / "in", movie), folder.root, own, CLIPS)
+        found[name] = read_movie(folder.movie("m"))[0]
+        assert ("refiner" in folder.record()["models"]) == (name == "exact")
+    one, other = found["exact"], found["as found"]
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.grounded_score, other.grounded_score)
+    there = np.isfinite(other.grounded).all(1)
+    assert there.any() and (np.isfinite(one.grounded).all(1) == there).all()
+    with DecoderProcess() as decoder, torch.inference_mode():
+        pixels = torch.from_numpy(decoder.read(movie, decoder.index(movie), np.array([30]), (96, 128)).pixels)
+        boxes = torch.from_numpy(other.grounded[0][None])
+        expected = load_refiner("shipped:mini").exact(pixels, boxes, [0])[0]
+    np.testing.assert_allclose(one.grounded[0], expected.numpy(), atol=1e-5)
+    assert (
+        np.abs(one.grounded - other.grounded)[there].max() > 0.01
+        and (one.person != other.person)[there].any()
+    )
 
 
 def test_models_that_can_not_be_asked_are_refused(movie: Path, config: ExtractConfig, tmp_path: Path) -> None:

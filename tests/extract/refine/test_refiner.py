@@ -170,7 +170,25 @@ def test_a_net_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_refiner(refine)
 
 
-def test_known_boxes_are_left_as_they_are(tmp_path: Path) -> None:
+def test_what_the_other_models_compute_in_changes_nothing() -> None:
+    refiner, boxes = load_refiner("shipped:mini"), torch.tensor(BOXES)
+    frame = painted(BOXES[0])
+    with torch.inference_mode():
+        expected = refiner.exact(frame, boxes, [0] * len(BOXES))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(refiner.exact(frame, boxes, [0] * len(BOXES)), expected)
+
+
+def test_a_pointer_in_the_place_of_a_net_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    config = ExtractConfig(detector=DetectorConfig(refine=str(tmp_path), weights="random:tiny"))
+    with pytest.raises(InputError, match="git lfs pull"):
+        check_places(config)
+    with pytest.raises(InputError, match=r"detector\.refine.*shipped:mini"):
+        load_refiner("shipped:other")
+
+
+def test_known_boxes_are_not_made_exact() -> None:
     with pytest.raises(InputError, match=r"detector\.refine"):
         load_config(
             "mini",

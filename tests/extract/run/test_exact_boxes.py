@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from extractions import problems
@@ -54,6 +56,19 @@ def test_boxes_are_nearer_to_the_truth_and_all_else_stays(world: Path, folders: 
     right = (exact[0] > RIGHT) & (as_found[0] > RIGHT)
     assert right.sum() > 50 and exact[0][right].mean() > max(0.85, as_found[0][right].mean() + 0.03)
     assert found["each frame"][0][found["each frame"][0] > RIGHT].mean() > 0.85
+
+
+@pytest.mark.parametrize("name", ["exact", "as found"])
+def test_boxes_that_are_not_the_tracks_are_told(folders: dict[str, Path], tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "features"
+    shutil.copytree(folders[name], folder)
+    path = sorted((folder / "shards").glob("*.h5"))[0]
+    with h5py.File(path, "r+") as file:
+        person = next(iter(file["persons"].values()))
+        at = int(np.flatnonzero(np.isfinite(person["box"][:, 0]))[0])
+        box = person["box"][at]
+        person["box"][at] = box[[2, 1, 0, 3]] if name == "exact" else box + np.float32(0.01)
+    assert any("has other boxes than those of" in problem for problem in problems(folder))
 
 
 def test_features_know_which_net_made_them_exact(folders: dict[str, Path]) -> None:

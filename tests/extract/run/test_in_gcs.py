@@ -47,7 +47,6 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.long
 def test_movies_and_features_are_where_they_are(store: GcsStore, movies: Path, tmp_path: Path) -> None:
     out, manifest = f"gs://{BUCKET}/night 1/ü", tmp_path / "manifest.csv"
     assert extract_here(movies / "manifest.csv", tmp_path / "disk", tmp_path).exit_code == EXIT_DONE
