@@ -27,7 +27,7 @@ long: $(READY)
 
 # Every shipped preset learns as it is shipped, and the default one 137 classes by heart: what each reached is shown.
 learn: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP tests/learning
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP -n 2 tests/learning
 
 # Several raylets, of which some are killed and some come late, machines made of network namespaces (as root, with
 # iproute2), Slurm on such machines and containers of the image: half an hour on top of the tests'.

@@ -138,6 +138,7 @@ def test_intervals_come_from_the_persons_of_each_run(bench: Bench) -> None:
     assert np.isnan(table.loc["constant", f"{HEADLINE} low"])
 
 
+@pytest.mark.long
 def test_a_reading_that_was_killed_is_made_again(bench: Bench, tmp_path: Path) -> None:
     out = shutil.copytree(bench.out, tmp_path / "bench")
     run = out / "runs" / "steady-seed1"

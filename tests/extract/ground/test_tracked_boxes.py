@@ -46,6 +46,10 @@ def test_rows_are_detected_and_what_is_between_is_tracked(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("tracks", "detector"), [("boxes", "transformers"), ("builtin", "boxes")])
 def test_trackers_and_detectors_that_do_not_go_together(tracks: str, detector: str) -> None:
-    settings = [f"tracks.implementation={tracks}", f"detector.implementation={detector}"]
+    settings = [
+        f"tracks.implementation={tracks}",
+        f"detector.implementation={detector}",
+        "detector.refine=null",
+    ]
     with pytest.raises(InputError, match=r"tracks\.implementation"):
         load_config("mini", settings)

@@ -221,6 +221,7 @@ def test_two_ranks_at_once_of_which_one_is_killed(
     assert not list(seen().rglob("share.json"))
 
 
+@pytest.mark.long
 def test_what_fails_in_ranks_is_in_one_table(movies: Path, tmp_path: Path) -> None:
     out, manifest = tmp_path / "out", tmp_path / "manifest.csv"
     rows = [f"{name},{movies}/{name}.mp4,p,the tall person\n" for name in ("c", "none", "gone")]

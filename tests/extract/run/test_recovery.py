@@ -63,10 +63,15 @@ VICTIMS = [name for kind, name in WORKERS.items() if kind != "linker"]  # which 
 
 
 # A stopped decoder is one that never answers again, as when it spins for ever.
+CASES = [*((victim, signal.SIGKILL) for victim in VICTIMS), (VICTIMS[3], signal.SIGSTOP)]
+
+
 @pytest.mark.parametrize(
-    ("victim", "sign"), [*((v, signal.SIGKILL) for v in VICTIMS), (VICTIMS[3], signal.SIGSTOP)]
+    ("victim", "sign", "ray"),
+    # Those of Ray are killed at random moments as well, in `tests/faults`.
+    [*((*case, False) for case in CASES), (*CASES[0], True)]
+    + [pytest.param(*case, True, marks=pytest.mark.long) for case in CASES[1:]],
 )
-@pytest.mark.parametrize("ray", [True, False])
 @pytest.mark.usefixtures("ray_here")
 def test_a_worker_that_is_killed_or_stuck_is_replaced(
     manifest: Path, undisturbed: dict, tmp_path: Path, victim: str, sign: int, ray: bool
