@@ -26,8 +26,9 @@ long: $(READY)
 	$(TESTS) -m long --durations=0
 
 # Every shipped preset learns as it is shipped, and the default one 137 classes by heart: what each reached is shown.
+# Three quarters of an hour on two cores.
 learn: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP -n 2 tests/learning
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP -n 2 --dist worksteal tests/learning
 
 # Several raylets, of which some are killed and some come late, machines made of network namespaces (as root, with
 # iproute2), Slurm on such machines and containers of the image: half an hour on top of the tests'.
@@ -130,7 +131,8 @@ tables: $(READY)
 		$(foreach other,unrefined true,--also $(other)=$(TABLES)/$(other)) --also exact=$(TABLES)/ordinary-features-exact
 	$(COMPARE) --shards $(TABLES)/unrefined --out $(TABLES)/boxes-as-found --models hopadiff --config small \
 		$(foreach other,frames alone true sparse,--also $(other)=$(TABLES)/$(other)) --also exact=$(TABLES)/unrefined-exact
-	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/default --models hopadiff --also true=$(TABLES)/true
+	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/default --models hopadiff \
+		--also unrefined=$(TABLES)/unrefined --also true=$(TABLES)/true
 	$(COMPARE) --shards $(TABLES)/unrefined --out $(TABLES)/grounding --preset grounding --config small
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ablation --preset ablation --config small
 	$(COMPARE) --shards $(TABLES)/memory-features --out $(TABLES)/ablation-memory --preset ablation --config small

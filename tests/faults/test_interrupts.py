@@ -18,6 +18,7 @@ from rhas.manifests.common.interruption import Interrupted, asked, check, interr
 from tests.faults.interrupt import COMMANDS, interrupt
 
 
+@pytest.mark.long
 def test_no_interrupt_is_lost(tmp_path: Path) -> None:
     often = {"extract": 1, "train": 1}  # `make faults` has 20 of each command
     assert often.keys() <= set(COMMANDS)
