@@ -62,13 +62,13 @@ CASES = {
     "mstcn-breakfast": Case(BREAKFAST, 40, level=85),
     "asformer-breakfast": Case(BREAKFAST, 160, level=85),
     "asquery-breakfast": Case(BREAKFAST, 40, level=80),
-    "fact-breakfast": Case(BREAKFAST, 60),
+    "fact-breakfast": Case(BREAKFAST, 60, level=45),
     "futr-breakfast": Case(BREAKFAST, 300),
     "futr-50salads": Case(SALADS, 40, level=85),
     "mstcn-50salads": Case(SALADS, 40, level=80),
     "asformer-50salads": Case(SALADS, 40, level=85),
-    "actdiff-50salads": Case(SALADS, 80),
-    "actfusion-50salads": Case(SALADS, 80),
+    "actdiff-50salads": Case(SALADS, 40, level=40),
+    "actfusion-50salads": Case(SALADS, 40, level=40),
 }
 
 
