@@ -15,7 +15,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/rhas demo demo $(if $(QUICK),--quick)
 
-# In three processes, for two cores, as tests wait for processes of their own; the tests of a file stay together, since they share what is made for them once.
+# In three processes, for two cores, as tests wait for processes of their own; the tests of a file stay together, since
+# they share what is made for them once.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/cluster --ignore tests/browser --ignore tests/dry_gpu \
 	--ignore tests/learning --ignore tests/wheel
 test: $(READY) lint

@@ -17,7 +17,7 @@
       partial       the same for the person's crop
       box           [T, 4] float32   x1 y1 x2 y2 as shares of the frame's width and height; NaN without a box
       score         [T] float32      the detector's, of the chosen box; NaN without a box
-      sure          [T] float32      how probably the box is this person's (setting `sure`); NaN without a box
+      sure          [T] float32      how probably the box is this person's (`tracks.sure`, `detector.sure`), or NaN
       candidates    [T] uint16       boxes that were to choose from, after suppression of duplicates
       status        [T] uint8        rhas.manifests.shards.status.FrameStatus
       track         [T] int32        which of the movie's tracks the box belongs to; -1 where it belongs to none

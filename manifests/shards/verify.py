@@ -200,23 +200,24 @@ def _tracks_problems(shard: Shard) -> Iterator[str]:
         lost = {row["index"] for row in rows if not row["done"]}
         people = people_beside(shard.path)
         yield from people_problems(people, tracks.identity, tracks, tracks.window_frames, lost)
-    every = every_of(shard.json("config"))
+    config = shard.json("config")
+    every = every_of(config)
+    exact = (config.get("detector") or {}).get("refine") is not None
     for row in rows:
         start, stop = row["start"], row["stop"]
         name = f"{shard.path}: window {row['index']} (samples {start} to {stop})"
         if row["tracks"] != tracks.digest(start, stop, every):
             yield f"{name} was made from other tracks than those of {path}"
-        elif row["done"] and not _as_tracked(shard, tracks, start, stop):
+        elif row["done"] and not _as_tracked(shard, tracks, start, stop, exact):
             yield f"{name} has other boxes than those of {path}"
 
 
-def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int) -> bool:
+def _as_tracked(shard: Shard, tracks: MovieTracks, start: int, stop: int, exact: bool) -> bool:
     """Whether everybody is where their track says, but for frames that were lost later.
 
-    Where boxes were made exact after tracking (`detector.refine`), there is one, within the frame, where the track has
-    one.
+    `exact`: boxes were made exact after tracking (`detector.refine`), and there is one, within the frame, where the
+    track has one.
     """
-    exact = (shard.json("config").get("detector") or {}).get("refine") is not None
     for person_id in shard.person_ids:
         series = shard.person(person_id)
         status = series.status[start:stop]

@@ -86,9 +86,8 @@ def test_of_persons_who_are_tracked_scores_are_others_and_so_are_the_curves(
     assert config.detector.sure == SurenessConfig() and config.sure == config.tracks.sure != SurenessConfig()
     assert config.sure.of(FrameStatus.DETECTED, 0.5) == pytest.approx(0.25, abs=0.08)
     assert config.replace(tracks=config.tracks.replace(implementation="frames")).sure == SurenessConfig()
-    detector = config.detector.replace(
-        sure=config.sure
-    )  # of a folder from before tracks had curves of their own
+    # Of a folder from before tracks had curves of their own.
+    detector = config.detector.replace(sure=config.sure)
     assert config.replace(detector=detector, tracks=config.tracks.replace(sure=None)).sure == detector.sure
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from rhas.extract.refine.net import SIZE, BoxNet
 from rhas.extract.refine.refiner import WEIGHTS, cut_out, places_of
 from rhas.manifests.common.atomic import write_bytes_atomically
+from rhas.pipeline.world.training.detector_losses import iou
 from rhas.pipeline.world.training.fit import Task, fit
 from rhas.pipeline.world.training.scenes import Scene, draw_scenes
 
@@ -58,9 +59,9 @@ class RefinerTask(Task):
         exact_N4 = cutouts.of_frame(places_of(logits_N22S))
         return {
             "places": 0.5 * places_loss(logits_N22S, cutouts.of_box(true_N4)),
-            "overlap": 2 * (1 - overlaps(exact_N4, true_N4)).mean(),
-            "before": overlaps(given_N4.to(self.device), true_N4).mean().detach(),
-            "now": overlaps(exact_N4, true_N4).mean().detach(),
+            "overlap": 2 * (1 - iou(exact_N4, true_N4)).mean(),
+            "before": iou(given_N4.to(self.device), true_N4).mean().detach(),
+            "now": iou(exact_N4, true_N4).mean().detach(),
         }
 
 
@@ -72,14 +73,6 @@ def places_loss(logits_N22S: Tensor, places_N22: Tensor) -> Tensor:
     log_N22S = logits_N22S.log_softmax(-1)
     low, high = (log_N22S.gather(3, (low_N22 + k)[..., None])[..., 0] for k in (0, 1))
     return -torch.lerp(low, high, at_N22 - low_N22).mean()
-
-
-def overlaps(one_N4: Tensor, other_N4: Tensor) -> Tensor:
-    """Intersection over union [N] of boxes, each with its own other."""
-    low, high = torch.maximum(one_N4[:, :2], other_N4[:, :2]), torch.minimum(one_N4[:, 2:], other_N4[:, 2:])
-    shared_N = (high - low).clamp(min=0).prod(1)
-    areas_N = sum((box[:, 2:] - box[:, :2]).clamp(min=0).prod(1) for box in (one_N4, other_N4))
-    return shared_N / (areas_N - shared_N).clamp(min=1e-9)
 
 
 def off(rng: np.random.Generator, box: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.boxes import PersonBoxes, no_boxes
 from rhas.manifests.shards.status import HAS_BOX, FrameStatus
 from rhas.pipeline.world import HELD_OUT
-from rhas.pipeline.world.training.refiner import off, overlaps, places_loss
+from rhas.pipeline.world.training.detector_losses import iou
+from rhas.pipeline.world.training.refiner import off, places_loss
 from rhas.pipeline.world.training.scenes import draw_scenes
 
 CPU = torch.device("cpu")
@@ -152,9 +153,7 @@ def test_the_shipped_net_makes_boxes_exact_in_movies_it_has_not_seen() -> None:
     before, now = overlap(given, true), overlap(exact, true)
     assert len(true) > 60 and before.mean() < 0.78 and now.mean() > 0.88
     assert (now > before).mean() > 0.85
-    np.testing.assert_allclose(
-        overlaps(torch.from_numpy(exact), torch.from_numpy(true)).numpy(), now, atol=1e-6
-    )
+    np.testing.assert_allclose(iou(torch.from_numpy(exact), torch.from_numpy(true)).numpy(), now, atol=1e-6)
 
 
 def test_a_net_that_is_not_there_is_named(tmp_path: Path) -> None:
