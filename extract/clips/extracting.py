@@ -26,7 +26,7 @@ from rhas.extract.decode.sampling import ROUNDING_S
 from rhas.extract.encode import load_encoder
 from rhas.extract.encode.windows import FeatureError
 from rhas.extract.ground import load_detector
-from rhas.extract.refine.refiner import load_refiner
+from rhas.extract.refine.refiner import refiner_of
 from rhas.extract.weights.hardware import cpu_has_bfloat16, gpus_have_bfloat16
 from rhas.manifests.common.atomic import write_text_atomically
 from rhas.manifests.common.errors import InputError, Problem
@@ -89,10 +89,8 @@ def extract_clips(
     models: dict[str, tuple[str, Any]] = {
         "detector": (config.detector.weights, detector), "encoder": (config.encoder.weights, encoder),
     }  # fmt: skip
-    refiner = None
-    if config.detector.refine is not None:
-        refiner = load_refiner(config.detector.refine).to(device)
-        models["refiner"] = (config.detector.refine, refiner)
+    if (refiner := refiner_of(config.detector, device)) is not None:
+        models["refiner"] = (str(config.detector.refine), refiner)
     seer = Seer(encoder, detector, config, clip_config, torch.device(device), refiner)
     sentences = list(dict.fromkeys(clip.reference for clip in clips))
     encoder.check(sentences)

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rhas.extract.batches import Batches
+from rhas.extract.config import DetectorConfig
 from rhas.extract.crops import person_crops, pixel_box, placed
 from rhas.extract.decode.on_device import OnDevice, together
 from rhas.extract.refine.net import MARGIN, SIZE, BoxNet
@@ -154,3 +155,8 @@ def load_refiner(weights: str) -> Refiner:
             Problem("extraction config", expected, column="detector.refine", value=weights)
         ) from error
     return Refiner(net)
+
+
+def refiner_of(detector: DetectorConfig, device: str | torch.device) -> Refiner | None:
+    """What these settings make boxes exact with, if anything."""
+    return None if detector.refine is None else load_refiner(detector.refine).to(device)

@@ -66,7 +66,6 @@ def test_nothing_is_taken_from_the_users_folder(rhas: Path, folder: Path, tmp_pa
         "20",
         *SETTINGS,
     )
-    run("train", "--out", out / "run", *shards)
     run("train", "--out", out / "ranks", *shards, "--workers", "1")
     run("benchmark", "--out", out / "bench", *shards, "--models", "hopadiff", "--seeds", "1")
     assert (tmp_path / "bench" / "table.md").is_file()

@@ -53,7 +53,7 @@ class ModelWorker:
         from rhas.extract.encode import load_encoder
         from rhas.extract.encode.windows import OnePass
         from rhas.extract.ground import load_detector
-        from rhas.extract.refine.refiner import load_refiner
+        from rhas.extract.refine.refiner import refiner_of
         from rhas.extract.run.places import check_places
         from rhas.extract.weights.precision import cast_once
 
@@ -62,8 +62,7 @@ class ModelWorker:
             raise InputError(Problem("--gpus", "workers that see a CUDA device; use --gpus 0 for CPUs"))
         detector = load_detector(self.config.detector)
         encoder = load_encoder(self.config.encoder)
-        named = self.config.detector.refine
-        refiner = None if named is None else load_refiner(named).to(self.device)
+        refiner = refiner_of(self.config.detector, self.device)
         _ = detector.weights_hash, encoder.weights_hash  # of the weights as they were loaded
         detector.to(self.device)
         encoder.to(self.device)

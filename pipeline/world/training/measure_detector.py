@@ -21,7 +21,7 @@ from rhas.extract.decode.windows import WindowFrames
 from rhas.extract.ground import load_detector
 from rhas.extract.ground.calibration import RIGHT, calibration_error, overlap
 from rhas.extract.ground.windows import Grounder
-from rhas.extract.refine.refiner import load_refiner
+from rhas.extract.refine.refiner import refiner_of
 from rhas.manifests.shards.boxes import PersonBoxes
 from rhas.manifests.shards.status import HAS_BOX, FrameStatus
 from rhas.manifests.tables.manifest import Person
@@ -127,7 +127,7 @@ class Finder:
 
     def __init__(self, config: DetectorConfig, device: str) -> None:
         self.grounder = Grounder(load_detector(config).to(device), config, torch.device(device), batch=16)
-        self.refiner = None if config.refine is None else load_refiner(config.refine).to(device)
+        self.refiner = refiner_of(config, device)
 
     def boxes_of(self, pixels_nHW3: np.ndarray, persons: Sequence[Person]) -> dict[str, PersonBoxes]:
         """Everybody's boxes in frames that are taken to be one window."""
