@@ -75,13 +75,16 @@ def ended(slurm: Slurm, job: str, log: Path, seconds: float = 400) -> str:
     while (state := slurm.state(job)) not in ENDS:
         assert time.monotonic() < until, f"{state}\n{said(log)}\n{slurm.account()}"
         time.sleep(0.5)
-    slurm.until(lambda: not any(rays(node) for node in slurm.nodes), "nothing of Ray is left", 30)
+    # Its agents notice within a minute that their raylet is gone.
+    slurm.until(lambda: not any(rays(node) for node in slurm.nodes), "nothing of Ray is left", 60)
     return state
 
 
-def rays(node: Machine) -> bool:
-    alive = node.outside.poll() is None
-    return alive and "raylet" in node.run("ps", "axo", "args")
+def rays(node: Machine) -> list[str]:
+    """Processes of it that there are on a node."""
+    if node.outside.poll() is not None:
+        return []
+    return [line for line in node.run("ps", "axo", "args").splitlines() if "raylet" in line]
 
 
 def said(log: Path) -> str:

@@ -21,8 +21,10 @@ from typing import Any
 
 BIN = Path(sys.executable).parent
 NEEDED = ("unshare", "nsenter", "ip", "hostname", "mount")
-# Of one machine: loopback, its name, and folders of its own. It lives as long as the sleep, which is its process 1.
-BOOT = """
+# Process 1: it does nothing but bury those whose parents have ended, as any init does. "up" is its name.
+INIT = "exec sh -c 'sleep infinity & wait' up"
+# Of one machine: loopback, its name, and folders of its own. It lives as long as its process 1.
+BOOT = f"""
 set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs /dev/shm
@@ -32,11 +34,11 @@ mount --bind "$HOSTS" /etc/hosts
 mount --bind /dev/null /etc/resolv.conf
 hostname "$NAME"
 ip link set lo up
-exec sleep infinity
+{INIT}
 """
 SWITCH = (
-    "set -e; ip link set lo up; ip link add name bridge type bridge; ip addr add 10.77.0.254/24 dev bridge; \
-ip link set bridge up; exec sleep infinity"
+    "set -e; ip link set lo up; ip link add name bridge type bridge; ip addr add 10.77.0.254/24 dev bridge; "
+    f"ip link set bridge up; {INIT}"
 )
 
 
@@ -131,11 +133,11 @@ def _boot(script: str, variables: dict[str, str]) -> subprocess.Popen[bytes]:
 
 
 def _child(process: subprocess.Popen[Any]) -> int:
-    """Process 1 of the namespaces, once it has made everything ready and sleeps."""
+    """Process 1 of the namespaces, once it has made everything ready."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        if children and b"infinity" in Path(f"/proc/{children[0]}/cmdline").read_bytes().split(b"\0"):
+        if children and b"up" in Path(f"/proc/{children[0]}/cmdline").read_bytes().split(b"\0"):
             return int(children[0])
         assert process.poll() is None, "a machine could not be made"
         time.sleep(0.02)
