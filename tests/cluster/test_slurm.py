@@ -1,7 +1,8 @@
-"""The script under Slurm itself: cancelled, requeued, warned, and with lost nodes, a pipeline goes on where it was."""
+"""Under Slurm itself: cancelled, requeued, warned, and with lost nodes, a pipeline goes on where it was; so does an array."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from tiny_config import TINY
 
 from rhas.pipeline.world.writing import World, write_world
 
-SCRIPT = Path(__file__).parents[2] / "docker" / "slurm.sh"
+ROOT = Path(__file__).parents[2]
+SCRIPT, PAGE = ROOT / "docker" / "slurm.sh", ROOT / "docs" / "run" / "slurm.md"
 EXTRACT = """
 stages:
   extract: {movies: movies/manifest.csv, preset: tiny-random, fps: 5, workers: 2, decoders: 2,
@@ -138,3 +140,36 @@ def test_a_node_that_fails_is_done_without_unless_it_is_the_first(slurm: Slurm, 
     slurm.until(lambda: slurm.shown(job, "Restarts") == "1", "it was requeued", 120)
     assert ended(slurm, job, log) == "COMPLETED", said(log)
     assert slurm.shown(job, "NodeList") == three.name and problems(folder / "again" / "extract") == []
+
+
+def test_tasks_of_an_array_share_a_folder_and_a_cancelled_one_is_done_alone(
+    slurm: Slurm, folder: Path
+) -> None:
+    # As the page has it, but for GPUs, which are pretended, and nodes of one core.
+    (script,) = re.findall(r"(#!/bin/bash\n#SBATCH --array.*?)```", PAGE.read_text(), re.DOTALL)
+    (folder / "movies" / "array.sh").write_text(
+        script.replace("exec rhas", f"exec {BIN}/rhas").replace("/shared/features", str(folder / "features"))
+        .replace("--gpus 1", "--gpus 0 --preset tiny-random --set decode.window_frames=8")
+    )  # fmt: skip
+
+    def submit(*options: str) -> str:
+        shown = ("--cpus-per-task=1", f"--output={folder}/%A-%a.log", *options)
+        return slurm.sbatch(*shown, "array.sh", cwd=folder / "movies")
+
+    out = folder / "features"
+    job = submit("--array=0-2")
+    slurm.until(lambda: list(out.glob("ranks/2-of-3/lock")), "the last task works", 120)
+    slurm.say("scancel", f"{job}_2")
+    slurm.until(lambda: slurm.state(f"{job}_2") == "CANCELLED", "it was cancelled", 60)
+    slurm.until(
+        lambda: all(slurm.state(f"{job}_{rank}") in ENDS for rank in (0, 1)), "the others have ended", 300
+    )
+    assert {slurm.state(f"{job}_{rank}") for rank in (0, 1)} == {"COMPLETED"}, said(folder / f"{job}-0.log")
+    assert problems(out)  # it names movies that nobody has done
+    (folder / "movies" / "array.sh").write_text(
+        (folder / "movies" / "array.sh").read_text().replace("--rank slurm", "--rank slurm --world-size 3")
+    )
+    job = submit("--array=2")
+    slurm.until(lambda: slurm.state(f"{job}_2") in ENDS, "it has ended", 300)
+    assert slurm.state(f"{job}_2") == "COMPLETED", said(folder / f"{job}-2.log")
+    assert problems(out) == [] and len(list(out.glob("shards/*.h5"))) == 5

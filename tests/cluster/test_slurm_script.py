@@ -55,9 +55,9 @@ def test_a_pipeline_is_signalled_once_whether_it_is_warned_cancelled_or_requeued
         program.chmod(0o755)
     (tmp_path / "night.yaml").touch()
 
-    def submit() -> tuple[str, Path]:
+    def submit(pipeline: str = "night.yaml") -> tuple[str, Path]:
         job = slurm.sbatch(
-            "--nodes=2", "--gpus-per-node=2", SCRIPT, "night.yaml", cwd=tmp_path, RHAS=str(tmp_path / "own")
+            "--nodes=2", "--gpus-per-node=2", SCRIPT, pipeline, cwd=tmp_path, RHAS=str(tmp_path / "own")
         )
         return job, tmp_path / f"rhas-{job}.log"
 
@@ -87,3 +87,7 @@ def test_a_pipeline_is_signalled_once_whether_it_is_warned_cancelled_or_requeued
     slurm.say("scontrol", "requeue", job)
     slurm.until(lambda: slurm.state(job) == "COMPLETED", "it was requeued and has ended", 120)
     assert "ends after 0 signals" in log.read_text()
+
+    job, log = submit("nothing.yaml")
+    slurm.until(lambda: slurm.state(job) == "FAILED", "it has ended", 60)
+    assert slurm.shown(job, "ExitCode") == "1:0" and "nothing.yaml: No such file" in log.read_text()
