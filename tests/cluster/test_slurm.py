@@ -1,4 +1,4 @@
-"""Under Slurm itself: cancelled, requeued, warned, and with lost nodes, a pipeline goes on where it was; so does an array."""
+"""Under Slurm itself: a pipeline that is cancelled, requeued or loses nodes goes on where it was; so does an array."""
 
 from __future__ import annotations
 
