@@ -1,4 +1,4 @@
-"""What training does to samples before a model sees them: time stretched, noise on features.
+"""What training does to samples before a model sees them: time stretched, features masked, noise on them.
 
 In: a batch on the CPU and what its samples draw. Out: another batch, with labels that went the same way. What a sample
 becomes depends on its own draws, not on what else is in its batch.
@@ -25,6 +25,8 @@ class AugmentConfig(Settings):
 
     stretch: float = Field(1.0, ge=1, le=4)
     """Time goes faster or slower by a factor drawn for each sample, log-uniformly from 1/stretch to stretch."""
+    mask: float = Field(0.0, ge=0, le=1)
+    """Up to this share of a sample's frames, in one piece, lose the features of both streams, and keep their labels."""
     noise: float = Field(0.0, ge=0)
     """Standard deviation of Gaussian noise on features, as a share of that of the sample's own features."""
 
@@ -36,6 +38,8 @@ def augmented(batch: Batch, config: AugmentConfig, generators: Generators) -> Ba
         factors = (turns_B * math.log(config.stretch)).exp().tolist()
         batch = batch.taken([_stretched(n, f) for n, f in zip(generators.lengths, factors, strict=True)])
         generators = Generators(batch.lengths_B.tolist(), generators.each)
+    if config.mask > 0:
+        batch = _masked(batch, config.mask, generators)
     if config.noise > 0:
         batch = replace(
             batch,
@@ -49,6 +53,22 @@ def _stretched(frames: int, factor: float) -> Tensor:
     """The frames [T'] that a sample of `frames` frames shows when it takes `factor` times as long."""
     longer = max(1, round(frames * factor))
     return ((torch.arange(longer) + 0.5) * frames / longer).long().clamp(max=frames - 1)
+
+
+def _masked(batch: Batch, share: float, generators: Generators) -> Batch:
+    """Length and place of the piece are drawn uniformly: SpecAugment's time mask (Park et al., 2019)."""
+    drawn_B2 = generators.uniform_rows(2)[:, :, 0]
+    length_B = (drawn_B2[:, 0] * share * batch.lengths_B).long()
+    first_B = (drawn_B2[:, 1] * (batch.lengths_B - length_B + 1)).long()
+    frames_T = torch.arange(batch.mask_BT.shape[1])
+    kept_BT = (frames_T < first_B[:, None]) | (frames_T >= (first_B + length_B)[:, None])
+    return replace(
+        batch,
+        holistic_BFT=batch.holistic_BFT * kept_BT[:, None],
+        partial_BFT=batch.partial_BFT * kept_BT[:, None],
+        has_holistic_BT=batch.has_holistic_BT & kept_BT,
+        has_partial_BT=batch.has_partial_BT & kept_BT,
+    )
 
 
 def _noisy(features_BFT: Tensor, has_BT: Tensor, noise: float, generators: Generators) -> Tensor:

@@ -63,7 +63,7 @@ def test_the_ablation_leaves_out_each_part(tmp_path: Path) -> None:
     # What the paper has anyway isn't run under a second name.
     had = {"fourier-dft", "own-condition", "as-the-paper", "without-smoothing", "one-threshold", "bce-mean",
            "boundary-curve", "blanked-as-actdiff", "without-augmentation", "without-average"}  # fmt: skip
-    assert len(planned) == 20 and not had & set(planned)
+    assert len(planned) == 21 and not had & set(planned)
     ours = trials(load_systems("ablation"), load_config("small"), [], 1, tmp_path)
     settings = {t.system.name: t.config.settings for t in ours}
     assert settings["hopadiff"]["shared_condition"] and settings["hopadiff"]["decoder"]["condition_input"]

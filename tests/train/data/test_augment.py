@@ -1,4 +1,4 @@
-"""Augmentation: labels stay with their frames, noise is as strong as it says, and each sample draws its own."""
+"""Augmentation: labels stay with their frames, masks and noise are what it says, and each sample draws its own."""
 
 from __future__ import annotations
 
@@ -93,9 +93,39 @@ def test_noise_is_a_share_of_the_samples_own_spread() -> None:
     assert not torch.equal(out.holistic_BFT - batch.holistic_BFT, out.partial_BFT - batch.partial_BFT)
 
 
+def test_a_mask_takes_a_piece_of_both_streams() -> None:
+    frames = 500
+    whole = torch.ones(frames, dtype=torch.bool)
+    samples = [
+        replace(numbered(f"m/p/{i}", frames), holistic=torch.ones(frames, 1), has_holistic=whole,
+                has_partial=whole)
+        for i in range(300)
+    ]  # fmt: skip
+    batch = collate(samples)
+    out = augmented(batch, AugmentConfig(mask=0.4), draws(batch))
+    lost_BT = ~out.has_partial_BT
+    assert torch.equal(lost_BT, ~out.has_holistic_BT)
+    assert torch.equal(out.holistic_BFT, batch.holistic_BFT * ~lost_BT[:, None])
+    assert torch.equal(out.partial_BFT, batch.partial_BFT * ~lost_BT[:, None])
+    for name in ("labels_BCT", "valid_BT", "boundary_B1T", "soft_labels_BCT", "mask_BT", "lengths_B"):
+        assert getattr(out, name) is getattr(batch, name)
+    lengths_B = lost_BT.sum(1)
+    assert kstest((lengths_B / (0.4 * frames)).numpy(), "uniform").pvalue > 0.01
+    some_BT = lost_BT[lengths_B > 0].int()
+    first_B = some_BT.argmax(1)
+    last_B = frames - 1 - some_BT.flip(1).argmax(1)
+    assert torch.equal(last_B - first_B + 1, some_BT.sum(1))  # in one piece
+    room_B = frames - some_BT.sum(1)
+    assert kstest((first_B / room_B).numpy(), "uniform").pvalue > 0.01
+
+
 @pytest.mark.parametrize(
-    "config", [AugmentConfig(stretch=1.7), AugmentConfig(noise=0.2), AugmentConfig(stretch=3, noise=1)]
-)
+    "config",
+    [
+        AugmentConfig(stretch=1.7), AugmentConfig(noise=0.2), AugmentConfig(mask=0.5),
+        AugmentConfig(stretch=3, mask=0.3, noise=1),
+    ],
+)  # fmt: skip
 def test_a_sample_becomes_the_same_in_any_batch(config: AugmentConfig) -> None:
     together = augmented(BATCH, config, draws(BATCH))
     for b in range(len(LENGTHS)):
