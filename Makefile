@@ -105,7 +105,7 @@ dry-gpu: $(READY) .venv-gpu/.ready
 		"torch===$$(sed -n 's/^torch==//p' constraints.txt)"
 	touch $@
 
-# The tables of docs/ablation.md, docs/grounding.md and docs/field.md, into bench/tables: a day of two cores, with AT_ONCE=2.
+# The tables of docs/ablation.md, docs/grounding.md, docs/field.md and docs/ravar.md, into bench/tables: a day of two cores, with AT_ONCE=2.
 # Whatever is done isn't done again.
 TABLES := bench/tables
 AT_ONCE ?= 1
@@ -140,6 +140,7 @@ tables: $(READY)
 	$(COMPARE) --shards $(TABLES)/long-tail-features --out $(TABLES)/ablation-long-tail --preset ablation --config small
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/field --preset field --also true=$(TABLES)/true
 	$(COMPARE) --shards $(TABLES)/ordinary-features --out $(TABLES)/ahead --preset anticipation --task anticipation
+	$(BIN)/rhas ravar world $(TABLES)/ravar --movies 60 --seeds 3
 
 clean:
 	rm -rf .venv .venv-gpu demo bench
