@@ -29,7 +29,9 @@ def annotate_to(
     labels: Annotated[
         Path | None,
         typer.Option(
-            "--labels", help="Labels CSV, or segments.csv of rhas predict [default: the data's labels.csv]"
+            "--labels",
+            help="Labels CSV, or segments.csv of rhas predict",
+            show_default="the data's labels.csv",
         ),
     ] = None,
     actions: ActionsOption = None,

@@ -31,13 +31,14 @@ LabelsOption = Annotated[
     Path | None,
     typer.Option(
         "--labels",
-        help="Labels CSV: movie_id,person_id,action,start_s,end_s [default: labels.csv beside the manifest, if any]",
+        help="Labels CSV: movie_id,person_id,action,start_s,end_s",
+        show_default="labels.csv beside the manifest, if any",
     ),
 ]
 Preset = Annotated[str, typer.Option("--preset", help="blip2, clip, mini, tiny-random or a YAML file")]
 Fps = Annotated[
     str | None,
-    typer.Option("--fps", help="Samples per second of movie, or 'native' [default: the preset's, 15]"),
+    typer.Option("--fps", help="Samples per second of movie, or 'native'", show_default="the preset's, 15"),
 ]
 DetectorWeights = Annotated[
     str | None,
@@ -53,7 +54,9 @@ EncoderWeights = Annotated[
 TimeOrigin = Annotated[
     str | None,
     typer.Option(
-        "--time-origin", help="What time 0 is: first-frame, or container, the clock of players [first-frame]"
+        "--time-origin",
+        help="What time 0 is: first-frame, or container, the clock of players",
+        show_default="first-frame",
     ),
 ]
 
@@ -136,7 +139,8 @@ def extract(
             "--out",
             parser=named_place,
             metavar="PATH",
-            help=f"Features folder; a path, s3:// or gs://; a rerun continues what is there [default: {FEATURES_RULE}]",
+            help="Features folder; a path, s3:// or gs://; a rerun continues what is there",
+            show_default=f"{FEATURES_RULE}",
         ),
     ] = None,
     gpus: Annotated[int, typer.Option(help="Model workers with one GPU each; 0 runs the models on CPUs")] = 0,
@@ -147,13 +151,17 @@ def extract(
     actions: ActionsOption = None,
     detector: DetectorWeights = None,
     encoder: EncoderWeights = None,
-    cpus: Annotated[int | None, typer.Option(help="Cores to use [default: all of the cluster's]")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Model workers with --gpus 0 [default: one per four cores]")
+    cpus: Annotated[
+        int | None, typer.Option(help="Cores to use", show_default="all of the cluster's")
     ] = None,
-    decoders: Annotated[int | None, typer.Option(help="Decoder processes [default: three per GPU]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Model workers with --gpus 0", show_default="one per four cores")
+    ] = None,
+    decoders: Annotated[
+        int | None, typer.Option(help="Decoder processes", show_default="three per GPU")
+    ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join, e.g. auto [default: this machine alone]")
+        str | None, typer.Option(help="Ray cluster to join, e.g. auto", show_default="this machine alone")
     ] = None,
     ray: Annotated[
         bool,
@@ -162,7 +170,9 @@ def extract(
     batch: Annotated[int, typer.Option(help="Frames in one model call; halved when memory runs out")] = 16,
     memory: Annotated[
         float | None,
-        typer.Option(help="GiB of decoded frames in flight, over all workers [default: 6, or 6 per GPU]"),
+        typer.Option(
+            help="GiB of decoded frames in flight, over all workers", show_default="6, or 6 per GPU"
+        ),
     ] = None,
     deadline: Annotated[
         float, typer.Option(help="Seconds without progress after which a decoder is killed")
@@ -186,13 +196,14 @@ def extract(
         Path | None,
         typer.Option(
             "--cache",
-            help="Where movies at s3://, gs:// and https:// are fetched to [default: RHAS_CACHE, or /tmp]",
+            help="Where movies at s3://, gs:// and https:// are fetched to",
+            show_default="RHAS_CACHE, or /tmp",
         ),
     ] = None,
     cache_gib: Annotated[
         float | None,
         typer.Option(
-            "--cache-gib", help="GiB of them at most [default: RHAS_CACHE_GIB, or half of what is free]"
+            "--cache-gib", help="GiB of them at most", show_default="RHAS_CACHE_GIB, or half of what is free"
         ),
     ] = None,
     rank: Annotated[

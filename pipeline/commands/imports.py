@@ -25,7 +25,9 @@ def import_ava(
     out: Annotated[Path, typer.Option(help="Folder for manifest.csv, labels.csv, actions.csv and boxes.csv")],
     actions: Annotated[
         Path | None,
-        typer.Option(help="Another list of actions: a label map (.pbtxt) or a CSV [default: AVA's own 80]"),
+        typer.Option(
+            help="Another list of actions: a label map (.pbtxt) or a CSV", show_default="AVA's own 80"
+        ),
     ] = None,
     offset: Annotated[
         float,
@@ -49,7 +51,7 @@ def import_mstcn(
     ] = 15,
     layout: Annotated[
         Literal["FxT", "TxF"] | None,
-        typer.Option(help="Of the features' files [default: as the truth's lengths tell]"),
+        typer.Option(help="Of the features' files", show_default="as the truth's lengths tell"),
     ] = None,
 ) -> None:
     """Turn 50Salads, Breakfast, GTEA, or data of your own laid out like them, into a features folder."""
@@ -73,12 +75,13 @@ def import_multilabel(
     features: Annotated[Path, typer.Option(help="Folder of VIDEO.npy, I3D's or CLIP's")],
     out: Annotated[Path, typer.Option("--out", help="Features folder; a rerun continues what is there")],
     classes: Annotated[
-        Path | None, typer.Option(help="Names of the classes, 'index name' a line [default: c000, c001, …]")
+        Path | None,
+        typer.Option(help="Names of the classes, 'index name' a line", show_default="c000, c001, …"),
     ] = None,
     count_from: Annotated[
         int | None,
         typer.Option(
-            min=0, max=1, help="What the first class is counted as [default: as the annotations tell]"
+            min=0, max=1, help="What the first class is counted as", show_default="as the annotations tell"
         ),
     ] = None,
     movie_fps: Annotated[float, typer.Option(help="Of TSU, whose annotations count frames")] = 25.0,
@@ -126,13 +129,14 @@ def import_rhas133(
     split_name: Annotated[
         list[str] | None,
         typer.Option(
-            help="<split> in file names, or NAME=train|val|test; may be repeated [default: train, val, test]"
+            help="<split> in file names, or NAME=train|val|test; may be repeated",
+            show_default="train, val, test",
         ),
     ] = None,
     holistic: Annotated[
         str | None,
         typer.Option(
-            help="Folder of whole frames' features below DIRECTORY, with {split} [default: the authors']"
+            help="Folder of whole frames' features below DIRECTORY, with {split}", show_default="the authors'"
         ),
     ] = None,
     partial: Annotated[str | None, typer.Option(help="The same for persons' features")] = None,
@@ -157,7 +161,8 @@ def import_rhas133(
     movie_pattern: Annotated[
         str | None,
         typer.Option(
-            help="Regular expression with (?P<movie>…), maybe (?P<frame>…), for frame ids [default: movie/frame]"
+            help="Regular expression with (?P<movie>…), maybe (?P<frame>…), for frame ids",
+            show_default="movie/frame",
         ),
     ] = None,
     actions: ActionsOption = None,
@@ -186,8 +191,8 @@ def import_weights(
         str | None,
         typer.Option(
             "--model",
-            help="actdiff, actfusion, asformer, asquery, fact, futr, ltcontext, mstcn or refatomnet "
-            "[default: the config's]",
+            help="actdiff, actfusion, asformer, asquery, fact, futr, ltcontext, mstcn or refatomnet",
+            show_default="the config's",
         ),
     ] = None,
     shards: Annotated[

@@ -22,13 +22,13 @@ WITHIN_A_PIPELINE = "RHAS_STAGE"  # in the environment of a stage's command, whi
 
 ActionsOption = Annotated[
     Path | None,
-    typer.Option("--actions", help="Your own actions, a CSV with a column action [default: RHAS133's]"),
+    typer.Option("--actions", help="Your own actions, a CSV with a column action", show_default="RHAS133's"),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated")
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, cuda:1 … [default: a GPU if there is one]")
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1 …", show_default="a GPU if there is one")
 ]
 RunOption = Annotated[Path, typer.Option("--run", help="Run folder")]
 MeasuredSplit = Annotated[str, typer.Option("--split", help="val or test")]

@@ -28,7 +28,8 @@ EXIT_SOME_LOST, EXIT_ALL_LOST = 3, 4
 
 Tokens = Annotated[Path, typer.Option("--tokens", help="Folder that `rhas ravar extract` made")]
 Systems = Annotated[
-    str | None, typer.Option("--systems", help="Some of them, e.g. location,tokens,refatomnet [default: all]")
+    str | None,
+    typer.Option("--systems", help="Some of them, e.g. location,tokens,refatomnet", show_default="all"),
 ]
 Seeds = Annotated[int, typer.Option(help="Runs of each system")]
 Every = Annotated[float, typer.Option(help="Seconds from one clip of a person to the next")]
@@ -62,7 +63,9 @@ def extract(
     seconds: Annotated[float, typer.Option(help="That they are spread over")] = 3.0,
     categories: Annotated[
         str | None,
-        typer.Option(help="What the detector is asked for, e.g. person,chair [default: COCO's 80 names]"),
+        typer.Option(
+            help="What the detector is asked for, e.g. person,chair", show_default="COCO's 80 names"
+        ),
     ] = None,
     settings: SetOption = None,
     device: DeviceOption = None,

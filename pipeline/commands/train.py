@@ -51,10 +51,10 @@ def train(
     shards: Annotated[Path, SHARDS],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help=f"Run folder; a rerun continues what is there [default: {RUN_RULE}]"),
+        typer.Option("--out", help="Run folder; a rerun continues what is there", show_default=f"{RUN_RULE}"),
     ] = None,
     config: Annotated[
-        str | None, typer.Option("--config", help="A preset or a YAML file [default: the model's]")
+        str | None, typer.Option("--config", help="A preset or a YAML file", show_default="the model's")
     ] = None,
     model: Annotated[
         str | None,
@@ -71,7 +71,7 @@ def train(
     ] = None,
     window: Annotated[int | None, typer.Option("--window", help="Frames of a sample, e.g. 3000")] = None,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", help="Data parallel on so many [default: one, or the CPU]")
+        int | None, typer.Option("--gpus", help="Data parallel on so many", show_default="one, or the CPU")
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Data parallel on so many CPU processes")
@@ -171,7 +171,8 @@ def predict(
         str | None, typer.Option("--person", help="With --movie: the sentence that says who")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="[default: predictions in the run folder]")
+        Path | None,
+        typer.Option("--out", help="Folder for them", show_default="predictions in the run folder"),
     ] = None,
     gpus: Annotated[int, typer.Option("--gpus", help="With --movie: GPUs for extraction")] = 0,
     anticipate: Annotated[
@@ -316,7 +317,7 @@ def report(
     shards: MovedOption = None,
     split: MeasuredSplit = "test",
     movie: Annotated[
-        str | None, typer.Option("--movie", help="Movie to show [default: the one that came out best]")
+        str | None, typer.Option("--movie", help="Movie to show", show_default="the one that came out best")
     ] = None,
 ) -> None:
     """One page to show around: results beside the baselines, timelines, a movie with all of it drawn in."""

@@ -78,7 +78,7 @@ def train_models(
 def measure_models(
     models: Annotated[
         Path | None,
-        typer.Argument(help="Folder with detector/, refiner/ and encoder/ [default: the shipped ones]"),
+        typer.Argument(help="Folder with detector/, refiner/ and encoder/", show_default="the shipped ones"),
     ] = None,
     movies: Annotated[int, typer.Option(help="Held-out movies")] = 200,
     seed: Annotated[int, typer.Option(help="Of the held-out movies")] = 0,

@@ -26,7 +26,7 @@ def run(
     pipeline: PipelineFile,
     address: Annotated[
         str | None,
-        typer.Option(help="Ray cluster for extraction and training, e.g. auto [default: this machine]"),
+        typer.Option(help="Ray cluster for extraction and training, e.g. auto", show_default="this machine"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done")] = False,
 ) -> None:
@@ -78,7 +78,7 @@ def submit(
 @commands.command(rich_help_panel=CLUSTER)
 def status(
     address: DashboardAddress,
-    job: Annotated[str | None, typer.Argument(help="The job's id [default: all of them]")] = None,
+    job: Annotated[str | None, typer.Argument(help="The job's id", show_default="all of them")] = None,
     logs: Annotated[bool, typer.Option("--logs", help="Also all that it said")] = False,
 ) -> None:
     """How the jobs of a cluster stand."""

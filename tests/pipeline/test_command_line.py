@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from numbered_movies import regular, write_movie
+from typer.testing import CliRunner
+
+from rhas.pipeline.cli import app
 
 RHAS = [sys.executable, "-m", "rhas.pipeline.cli"]
 
@@ -31,28 +37,33 @@ def test_help_imports_nothing_heavy() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "plan",
-        "extract",
-        "verify",
-        "shards",
-        "labels",
-        "look",
-        "train",
-        "eval",
-        "predict",
-        "export",
-        "demo",
-        "import",
-        "annotate",
-        "config",
-    ],
-)
-def test_every_command_has_help(command: str) -> None:
-    assert command in rhas("--help").stdout
-    assert rhas(command, "--help").returncode == 0
+def all_commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    for name, other in getattr(command, "commands", {}).items():
+        yield from all_commands(other, (*words, name))
+
+
+COMMANDS = list(all_commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_says_all_of_every_option(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    # What looks like markup is taken for it, and left out.
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    shown = CliRunner().invoke(app, [*words, "--help"])
+    assert shown.exit_code == 0
+    text = " ".join(shown.stdout.replace("│", " ").split())
+    for option in command.params:
+        for said in (getattr(option, "help", None), getattr(option, "show_default", None)):
+            if isinstance(said, str):
+                assert " ".join(said.split()) in text, option.name
+    if words == ("extract",):
+        assert "[default: (features for manifest.csv, features-NAME for NAME.csv" in text
+    if words == ():
+        assert all(f" {name} " in text for name in command.commands)
 
 
 def test_all_problems_of_a_manifest_are_told_at_once(tmp_path: Path) -> None:
