@@ -348,4 +348,4 @@ def load_config(preset: str, overrides: Sequence[str] = ()) -> ExtractConfig:
     """
     path = preset_path(preset, PRESETS, "--preset")
     config = config_from_dict(read_yaml(path), path)
-    return config_from_dict(overridden(config.to_dict(), overrides), "--set") if overrides else config
+    return config_from_dict(overridden(config, overrides), "--set") if overrides else config

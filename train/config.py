@@ -132,7 +132,7 @@ def with_overrides(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig
     if not overrides:
         return config
     # A model's own sections are not there until something is set in them.
-    return config_from_dict(overridden(config.to_dict(), overrides, open_sections=("settings",)), "--set")
+    return config_from_dict(overridden(config, overrides, open_sections=("settings",)), "--set")
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> Iterator[str]:

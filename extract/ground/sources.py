@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import BertConfig, GroundingDinoForObjectDetection
 
 Kind = Literal["random", "released", "transformers"]
-_CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 
 
 def kind_of(weights: str) -> Kind:
@@ -30,7 +30,7 @@ def kind_of(weights: str) -> Kind:
     path = Path(shipped_place(weights, "detector")).expanduser()
     if path.is_file():
         return "released"
-    if path.suffix in _CHECKPOINT_SUFFIXES:
+    if path.suffix in CHECKPOINT_SUFFIXES:
         raise _problem(
             "weights", weights, "a released GroundingDINO checkpoint at this path, where no file is"
         )

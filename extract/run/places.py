@@ -7,7 +7,6 @@ In: a config. Out: nothing, or one InputError with all that is wrong. Files are 
 from __future__ import annotations
 
 import json
-import re
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhas.extract.config import OUR_DETECTORS, OUR_ENCODERS, ExtractConfig
-from rhas.extract.ground.sources import kind_of
+from rhas.extract.ground.sources import CHECKPOINT_SUFFIXES, kind_of
 from rhas.extract.weights.shipped_weights import place
 from rhas.manifests.common.errors import InputError, Problem
 
@@ -27,7 +26,6 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 _TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
-_HUB_ID = re.compile(r"(?!random:)[\w.-]+(/[\w.-]+)?(?<!\.pth)(?<!\.pt)(?<!\.ckpt)")
 _OPTIONS = {
     "detector.weights": "--detector ",
     "detector.text_encoder": "--set detector.text_encoder=",
@@ -57,8 +55,11 @@ def check_places(config: ExtractConfig) -> None:
             problems += _folder_problems(path, setting)
         elif path.is_file():
             problems += _checkpoint_problems(path)
-        elif _HUB_ID.fullmatch(where):
+        elif _is_hub_id(where):
             hub_ids[setting] = where
+        elif not where.startswith("random:"):
+            expected = "a folder that is there, or a hub id such as owner/name"
+            problems.append(Problem("extraction config", expected, column=setting, value=where))
     problems += _hub_problems(hub_ids)
     if problems:
         raise InputError(problems)
@@ -129,6 +130,16 @@ def _pointer_problem(path: Path) -> Problem:
     return Problem(
         path, "the file itself, not git-LFS's pointer to it: `git lfs pull` in its folder fetches it"
     )
+
+
+def _is_hub_id(name: str) -> bool:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return Path(name).suffix not in CHECKPOINT_SUFFIXES
 
 
 def _hub_problems(hub_ids: dict[str, str]) -> Iterator[Problem]:

@@ -7,7 +7,6 @@ file, setting, value and what was expected (`rhas.manifests.common.refusals`).
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -130,14 +129,16 @@ def plain_yaml(text: str) -> Any:
 
 
 def overridden(
-    values: Mapping[str, Any], overrides: Sequence[str], open_sections: Collection[str] = ()
+    config: Settings, overrides: Sequence[str], open_sections: Collection[str] = ()
 ) -> dict[str, Any]:
-    """A copy of nested values with `section.key=value` applied, each value in YAML, the last one winning.
+    """The values of a config with `section.key=value` applied, the last one winning.
 
+    Each value is in YAML; where a setting is a text, what would be something else in YAML is that text: a
+    number, or a file's name with brackets or a `#` in it.
     What the keys and the values are worth is left to `from_mapping`; sections have to be there already, but
     for those below `open_sections`. Raises InputError, naming `--set`, for the first that can't be applied.
     """
-    changed = copy.deepcopy(dict(values))
+    changed: dict[str, Any] = config.to_dict()
     for override in overrides:
         key, equals, text = override.partition("=")
         *parents, leaf = key.strip().split(".")
@@ -154,10 +155,15 @@ def overridden(
             section = section.get(parent)
         if not equals or not isinstance(section, dict):
             raise InputError(Problem("--set", expected, value=override))
+        is_text = declared(type(config), [*parents, leaf])[0] is str
         try:
-            section[leaf] = plain_yaml(text)
+            value = plain_yaml(text)
         except ValueError as error:
-            raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
+            if not is_text:
+                raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
+            value = text
+        quoted = text.lstrip()[:1] in ("'", '"') and isinstance(value, str)
+        section[leaf] = text.strip() if is_text and value is not None and not quoted else value
     return changed
 
 

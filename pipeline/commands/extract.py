@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -77,14 +78,14 @@ def overrides(
         implementation = kinds.get(Path(detector).suffix, "transformers")
         # A preset's net that makes boxes exact goes with its detector: of other movies it knows nothing.
         found += [
-            f"detector.weights={detector}",
+            f"detector.weights={json.dumps(detector)}",
             f"detector.implementation={implementation}",
             "detector.refine=null",
         ]
         if implementation == "boxes":  # nobody has to be tracked any more
             found.append("tracks.implementation=frames")
     if encoder is not None:
-        found.append(f"encoder.weights={encoder}")
+        found.append(f"encoder.weights={json.dumps(encoder)}")
     return found + (settings or [])
 
 

@@ -105,10 +105,9 @@ def train(
         from rhas.manifests.shards.mirror import features_here
         from rhas.pipeline.commands.outputs import new_run, told_run
         from rhas.pipeline.programs.training import train_run
-        from rhas.train.config import DEFAULT_PRESET
-        from rhas.train.runs.settings import load_whole_config
+        from rhas.train.runs.settings import load_whole_config, preset_for
 
-        preset = config or model or DEFAULT_PRESET
+        preset = config or preset_for(model)
         unnamed = None if out else load_whole_config(preset, overrides).model
         shards = features_here(shards)
     with nullcontext(out) if out else new_run(str(unnamed)) as run:

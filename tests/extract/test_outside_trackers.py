@@ -265,3 +265,9 @@ def test_names_of_trackers_are_checked(package: ModuleType) -> None:
         TracksConfig(implementation="iuo")
     with pytest.raises(InputError, match="builtin has no weights of its own"):
         TracksConfig(implementation="builtin", weights="0.3")
+
+
+def test_the_command_is_understood_as_it_stands() -> None:
+    settings = re.findall(r"--set (tracks\.\S+)", PAGE.read_text())
+    tracks = load_config("mini", settings).tracks
+    assert (tracks.implementation, tracks.weights) == ("iou", "0.3")

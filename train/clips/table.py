@@ -35,7 +35,7 @@ SYSTEMS: Mapping[str, tuple[str, ...]] = {
 
 def clip_config(overrides: Sequence[str] = ()) -> ClipTrainConfig:
     """The defaults with `section.key=value` applied. Raises InputError for what can't be."""
-    return from_mapping(ClipTrainConfig(), overridden(ClipTrainConfig().to_dict(), overrides), "--set")
+    return from_mapping(ClipTrainConfig(), overridden(ClipTrainConfig(), overrides), "--set")
 
 
 def write_table(

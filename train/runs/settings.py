@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from rhas.manifests.common.errors import InputError, Problem
-from rhas.train.config import TrainConfig, differences, load_config, setting, with_overrides
-from rhas.train.models.registry import data_needs, model_config
+from rhas.train.config import (
+    DEFAULT_PRESET,
+    TrainConfig,
+    differences,
+    load_config,
+    preset_names,
+    setting,
+    with_overrides,
+)
+from rhas.train.models.registry import data_needs, model_config, model_names
 from rhas.train.models.segmenter import Segmenter
 
 # What a run may be used with other settings of: none of them shapes weights.
@@ -56,6 +64,18 @@ def with_model_settings(config: TrainConfig, file: str | Path = "training config
     settings = model_config(config.model, config.settings, file, "settings")
     needs = [f"data.{name}={value}" for name, value in data_needs(config.model, config.settings).items()]
     return with_overrides(config.replace(settings=settings.to_dict()), needs)
+
+
+def preset_for(model: str | None) -> str:
+    """What a model is trained as where no preset is named: its own, else the default one, as far as it knows that.
+
+    Raises InputError for an unknown model.
+    """
+    if model is None or model in preset_names():
+        return model or DEFAULT_PRESET
+    if model not in model_names():
+        raise InputError(Problem("--model", f"one of {', '.join(model_names())}", value=model))
+    return DEFAULT_PRESET
 
 
 def load_whole_config(preset: str, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -236,27 +236,41 @@ def test_whatever_is_given_it_is_a_config_or_an_input_error(values: dict[str, An
         assert error.problems
 
 
-def test_overrides_leave_the_values_as_they_are() -> None:
-    values = {"a": {"b": 1}, "open": {}}
-    texts = ["a.b=2", "a.b=[3, x=y]", " a.c =", "open.d.e=5", "new=true"]
-    changed = overridden(values, texts, open_sections=("open",))
-    assert changed == {"a": {"b": [3, "x=y"], "c": None}, "open": {"d": {"e": 5}}, "new": True}
-    assert values == {"a": {"b": 1}, "open": {}}
+def test_overrides_leave_the_config_as_it_is() -> None:
+    config = Whole()
+    texts = ["count=2", "count=[3, x=y]", " part.rate =", "free.d.e=5", "new=true"]
+    changed = overridden(config, texts, open_sections=("free",))
+    plain = config.to_dict()
+    expected = {"count": [3, "x=y"], "free": {"d": {"e": 5}}, "new": True}
+    assert changed == {**plain, **expected, "part": {**plain["part"], "rate": None}}
+    assert config == Whole()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.3", "0.3"), ("2024-01-31", "2024-01-31"), ("[x] y", "[x] y"), ("[x", "[x"), ("a: b", "a: b"),
+        ("w #2", "w #2"), (" plain ", "plain"), ("yes", "yes"), ("'0.3'", "0.3"), ('"\\u00e4 #1"', "ä #1"),
+        ("it's", "it's"), ("'a' 'b'", "'a' 'b'"), ("null", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_a_text_gets_what_is_written(text: str, value: str | None) -> None:
+    assert overridden(Whole(), [f"name={text}"])["name"] == value
 
 
 @pytest.mark.parametrize(
     ("text", "column", "value"),
     [
-        ("a.b", None, "a.b"),
+        ("part.rate", None, "part.rate"),
         ("b.c=1", None, "b.c=1"),
-        ("a.b.c=1", None, "a.b.c=1"),
-        ("open.d.e=1", None, "open.d.e=1"),
-        ("a.b=[", "a.b", "["),
+        ("part.rate.c=1", None, "part.rate.c=1"),
+        ("free.d.e=1", None, "free.d.e=1"),
+        ("part.rate=[", "part.rate", "["),
     ],
 )
 def test_overrides_that_cannot_be_applied(text: str, column: str | None, value: str) -> None:
     with pytest.raises(InputError) as caught:
-        overridden({"a": {"b": 1}, "open": {"d": 3}}, [text], open_sections=("open",))
+        overridden(Whole(free={"d": 3}), [text], open_sections=("free",))
     (problem,) = caught.value.problems
     assert (problem.file, problem.column, problem.value) == ("--set", column, value)
 

@@ -19,7 +19,7 @@ register("outside", ToyConfig, Toy)
 
 
 def train(features: Path, run: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    settings = ["model=outside", "data.split=random", "epochs=1", "data.window=10", "settings.bias=false"]
+    settings = ["data.split=random", "epochs=1", "data.window=10", "settings.bias=false"]
     command = [
         str(Path(sys.executable).with_name("rhas")),
         "train",
@@ -27,6 +27,8 @@ def train(features: Path, run: Path, environment: dict[str, str]) -> subprocess.
         str(features),
         "--out",
         str(run),
+        "--model",
+        "outside",
     ]
     command += [part for setting in settings for part in ("--set", setting)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
@@ -38,7 +40,7 @@ def test_a_model_of_another_package_is_trained_by_the_command(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "model: outside" in (tmp_path / "run" / "config.yaml").read_text()
     refused = train(features, tmp_path / "other", dict(os.environ))
-    assert refused.returncode == 2 and "got 'outside': expected one of actdiff" in refused.stderr
+    assert refused.returncode == 2 and "--model: got 'outside': expected one of actdiff" in refused.stderr
 
 
 def test_a_package_that_can_not_be_imported_is_named(tmp_path: Path) -> None:
