@@ -267,7 +267,7 @@ def test_names_of_trackers_are_checked(package: ModuleType) -> None:
         TracksConfig(implementation="builtin", weights="0.3")
 
 
-def test_the_command_is_understood_as_it_stands() -> None:
+def test_the_command_is_understood_as_it_stands(package: ModuleType) -> None:
     settings = re.findall(r"--set (tracks\.\S+)", PAGE.read_text())
     tracks = load_config("mini", settings).tracks
     assert (tracks.implementation, tracks.weights) == ("iou", "0.3")
