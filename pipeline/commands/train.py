@@ -171,7 +171,11 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for them", show_default="predictions in the run folder"),
+        typer.Option(
+            "--out",
+            help="Folder for them",
+            show_default="in the run folder, predictions or predictions-MOVIE-PERSON",
+        ),
     ] = None,
     gpus: Annotated[int, typer.Option("--gpus", help="With --movie: GPUs for extraction")] = 0,
     anticipate: Annotated[
@@ -183,10 +187,16 @@ def predict(
 ) -> None:
     """Segments, scores and timelines: of everyone in a features folder, or of one person in a movie."""
     from rhas.manifests.shards.mirror import features_here
-    from rhas.pipeline.programs.training import predict_movie, predict_shards, seconds_of
+    from rhas.pipeline.programs.training import (
+        movie_predictions,
+        predict_movie,
+        predict_shards,
+        seconds_of,
+    )
 
     shards = None if shards is None else features_here(shards)
-    target = out or run / "-".join(["predictions", *(settings or [])])
+    named = run / "predictions" if movie is None else movie_predictions(run, movie, person or "")
+    target = out or named.with_name("-".join([named.name, *(settings or [])]))
     ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
     if movie is not None and person is not None and shards is None and split is None:
         with interruptible_work(f"finished windows are kept in {target / 'features'}"):

@@ -118,12 +118,24 @@ def predict_movie(
         raise InputError(Problem("--movie", expected, value=str(video)))
     movie = Movie("movie", video.absolute(), (Person("movie", "person", sentence),))
     inputs = Inputs(Manifest(Path("--movie"), (movie,)), None, Vocabulary(tuple(data["actions"])))
-    with live(make_console()) as callback:
+    console = make_console()
+    with live(console) as callback:
         summary = extract(inputs, out / "features", config, RunOptions(gpus=gpus, update=True), callback)
-    if not summary.tally.promised - summary.tally.lost:
-        reason = "; ".join(failure.reason for failure in summary.failures)
+    reason = "; ".join(dict.fromkeys(failure.reason for failure in summary.failures))
+    lost, promised = summary.tally.lost, summary.tally.promised
+    # What the folder has of an earlier movie is not this one's.
+    if summary.movies_failed or lost == promised:
         raise InputError(Problem(str(video), f"a movie that can be decoded ({reason})"))
+    if lost:
+        line = f"{lost} of {promised} frames are lost ({reason}): what segments say of them is from those beside them"
+        tell(console, line)
     return len(predict_run(run, out / "features", out, None, device, overrides=overrides))
+
+
+def movie_predictions(run: Path, video: Place, sentence: str) -> Path:
+    """Where predictions for a person of a movie go: apart from a features folder's, and from other persons'."""
+    words = re.sub(r"\W+", "-", f"{Path(video.name).stem} {sentence}").strip("-")
+    return run / f"predictions-{words[:100]}"
 
 
 def seconds_of(text: str, option: str) -> float:

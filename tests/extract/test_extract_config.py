@@ -98,7 +98,6 @@ def test_several_bad_settings_are_reported_together():
         ("decode.short_side=true", ("--set", "decode.short_side", True)),
         ("decode.short_side=", ("--set", "decode.short_side", "null")),
         ("detector.joint=1", ("--set", "detector.joint", 1)),
-        ("detector.weights=", ("--set", "detector.weights", None)),
         (f"decode.fps=1{'0' * 400}", ("--set", "decode.fps", 10**400)),
     ],
 )  # fmt: skip

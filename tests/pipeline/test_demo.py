@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from viewed import given, intervals
 
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.shards.reader import FeaturesReader
 from rhas.manifests.shards.status import FrameStatus
 from rhas.pipeline.commands.train import evaluate, predict
@@ -103,3 +105,7 @@ def test_a_movie_and_a_sentence_become_segments(made_demo: Path, tmp_path: Path)
     # The same movie as it was extracted for training gives the same features, and so the same scores.
     ours = FeaturesReader(tmp_path / "features").person("movie", "person")
     np.testing.assert_allclose(ours.holistic[...], trained_on.holistic[...], atol=2e-3)
+    # Another one that is none has no answer, though the folder has this one's.
+    (tmp_path / "none.mp4").write_text("nothing")
+    with pytest.raises(InputError, match=r"none\.mp4: expected a movie that can be decoded"):
+        predict(made_demo / "run", movie=tmp_path / "none.mp4", person="the tall man", out=tmp_path)
