@@ -72,7 +72,8 @@ class Accounts:
                 self.note(replace(found, video=self.video_keys.get(movie_id)))
                 self.ledger.add(self._found[movie_id])
         how = progress.failed_movies.get(movie_id)
-        log.info("movie %s: %s", movie_id, f"failed, {how[0]}: {how[1]}" if how else "done")
+        done = "done, but for what failures.csv has of it" if self._failures(movie_id) else "done"
+        log.info("movie %s: %s", movie_id, f"failed, {how[0]}: {how[1]}" if how else done)
         if movie_id in progress.failed_movies or self._failures(movie_id) != before:
             self._write_soon(progress)
 

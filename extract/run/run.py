@@ -47,7 +47,7 @@ from rhas.manifests.shards.ledger import Finished
 from rhas.manifests.shards.people import windows_left
 from rhas.manifests.shards.ranks import RankFolder, among_its_own, merge, take_over, take_share
 from rhas.manifests.shards.resume import FinishedWindows, SeenWindows
-from rhas.manifests.shards.snapshot import write_snapshot
+from rhas.manifests.shards.snapshot import refuse_others, write_snapshot
 from rhas.manifests.shards.tracks import MovieTracks
 from rhas.manifests.shards.verify import read_config
 from rhas.manifests.tables.inputs import Inputs
@@ -80,6 +80,7 @@ def _extract(
     callback: Callable[[Snapshot], None] | None,
 ) -> Summary:
     folder = output.folder
+    refuse_others(folder)
     with locked(folder.lock), among_its_own(folder):
         config = _with_precision(folder, config, options)
         _refuse_other_config(folder, config.to_dict())

@@ -16,6 +16,15 @@ from rhas.manifests.tables.manifest import write_manifest
 from rhas.manifests.tables.vocabulary import write_vocabulary
 
 
+def refuse_others(folder: FeaturesFolder) -> None:
+    """Raises InputError where tables are that a snapshot would replace, and no features that they belong to."""
+    if folder.config.exists():
+        return
+    if own := [path.name for path in (folder.manifest, folder.labels, folder.actions) if path.exists()]:
+        expected = f"a folder for features alone: {folder.root} has {', '.join(own)}, which it would replace"
+        raise InputError(Problem("--out", expected))
+
+
 def write_snapshot(folder: FeaturesFolder, inputs: Inputs) -> None:
     """Manifest, vocabulary and labels (if any) beside the shards.
 

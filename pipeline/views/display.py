@@ -93,11 +93,14 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
     tally, report = summary.tally, summary.report
     table = Table(title=escape(str(out)), title_justify="left", show_header=False, box=None)
     done = summary.movies - summary.movies_failed
-    table.add_row(
-        "movies", f"{done} done ({summary.movies_skipped} by earlier runs), {summary.movies_failed} failed"
-    )
-    table.add_row("person-frames", f"{tally.promised} promised = {tally.written} written + {tally.missing} person not "
-                  f"found + {tally.lost} lost")  # fmt: skip
+    counts = {
+        "movies": f"{done} done ({summary.movies_skipped} by earlier runs), {summary.movies_failed} failed",
+        "person-frames": f"{tally.promised} promised = {tally.written} written + {tally.missing} person not found + "
+        f"{tally.lost} lost",
+    }
+    for name, count in counts.items():
+        table.add_row(name, count)
+        said.info("%s: %s", name, count)
     if report["frames"]:
         stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stage_s"].items())
         table.add_row("speed", f"{report['frames_per_s']:.1f} frames/s over {duration(report['elapsed_s'])}")
@@ -115,11 +118,13 @@ def print_summary(console: Console, summary: Summary, out: object) -> None:
         console.print(
             f"… and {len(notes) - SHOWN_FAILURES} more: rhas shards {out}", highlight=False, markup=False
         )
-    for failure in summary.failures[:SHOWN_FAILURES]:
+    for number, failure in enumerate(summary.failures):
         window = f" window {failure.window}" if failure.window != "" else ""
         lost = f" ({failure.frames} frames)" if failure.frames else ""
-        said = f"{failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}"
-        console.print(f"[red]failed[/red] {escape(said)}", highlight=False)
+        what = f"{failure.movie_id}{window}, {failure.stage}{lost}: {failure.reason}"
+        said.warning("failed %s", what)
+        if number < SHOWN_FAILURES:
+            console.print(f"[red]failed[/red] {escape(what)}", highlight=False)
     if len(summary.failures) > SHOWN_FAILURES:
         console.print(
             f"… and {len(summary.failures) - SHOWN_FAILURES} more in {out}/failures.csv",

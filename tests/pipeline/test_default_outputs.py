@@ -48,6 +48,16 @@ def test_a_folder_with_something_else_in_it_is_not_taken_for_the_features(here: 
     assert isinstance(done.exception, InputError) and "--out" in str(done.exception)
 
 
+@pytest.mark.parametrize("table", ["manifest.csv", "labels.csv", "actions.csv"])
+def test_tables_of_the_users_own_are_not_replaced_by_a_folders(here: Path, table: str) -> None:
+    (here / "own").mkdir()
+    (here / "own" / table).write_text("mine\n")
+    done = rhas("extract", "--movies", "night.csv", "--out", "own", "--preset", "tiny-random")
+    assert isinstance(done.exception, InputError) and f"own has {table}" in str(done.exception)
+    assert [path.name for path in (here / "own").iterdir()] == [table]
+    assert (here / "own" / table).read_text() == "mine\n"
+
+
 def test_each_training_has_a_run_of_its_own_and_names_the_one_that_did_not_end(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,12 +16,16 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from rhas.extract.config import load_config
+from rhas.extract.run.accounts import Summary
 from rhas.extract.run.progress import Snapshot
+from rhas.manifests.shards.failures import Failure, movie_failure
+from rhas.manifests.shards.statistics import Tally
+from rhas.manifests.shards.status import FrameStatus
 from rhas.pipeline.cli import app
 from rhas.pipeline.commands.anywhere import in_front
 from rhas.pipeline.programs import doctor
 from rhas.pipeline.views import telling
-from rhas.pipeline.views.display import live, make_console
+from rhas.pipeline.views.display import live, make_console, print_summary
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
@@ -45,6 +49,27 @@ def test_lines_have_times_where_there_is_no_terminal(capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert re.fullmatch(rf"{TIME}  movies 0/3 .*\n", said.out)
     assert re.fullmatch(rf"{TIME} WARNING rhas\.extract: a worker was lost\n", said.err)
+
+
+def test_the_file_has_all_failures_of_an_extraction_and_the_terminal_the_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    failures = [movie_failure(f"m{number}", "probe", "no such file") for number in range(30)]
+    failures.append(Failure("half", 3, 1.0, 2.0, "decode", "damaged movie data", 31))
+    tally = Tally({FrameStatus.DETECTED: 44, FrameStatus.UNDECODABLE: 31})
+    summary = Summary(31, 30, 0, tally, failures, {}, {"frames": 0}, 3, False)
+    telling.set_up(0, tmp_path / "rhas.log")
+    print_summary(make_console(), summary, "features")
+    kept = [re.sub(f"^{TIME} ", "", line) for line in (tmp_path / "rhas.log").read_text().splitlines()]
+    assert kept[0] == "INFO rhas.said: movies: 1 done (0 by earlier runs), 30 failed"
+    assert "75 promised = 44 written + 0 person not found + 31 lost" in kept[1]
+    assert [line for line in kept if "failed m" in line] == [
+        f"WARNING rhas.said: failed m{number}, probe: no such file" for number in range(30)
+    ]
+    assert kept[-1] == "WARNING rhas.said: failed half window 3, decode (31 frames): damaged movie data"
+    said = capsys.readouterr()
+    assert said.out.count("failed m") == 10 and "… and 21 more in features/failures.csv" in said.out
+    assert said.err == ""
 
 
 def test_quiet_and_verbose_and_a_file_that_has_it_all(

@@ -105,7 +105,9 @@ def test_hub_ids_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.parametrize("setting", ["detector.weights", "encoder.weights"])
-@pytest.mark.parametrize("named", ["./no/where", "./nowhere", "../nowhere", "~/nowhere", "a--b", "a b", "a/b/c"])
+@pytest.mark.parametrize(
+    "named", ["./no/where", "./nowhere", "../nowhere", "~/nowhere", "a--b", "a b", "a/b/c"]
+)
 def test_what_is_neither_a_place_nor_a_hub_id(setting: str, named: str) -> None:
     (line,) = told(f"{setting}={named}")
     assert setting in line and Path(named).name in line and "hub id" in line
