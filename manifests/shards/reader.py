@@ -282,7 +282,12 @@ class FeaturesReader:
         return sorted(movie_of(path) for path in self.folder.shards.glob("[!.]*.h5"))
 
     def shard(self, movie_id: str) -> Shard:
-        return Shard(self.folder.shard(movie_id))
+        """Raises InputError for a movie that has none, or one that can't be read."""
+        path = self.folder.shard(movie_id)
+        if not path.exists():
+            known = ", ".join(self.movie_ids[:20]) or "a movie; there is no shard yet"
+            raise InputError(Problem(self.folder.root, f"one of {known}", column="movie", value=movie_id))
+        return Shard(path)
 
     def notes(self) -> dict[str, list[str]]:
         """What is unusual about movies, by movie_id (`rhas.extract.decode.notes`)."""

@@ -7,18 +7,28 @@ from typing import Annotated, Literal
 
 import typer
 
-from rhas.pipeline.commands.options import ActionsOption, interruptible_work
+from rhas.manifests.common.locations import Place, named_place
+from rhas.pipeline.commands.options import ActionsOption, interruptible_work, next_step
 
 annotate_app = typer.Typer(
     help="Correct labels, predictions and boxes in ELAN, CVAT or VIA; see docs/annotating.md.",
     no_args_is_help=True,
 )
 ToolArgument = Annotated[Literal["elan", "cvat", "via"], typer.Argument(help="elan, cvat or via")]
-DataArgument = Annotated[Path, typer.Argument(help="Features folder, or a manifest CSV")]
+DataArgument = Annotated[
+    Path, typer.Argument(parser=named_place, metavar="DATA", help="Features folder, or a manifest CSV")
+]
 TimeOriginOption = Annotated[
     str | None,
     typer.Option("--time-origin", help="With a manifest: first-frame or container, as for rhas extract"),
 ]
+
+
+def _here(data: Place) -> Path:
+    """A folder of features where it can be read, or a manifest."""
+    from rhas.manifests.shards.mirror import features_here
+
+    return data if isinstance(data, Path) and not data.is_dir() else features_here(data)
 
 
 @annotate_app.command("to")
@@ -44,8 +54,9 @@ def annotate_to(
     with interruptible_work(f"finished files are in {out}"):
         from rhas.pipeline.programs.annotating import annotate_to as write
 
-        for line in write(tool, data, out, labels, actions, movie or (), time_origin):
+        for line in write(tool, _here(data), out, labels, actions, movie or (), time_origin):
             typer.echo(line, err=line.startswith("note:"))
+    next_step("annotate", "from", tool, out, data, "--out", "labels.csv")
 
 
 @annotate_app.command("from")
@@ -68,5 +79,9 @@ def annotate_from(
     with interruptible_work(f"nothing is left in {out} that wasn't there"):
         from rhas.pipeline.programs.annotating import annotate_from as read
 
-        for line in read(tool, files, data, out, boxes, actions, keep, time_origin):
+        for line in read(tool, files, _here(data), out, boxes, actions, keep, time_origin):
             typer.echo(line, err=line.startswith("note:"))
+    if not isinstance(data, Path) or data.is_dir():
+        next_step("labels", data, "--labels", out)
+    else:
+        next_step("extract", "--movies", data, "--labels", out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.options import LOOK, interruptible_work
+from rhas.pipeline.commands.options import LOOK, interruptible_work, next_step
 
 commands = typer.Typer()
 
@@ -22,4 +22,5 @@ def demo(
         from rhas.pipeline.programs.demo import FULL, QUICK, run_demo
 
         code = run_demo(out, QUICK if quick else FULL)
+    next_step("plan", "--movies", "manifest.csv")
     raise typer.Exit(code)

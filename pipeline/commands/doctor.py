@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rhas.pipeline.commands.extract import DetectorWeights, EncoderWeights, Preset, overrides
-from rhas.pipeline.commands.options import LOOK, SetOption
+from rhas.pipeline.commands.options import LOOK, SetOption, next_step
 
 commands = typer.Typer()
 
@@ -26,4 +26,6 @@ def doctor(
     from rhas.pipeline.programs.doctor import print_examination
 
     config = load_config(preset, overrides(None, detector, encoder, settings))
-    raise typer.Exit(print_examination(config, out))
+    code = print_examination(config, out)
+    next_step("plan", "--movies", "manifest.csv", *(["--preset", preset] if preset != "blip2" else []))
+    raise typer.Exit(code)

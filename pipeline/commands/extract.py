@@ -119,7 +119,10 @@ def plan(
     config = load_config(preset, overrides(fps, None, None, settings, time_origin))
     planned = plan_movies(inputs, config, cpus)
     code = print_plan(planned, config, gpus, like, tflops, cpus)
-    next_step("extract", "--movies", movies, *(["--preset", preset] if preset != "blip2" else []))
+    named = {"--preset": None if preset == "blip2" else preset, "--fps": fps, "--time-origin": time_origin}
+    chosen = [word for option, value in named.items() if value is not None for word in (option, value)]
+    chosen += [word for setting in settings or () for word in ("--set", setting)]
+    next_step("extract", "--movies", movies, *chosen)
     raise typer.Exit(code)
 
 

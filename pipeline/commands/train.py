@@ -241,6 +241,7 @@ def export(
         export_run(run, out)
         names = ", ".join(sorted(path.name for path in out.iterdir()))
         typer.echo(f'{out}: {names}; rhas.load_run("{out}") opens it')
+        next_step("predict", "--run", out, "--shards", _features_of(run))
     elif features is not None:
         with interruptible_work(f"{out} is not whole: remove it"):
             from rhas.manifests.shards.mirror import features_here

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rhas.manifests.common.locations import named_place
 from rhas.pipeline.commands.extract import TimeOrigin
 from rhas.pipeline.commands.options import LOOK, ActionsOption, DeviceOption, interruptible_work, next_step
 
@@ -19,7 +20,13 @@ def view(
         "view"
     ),
     shards: Annotated[
-        Path | None, typer.Option("--shards", help="Features folder, with labels if there are any")
+        Path | None,
+        typer.Option(
+            "--shards",
+            parser=named_place,
+            metavar="PATH",
+            help="Features folder, with labels if there are any",
+        ),
     ] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder: what it predicts is shown")] = None,
     predictions: Annotated[
@@ -69,6 +76,7 @@ def view(
     if not 16 <= height <= 4320:
         raise typer.BadParameter("16 to 4320 pixels", param_hint="--height")
     with interruptible_work("movies that are finished are kept"):
+        from rhas.manifests.shards.mirror import features_here
         from rhas.pipeline.programs.viewing import Wanted, write_view
         from rhas.pipeline.viewer.media import Proxies
         from rhas.pipeline.views.telling import say
@@ -77,7 +85,8 @@ def view(
             run=run, predictions=predictions, split=split, labels=labels, boxes=boxes, actions=actions,
             movies=movie or (), time_origin=time_origin, device=device, video=video, proxies=Proxies(height, codec),
         )  # fmt: skip
-        page = write_view(shards or movies or Path(), out, wanted, say)
+        data = features_here(shards) if shards is not None else movies or Path()
+        page = write_view(data, out, wanted, say)
     typer.echo(f"{page}: open it in a browser")
     if shards is not None:
         next_step("labels", shards, "--labels", "labels.csv")

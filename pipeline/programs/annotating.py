@@ -108,6 +108,7 @@ def annotate_from(
         intervals |= {key: own for key, own in material.intervals(None).items() if key[0] in kept}
     if not intervals:
         raise InputError(Problem(files, "at least one labelled interval"))
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_labels(Labels(out, intervals), out)
     found = load_labels(out, material.vocabulary, material.manifest)
     yield f"{out}: {len(drawn)} movies, {len(found.intervals)} persons, {found.count} intervals"

@@ -38,8 +38,16 @@ STATUS_COLOURS = {
 }
 
 
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
 def draw_movie(features: Path, movie_id: str, png: Path) -> None:
-    """Draws all persons of a movie into `png`. Raises InputError for a movie that has no shard."""
+    """Draws all persons of a movie into `png`, or another kind of picture.
+
+    Raises InputError for a movie that has no shard, and for a name that is no picture's.
+    """
+    if png.suffix.lower() not in SUFFIXES:
+        raise InputError(Problem("--out", f"a file's name with {', '.join(SUFFIXES)}", value=str(png)))
     import matplotlib
 
     matplotlib.use("Agg")
@@ -47,9 +55,6 @@ def draw_movie(features: Path, movie_id: str, png: Path) -> None:
     from matplotlib.patches import Patch
 
     reader = FeaturesReader(features)
-    if movie_id not in reader.movie_ids:
-        known = ", ".join(reader.movie_ids[:20]) or "a movie; there is no shard yet"
-        raise InputError(Problem(features, f"one of {known}", column="movie", value=movie_id))
     with reader.shard(movie_id) as shard:
         persons = [shard.person(person_id) for person_id in shard.person_ids]
         labels = _labels(reader.folder)
@@ -119,7 +124,9 @@ def _draw_frames(axes: list[Axes], shard: Shard, series: PersonSeries, intervals
         seen = bool(np.isfinite(x1))
         axis.set_title(f"{time_s:.1f} s{_why(intervals, time_s, status, seen)}", fontsize=8)
         if seen:
-            axis.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=STATUS_COLOURS[status], linewidth=2)
+            # A box may reach beyond the frame, which stays as large as it is.
+            sides = ([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1])
+            axis.plot(*sides, color=STATUS_COLOURS[status], linewidth=2, scalex=False, scaley=False)
 
 
 def _why(intervals: Sequence[Interval], time_s: float, status: FrameStatus, seen: bool) -> str:

@@ -25,6 +25,7 @@ _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DE
 
 said = logging.getLogger("rhas.said")
 said.propagate = False
+said.addHandler(logging.NullHandler())  # until it is said where it goes
 _quiet = False
 _handlers: list[logging.Handler] = []
 

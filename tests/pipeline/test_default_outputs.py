@@ -115,6 +115,14 @@ def test_rhas_alone_tells_what_there_is() -> None:
         (["status", "--address", "a:1"], "status job-1 --address a:1 --logs"),
         (["cancel", "job-1", "--address", "a:1"], "status job-1 --address a:1 --logs"),
         (["report", "--run", "r", "--out", "page"], "predict --run r --shards features"),
+        (["doctor", "--preset", "mini"], "plan --movies manifest.csv --preset mini"),
+        (["demo"], "plan --movies manifest.csv"),
+        (["export", "--run", "r", "--out", "."], "predict --run . --shards features"),
+        (["annotate", "to", "elan", "m.csv", "--out", "a"], "annotate from elan a m.csv --out labels.csv"),
+        (
+            ["annotate", "from", "elan", "a", "m.csv", "--out", "l.csv"],
+            "extract --movies m.csv --labels l.csv",
+        ),
     ],
 )
 def test_commands_name_the_next_one(
@@ -124,6 +132,11 @@ def test_commands_name_the_next_one(
     monkeypatch.setattr(f"{jobs}.describe_jobs", lambda address, job: ["job-1  RUNNING  3 s  night.yaml"])
     monkeypatch.setattr(f"{jobs}.cancel_job", lambda address, job: "STOPPED")
     monkeypatch.setattr("rhas.pipeline.report.making.write_report", lambda *_: Path("page/index.html"))
+    monkeypatch.setattr("rhas.pipeline.programs.doctor.print_examination", lambda *_: 0)
+    monkeypatch.setattr("rhas.pipeline.programs.demo.run_demo", lambda *_: 0)
+    monkeypatch.setattr("rhas.train.evaluation.export.export_run", lambda *_: None)
+    for way in ("to", "from"):
+        monkeypatch.setattr(f"rhas.pipeline.programs.annotating.annotate_{way}", lambda *_: [])
     done = rhas(*given)
     assert (done.exit_code, done.stderr) == (0, f"next: rhas {following}\n")
 

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from viewed import numbered_movie, write_viewed
 
+from rhas.manifests.common.errors import InputError
 from rhas.manifests.tables.labels import Interval
 from rhas.pipeline.views.picture import draw_movie
 
@@ -51,3 +52,11 @@ def test_who_is_absent_is_shown_so(drawn: Figure) -> None:
     assert labels.get_ylabel() == "absent" and not labels.get_yticklabels()
     (hatched,) = [patch for patch in labels.patches if patch.get_hatch()]
     assert hatched.get_extents().width == pytest.approx(labels.bbox.width * 4.0 / 3.9, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["m1.txt", "m1"])
+def test_a_name_that_is_no_pictures_is_refused(tmp_path: Path, name: str) -> None:
+    features, _ = write_viewed(tmp_path, [numbered_movie("m1")], {}, {})
+    with pytest.raises(InputError, match=rf"--out: got '.*{name}': expected a file's name with \.png, \.pdf"):
+        draw_movie(features, "m1", tmp_path / name)
+    assert not list(tmp_path.glob("m1.*"))
