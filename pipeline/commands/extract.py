@@ -175,7 +175,9 @@ def extract(
     memory: Annotated[
         float | None,
         typer.Option(
-            help="GiB of decoded frames in flight, over all workers", show_default="6, or 6 per GPU"
+            min=0.001,
+            help="GiB of decoded frames in flight, over all workers",
+            show_default="6, or 6 per GPU",
         ),
     ] = None,
     deadline: Annotated[
@@ -207,7 +209,10 @@ def extract(
     cache_gib: Annotated[
         float | None,
         typer.Option(
-            "--cache-gib", help="GiB of them at most", show_default="RHAS_CACHE_GIB, or half of what is free"
+            "--cache-gib",
+            min=0.001,
+            help="GiB of them at most",
+            show_default="RHAS_CACHE_GIB, or half of what is free",
         ),
     ] = None,
     rank: Annotated[
