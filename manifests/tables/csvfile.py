@@ -148,7 +148,13 @@ def _check_header(
     known = (*required, *optional)
 
     def no_column(name: str) -> Problem:
-        expected = f"only the columns {', '.join(known)}{did_you_mean(name, known)}"
+        listed = ", ".join(known)
+        expected = (
+            f"only the columns {listed}"
+            if others == "refused"
+            else f"one of the columns {listed}, or a name unlike theirs"
+        )
+        expected += did_you_mean(name, known)
         return Problem(path, expected, number, shorten(name), shorten(name))
 
     def meant(name: str) -> bool:
