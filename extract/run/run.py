@@ -99,7 +99,8 @@ def _extract(
 
         progress = Progress(callback=callback, on_movie=on_movie)
         if todo == []:
-            write_snapshot(folder, whole)
+            if begun:  # else this rank has no movies, and others have not begun
+                write_snapshot(folder, whole)
             _begin(progress, inputs.manifest, books, todo)
             _close(output, whole.manifest, books, progress)
             return books.summary(progress, None, options.max_failure_rate)

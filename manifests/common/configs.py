@@ -134,7 +134,7 @@ def overridden(
     """The values of a config with `section.key=value` applied, the last one winning.
 
     Each value is in YAML; where a setting is a text, what would be something else in YAML is that text: a
-    number, or a file's name with brackets or a `#` in it.
+    number, or a file's name with brackets or a `#` in it. Nothing and null are null.
     What the keys and the values are worth is left to `from_mapping`; sections have to be there already, but
     for those below `open_sections`. Raises InputError, naming `--set`, for the first that can't be applied.
     """
@@ -163,7 +163,8 @@ def overridden(
                 raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
             value = text
         quoted = text.lstrip()[:1] in ("'", '"') and isinstance(value, str)
-        section[leaf] = text.strip() if is_text and value is not None and not quoted else value
+        null = text.strip() in ("", "~", "null", "Null", "NULL")
+        section[leaf] = text.strip() if is_text and not null and not quoted else value
     return changed
 
 

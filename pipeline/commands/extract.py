@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -57,7 +56,7 @@ TimeOrigin = Annotated[
     typer.Option(
         "--time-origin",
         help="What time 0 is: first-frame, or container, the clock of players",
-        show_default="first-frame",
+        show_default="the preset's, first-frame",
     ),
 ]
 
@@ -70,6 +69,11 @@ def overrides(
     time_origin: str | None = None,
 ) -> list[str]:
     """Dedicated options as `--set` would have them; explicit `--set` comes last and wins."""
+    from yaml import safe_dump
+
+    def text(value: str) -> str:
+        return str(safe_dump(value, default_style='"', width=10**9)).strip()
+
     found = [f"decode.time_origin={time_origin}"] if time_origin is not None else []
     if fps is not None:
         found.append(f"decode.fps={'null' if fps == 'native' else fps}")
@@ -78,14 +82,14 @@ def overrides(
         implementation = kinds.get(Path(detector).suffix, "transformers")
         # A preset's net that makes boxes exact goes with its detector: of other movies it knows nothing.
         found += [
-            f"detector.weights={json.dumps(detector)}",
+            f"detector.weights={text(detector)}",
             f"detector.implementation={implementation}",
             "detector.refine=null",
         ]
         if implementation == "boxes":  # nobody has to be tracked any more
             found.append("tracks.implementation=frames")
     if encoder is not None:
-        found.append(f"encoder.weights={json.dumps(encoder)}")
+        found.append(f"encoder.weights={text(encoder)}")
     return found + (settings or [])
 
 
@@ -119,8 +123,11 @@ def plan(
     config = load_config(preset, overrides(fps, None, None, settings, time_origin))
     planned = plan_movies(inputs, config, cpus)
     code = print_plan(planned, config, gpus, like, tflops, cpus)
-    named = {"--preset": None if preset == "blip2" else preset, "--fps": fps, "--time-origin": time_origin}
-    chosen = [word for option, value in named.items() if value is not None for word in (option, value)]
+    named = {
+        "--preset": None if preset == "blip2" else preset, "--fps": fps, "--time-origin": time_origin,
+        "--labels": labels, "--actions": actions,
+    }  # fmt: skip
+    chosen = [word for option, value in named.items() if value is not None for word in (option, str(value))]
     chosen += [word for setting in settings or () for word in ("--set", setting)]
     next_step("extract", "--movies", movies, *chosen)
     raise typer.Exit(code)

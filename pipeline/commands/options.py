@@ -22,7 +22,11 @@ WITHIN_A_PIPELINE = "RHAS_STAGE"  # in the environment of a stage's command, whi
 
 ActionsOption = Annotated[
     Path | None,
-    typer.Option("--actions", help="Your own actions, a CSV with a column action", show_default="RHAS133's"),
+    typer.Option(
+        "--actions",
+        help="Your own actions, a CSV with a column action",
+        show_default="actions.csv beside the data, else RHAS133's",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; may be repeated")

@@ -196,7 +196,7 @@ def predict(
 
     shards = None if shards is None else features_here(shards)
     named = run / "predictions" if movie is None else movie_predictions(run, movie, person or "")
-    target = out or named.with_name("-".join([named.name, *(settings or [])]))
+    target = out or named.parent / "-".join([named.name, *(settings or [])])
     ahead_s = None if anticipate is None else seconds_of(anticipate, "--anticipate")
     if movie is not None and person is not None and shards is None and split is None:
         with interruptible_work(f"finished windows are kept in {target / 'features'}"):

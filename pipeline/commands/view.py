@@ -84,6 +84,7 @@ def view(
         wanted = Wanted(
             run=run, predictions=predictions, split=split, labels=labels, boxes=boxes, actions=actions,
             movies=movie or (), time_origin=time_origin, device=device, video=video, proxies=Proxies(height, codec),
+            place=None if shards is None else str(shards),
         )  # fmt: skip
         data = features_here(shards) if shards is not None else movies or Path()
         page = write_view(data, out, wanted, say)

@@ -12,6 +12,8 @@ from rhas.extract.config import RunOptions, config_from_dict
 from rhas.extract.run.run import extract
 from rhas.manifests.common.errors import InputError, Problem
 from rhas.manifests.common.locations import Place
+from rhas.manifests.common.names import MAX_BYTES
+from rhas.manifests.shards.identity import content_id
 from rhas.manifests.tables.inputs import Inputs
 from rhas.manifests.tables.manifest import Manifest, Movie, Person
 from rhas.manifests.tables.vocabulary import Vocabulary
@@ -135,7 +137,10 @@ def predict_movie(
 def movie_predictions(run: Path, video: Place, sentence: str) -> Path:
     """Where predictions for a person of a movie go: apart from a features folder's, and from other persons'."""
     words = re.sub(r"\W+", "-", f"{Path(video.name).stem} {sentence}").strip("-")
-    return run / f"predictions-{words[:100]}"
+    if len(words.encode()) > MAX_BYTES // 2:
+        start = words.encode()[: MAX_BYTES // 2].decode(errors="ignore")
+        words = f"{start}-{content_id([words])[:8]}"
+    return run / f"predictions-{words}"
 
 
 def seconds_of(text: str, option: str) -> float:

@@ -47,6 +47,7 @@ class Wanted:
     device: str | None = None
     video: Video = "auto"
     proxies: Proxies = field(default_factory=Proxies)
+    place: str | None = None  # where the features are, if not where they are read
 
 
 def write_view(data: Path, out: Path, wanted: Wanted, say: Callable[[str], None] = print) -> Path:
@@ -178,7 +179,7 @@ def _predicted(material: Material, wanted: Wanted, chosen: Sequence[str]) -> Ite
 
 
 def _about(data: Path, wanted: Wanted) -> list[str]:
-    lines = [f"features {data}" if data.is_dir() else f"manifest {data}"]
+    lines = [f"features {wanted.place or data}" if data.is_dir() else f"manifest {data}"]
     for what in ("run", "predictions", "split", "labels", "boxes"):
         if (value := getattr(wanted, what)) is not None:
             lines.append(f"{what} {value}")

@@ -38,22 +38,22 @@ STATUS_COLOURS = {
 }
 
 
-SUFFIXES = (".png", ".pdf", ".svg")
-
-
 def draw_movie(features: Path, movie_id: str, png: Path) -> None:
     """Draws all persons of a movie into `png`, or another kind of picture.
 
     Raises InputError for a movie that has no shard, and for a name that is no picture's.
     """
-    if png.suffix.lower() not in SUFFIXES:
-        raise InputError(Problem("--out", f"a file's name with {', '.join(SUFFIXES)}", value=str(png)))
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.backend_bases import FigureCanvasBase
     from matplotlib.patches import Patch
 
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if png.suffix.lower().removeprefix(".") not in kinds:
+        expected = f"a picture's name, with one of .{', .'.join(kinds)}"
+        raise InputError(Problem("--out", expected, value=str(png)))
     reader = FeaturesReader(features)
     with reader.shard(movie_id) as shard:
         persons = [shard.person(person_id) for person_id in shard.person_ids]

@@ -118,7 +118,10 @@ def test_rhas_alone_tells_what_there_is() -> None:
         (["doctor", "--preset", "mini"], "plan --movies manifest.csv --preset mini"),
         (["demo"], "plan --movies manifest.csv"),
         (["export", "--run", "r", "--out", "."], "predict --run . --shards features"),
-        (["annotate", "to", "elan", "m.csv", "--out", "a"], "annotate from elan a m.csv --out labels.csv"),
+        (
+            ["annotate", "to", "elan", "m.csv", "--out", "a", "--time-origin", "container"],
+            "annotate from elan a m.csv --out corrected.csv --keep --time-origin container",
+        ),
         (
             ["annotate", "from", "elan", "a", "m.csv", "--out", "l.csv"],
             "extract --movies m.csv --labels l.csv",

@@ -13,7 +13,7 @@ from feature_folders import make_movie, write_folder
 from rhas.extract.config import load_config
 from rhas.manifests.common.errors import InputError
 from rhas.pipeline.commands.extract import overrides
-from rhas.pipeline.programs.training import predict_movie
+from rhas.pipeline.programs.training import movie_predictions, predict_movie
 from rhas.train.runs.run import check_extraction
 
 
@@ -67,3 +67,20 @@ def test_other_boxes_are_not_another_model(
             check_extraction(folder.root, run)
     else:
         check_extraction(folder.root, run)
+
+
+def test_predictions_for_a_person_of_a_movie_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    video = Path("/somewhere/a movie.mp4")
+    assert (
+        movie_predictions(tmp_path, video, "the man, left") == tmp_path / "predictions-a-movie-the-man-left"
+    )
+    long = [movie_predictions(tmp_path, video, "人" * 300 + end) for end in ("a", "b")]
+    for folder in long:
+        folder.mkdir()
+    assert len(set(long)) == 2
+
+
+@pytest.mark.parametrize("name", ["boxes #1.csv", "a: b", "[x]", "2024", "null", "/data/😀/ä", "'q'", '"', "~/x"])
+def test_names_on_the_command_line_come_through_as_they_are(name: str) -> None:
+    config = load_config("mini", overrides(None, name, name, None))
+    assert (config.detector.weights, config.encoder.weights) == (name, name)

@@ -277,8 +277,10 @@ def begin(
     for trial in planned:
         planned_before = read_yaml(trial.folder.planned) if trial.folder.planned.exists() else None
         if isinstance(planned_before, Mapping):
+            # What it doesn't have is as it was then: the default.
+            before_config = config_from_dict(planned_before, trial.folder.planned).to_dict()
             problems += refused_changes(
-                trial.folder.planned, planned_before, trial.config.to_dict(), expected, FREE
+                trial.folder.planned, before_config, trial.config.to_dict(), expected, FREE
             )
             source = trial.folder.source
             if (source and source.root.name) != trial.source:

@@ -221,6 +221,15 @@ def test_two_ranks_at_once_of_which_one_is_killed(
     assert not list(seen().rglob("share.json"))
 
 
+def test_a_rank_without_movies_may_be_the_first(movies: Path, tmp_path: Path) -> None:
+    out, manifest = tmp_path / "out", tmp_path / "manifest.csv"
+    manifest.write_text(f"{HEAD}c,{movies}/c.mp4,p,the tall person\n")
+    assert extract_here(manifest, out, out, rank=1, world_size=2).idle
+    (out / "ranks" / "1-of-2" / "lock").unlink()
+    assert extract_here(manifest, out, out, rank=0, world_size=2).exit_code == EXIT_DONE
+    assert problems(out) == []
+
+
 @pytest.mark.long
 def test_what_fails_in_ranks_is_in_one_table(movies: Path, tmp_path: Path) -> None:
     out, manifest = tmp_path / "out", tmp_path / "manifest.csv"

@@ -251,7 +251,8 @@ def test_overrides_leave_the_config_as_it_is() -> None:
     [
         ("0.3", "0.3"), ("2024-01-31", "2024-01-31"), ("[x] y", "[x] y"), ("[x", "[x"), ("a: b", "a: b"),
         ("w #2", "w #2"), (" plain ", "plain"), ("yes", "yes"), ("'0.3'", "0.3"), ('"\\u00e4 #1"', "ä #1"),
-        ("it's", "it's"), ("'a' 'b'", "'a' 'b'"), ("null", None), ("", None),
+        ("it's", "it's"), ("'a' 'b'", "'a' 'b'"), ("null", None), ("", None), ("~", None),
+        ("#x", "#x"), ("~/x", "~/x"),
     ],
 )  # fmt: skip
 def test_a_setting_that_is_a_text_gets_what_is_written(text: str, value: str | None) -> None:

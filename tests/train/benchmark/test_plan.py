@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from training_folders import labelled_movie, write_training_folder
 
 from rhas.manifests.common.errors import InputError
@@ -125,6 +126,20 @@ def test_a_run_that_was_trained_does_not_become_a_reading(tmp_path: Path) -> Non
         InputError, match=r"b-seed0/planned\.yaml, column from: got 'a-seed0': expected .* trained"
     ):
         begin(planned, tmp_path / "features", out)
+
+
+def test_a_setting_that_there_was_not_then_is_its_default(tmp_path: Path) -> None:
+    write_training_folder(tmp_path / "features", [labelled_movie("m", 40)])
+    out = tmp_path / "out"
+    (trial,) = trials(systems_of(["actdiff"]), load_config("small"), [], 1, out)
+    begin([trial], tmp_path / "features", out)
+    before = yaml.safe_load(trial.folder.planned.read_text())
+    del before["augment"]["mask"]
+    trial.folder.planned.write_text(yaml.safe_dump(before))
+    begin([trial], tmp_path / "features", out)
+    (other,) = trials(systems_of(["actdiff"]), load_config("small"), ["augment.mask=0.5"], 1, out)
+    with pytest.raises(InputError, match=r"augment\.mask"):
+        begin([other], tmp_path / "features", out)
 
 
 @pytest.mark.parametrize(
