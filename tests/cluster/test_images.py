@@ -26,7 +26,8 @@ stages:
 def container(tmp_path: Path) -> Container:
     """Without a network; all of its /data is user 1000's."""
     write_world(tmp_path / "movies", World(movies=1, seed=3, shortest_s=4, longest_s=5))
-    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    for name in ("pipeline", "elsewhere"):
+        (tmp_path / f"{name}.yaml").write_text(PIPELINE)
     fill_cache(tmp_path / "huggingface", "made/clip")
     for path in (tmp_path, *tmp_path.rglob("*")):
         os.chown(path, 1000, 1000)
@@ -35,8 +36,6 @@ def container(tmp_path: Path) -> Container:
 
 def fill_cache(home: Path, hub_id: str) -> None:
     """What `hf download` leaves in HF_HOME: a snapshot, and the name of the one that `main` is."""
-    from transformers import CLIPImageProcessor
-
     encoder = load_encoder(EncoderConfig(kind="clip", weights="random:tiny"))
     folder = home / "hub" / f"models--{hub_id.replace('/', '--')}"
     snapshot = folder / "snapshots" / ("0123456789" * 4)
@@ -45,6 +44,8 @@ def fill_cache(home: Path, hub_id: str) -> None:
     encoder.model.save_pretrained(snapshot)
     encoder.tokenizer.save_pretrained(snapshot)
     mean, std = (tensor.flatten().tolist() for tensor in (encoder.mean, encoder.std))
+    from transformers import CLIPImageProcessor  # which looks for torchvision: after what can do without
+
     CLIPImageProcessor(image_mean=mean, image_std=std).save_pretrained(snapshot)
 
 
@@ -62,11 +63,9 @@ def test_a_pipeline_finds_its_weights_on_the_claim_without_a_network(
     offline = {"HF_HOME": "/data/huggingface", "HF_HUB_OFFLINE": "1"}
     said = container.run("rhas", "run", "/data/pipeline.yaml", **offline)
     assert "2/2 verify: done" in said, said
-    report = tmp_path / "pipeline" / "extract" / "report.json"
-    assert report.stat().st_uid == 1000
+    assert (tmp_path / "pipeline" / "extract" / "report.json").stat().st_uid == 1000
     elsewhere = container.order(
-        "rhas", "run", "/data/pipeline.yaml", HF_HUB_OFFLINE="1", HF_HOME="/data/none"
+        "rhas", "run", "/data/elsewhere.yaml", HF_HUB_OFFLINE="1", HF_HOME="/data/none"
     )
-    report.unlink()
     done = subprocess.run(elsewhere, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "HF_HUB_OFFLINE is set" in done.stdout + done.stderr, done.stdout

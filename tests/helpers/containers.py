@@ -47,6 +47,8 @@ class Container:
         self._options += [f"--ulimit={limit}={count}:{count}" for limit, count in limits.items()]
         if network != "none":
             self._options += [f"--add-host={name}:{address}" for name, address in (hosts or {}).items()]
+            # No server of names is reached from there: gRPC would wait for an answer, though the name is in hosts.
+            self._options.append("--volume=/dev/null:/etc/resolv.conf")
         # For two cores that others use as well.
         self._variables = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
         self._started = False

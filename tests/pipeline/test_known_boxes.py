@@ -80,7 +80,9 @@ def test_predictions_for_a_person_of_a_movie_have_a_folder_of_their_own(tmp_path
     assert len(set(long)) == 2
 
 
-@pytest.mark.parametrize("name", ["boxes #1.csv", "a: b", "[x]", "2024", "null", "/data/😀/ä", "'q'", '"', "~/x"])
+@pytest.mark.parametrize(
+    "name", ["boxes #1.csv", "a: b", "[x]", "2024", "null", "/data/😀/ä", "'q'", '"', "~/x"]
+)
 def test_names_on_the_command_line_come_through_as_they_are(name: str) -> None:
     config = load_config("mini", overrides(None, name, name, None))
     assert (config.detector.weights, config.encoder.weights) == (name, name)
