@@ -25,13 +25,15 @@ settings.load_profile("rhas")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Clusters first, which end a Ray that runs in their process, then those of `ray_here`, then the short ones.
 
-    What comes last should be short: then no process waits long for the others.
+    What comes last should be short: then no process waits long for the others. One file of `truth` takes minutes.
     """
 
     def place(item: pytest.Item) -> int:
         if item.path.parent.name == "cluster":
             return 0
-        return 1 if "ray_here" in item.fixturenames else 2  # type: ignore[attr-defined]
+        if "ray_here" in item.fixturenames:  # type: ignore[attr-defined]
+            return 1
+        return 2 if item.path.parent.name == "truth" else 3
 
     items.sort(key=place)
 
