@@ -98,7 +98,7 @@ def ended_well(process: subprocess.Popen[str], out: Path, alone: dict) -> None:
     code = process.wait(300)
     assert code == 0, said(process)
     assert problems(out) == []
-    assert_same(series(out), alone)
+    assert_same(series(out), alone, ties=True)  # a node has another number of threads
 
 
 def test_work_spreads_over_nodes_and_one_of_them_may_be_killed(
