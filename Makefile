@@ -105,8 +105,8 @@ dry-gpu: $(READY) .venv-gpu/.ready
 		"torch===$$(sed -n 's/^torch==//p' constraints.txt)"
 	touch $@
 
-# The tables of docs/ablation.md, docs/grounding.md, docs/field.md and docs/ravar.md, into bench/tables: a day of two cores, with AT_ONCE=2.
-# Whatever is done isn't done again.
+# The tables of docs/ablation.md, docs/grounding.md, docs/field.md and docs/ravar.md, into bench/tables: a day of two
+# cores, with AT_ONCE=2. Whatever is done isn't done again.
 TABLES := bench/tables
 AT_ONCE ?= 1
 EXTRACT := $(BIN)/rhas extract --preset mini --set encoder.tokens=all --cpus 1 --no-speed-check

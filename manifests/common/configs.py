@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -20,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from rhas.manifests.common.errors import InputError, Problem, did_you_mean
 from rhas.manifests.common.refusals import declared, problems_of
 
+_NULL = ("", "~", "null", "Null", "NULL")
 # Numbers like 1e-4, which YAML 1.1 takes for texts.
 EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
@@ -155,17 +157,23 @@ def overridden(
             section = section.get(parent)
         if not equals or not isinstance(section, dict):
             raise InputError(Problem("--set", expected, value=override))
-        is_text = declared(type(config), [*parents, leaf])[0] is str
         try:
-            value = plain_yaml(text)
+            section[leaf] = _value(text, is_text=declared(type(config), [*parents, leaf])[0] is str)
         except ValueError as error:
-            if not is_text:
-                raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
-            value = text
-        quoted = text.lstrip()[:1] in ("'", '"') and isinstance(value, str)
-        null = text.strip() in ("", "~", "null", "Null", "NULL")
-        section[leaf] = text.strip() if is_text and not null and not quoted else value
+            raise InputError(Problem("--set", "a value in YAML", column=key, value=text)) from error
     return changed
+
+
+def _value(text: str, is_text: bool) -> Any:
+    """What stands behind the `=` of an override. Raises ValueError where it has to be YAML and isn't."""
+    written = text.strip()
+    if not is_text or written in _NULL:
+        return plain_yaml(text)
+    if written.startswith(("'", '"')):
+        with suppress(ValueError):
+            if isinstance(unquoted := plain_yaml(text), str):
+                return unquoted
+    return written
 
 
 def _merged(start: Settings, values: Any, empty_sections: bool) -> Any:

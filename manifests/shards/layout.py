@@ -64,6 +64,11 @@ class FeaturesFolder:
             raise FileNotFoundError(errno.ENOENT, "the features folder is gone", str(self.root))
 
     @property
+    def in_use(self) -> bool:
+        """Whether an extraction was here, or is: a run's, or a rank's, however far it came."""
+        return any(path.exists() for path in (self.config, self.lock, self.ranks))
+
+    @property
     def config(self) -> Path:
         return self.root / "config.json"
 

@@ -18,7 +18,7 @@ from rhas.manifests.tables.vocabulary import write_vocabulary
 
 def refuse_others(folder: FeaturesFolder) -> None:
     """Raises InputError where tables are that a snapshot would replace, in a folder that no extraction was in."""
-    if any(path.exists() for path in (folder.config, folder.lock, folder.ranks)):
+    if folder.in_use:
         return
     if own := [path.name for path in (folder.manifest, folder.labels, folder.actions) if path.exists()]:
         expected = f"a folder for features alone: {folder.root} has {', '.join(own)}, which it would replace"

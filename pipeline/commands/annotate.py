@@ -31,12 +31,6 @@ def _here(data: Place) -> Path:
     return data if isinstance(data, Path) and not data.is_dir() else features_here(data)
 
 
-def _same(actions: Path | None, time_origin: str | None) -> list[str]:
-    """Options that the next command has to have as well."""
-    named = {"--actions": actions, "--time-origin": time_origin}
-    return [word for option, value in named.items() if value is not None for word in (option, str(value))]
-
-
 @annotate_app.command("to")
 def annotate_to(
     tool: ToolArgument,
@@ -62,9 +56,8 @@ def annotate_to(
 
         for line in write(tool, _here(data), out, labels, actions, movie or (), time_origin):
             typer.echo(line, err=line.startswith("note:"))
-    next_step(
-        "annotate", "from", tool, out, data, "--out", "corrected.csv", "--keep", *_same(actions, time_origin)
-    )
+    same = {"--actions": actions, "--time-origin": time_origin}
+    next_step("annotate", "from", tool, out, data, "--out", "corrected.csv", "--keep", options=same)
 
 
 @annotate_app.command("from")
@@ -92,4 +85,5 @@ def annotate_from(
     if not isinstance(data, Path) or data.is_dir():
         next_step("labels", data, "--labels", out)
     else:
-        next_step("extract", "--movies", data, "--labels", out, *_same(actions, time_origin))
+        same = {"--actions": actions, "--time-origin": time_origin}
+        next_step("extract", "--movies", data, "--labels", out, options=same)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rhas.pipeline.commands.extract import DetectorWeights, EncoderWeights, Preset, overrides
+from rhas.pipeline.commands.extract import DetectorWeights, EncoderWeights, Preset, other_preset, overrides
 from rhas.pipeline.commands.options import LOOK, SetOption, next_step
 
 commands = typer.Typer()
@@ -27,5 +27,5 @@ def doctor(
 
     config = load_config(preset, overrides(None, detector, encoder, settings))
     code = print_examination(config, out)
-    next_step("plan", "--movies", "manifest.csv", *(["--preset", preset] if preset != "blip2" else []))
+    next_step("plan", "--movies", "manifest.csv", options={"--preset": other_preset(preset)})
     raise typer.Exit(code)

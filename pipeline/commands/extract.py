@@ -61,6 +61,11 @@ TimeOrigin = Annotated[
 ]
 
 
+def other_preset(preset: str) -> str | None:
+    """A preset, if it has to be named."""
+    return None if preset == "blip2" else preset
+
+
 def overrides(
     fps: str | None,
     detector: str | None,
@@ -123,13 +128,12 @@ def plan(
     config = load_config(preset, overrides(fps, None, None, settings, time_origin))
     planned = plan_movies(inputs, config, cpus)
     code = print_plan(planned, config, gpus, like, tflops, cpus)
-    named = {
-        "--preset": None if preset == "blip2" else preset, "--fps": fps, "--time-origin": time_origin,
-        "--labels": labels, "--actions": actions,
+    same = {
+        "--preset": other_preset(preset), "--fps": fps, "--time-origin": time_origin, "--labels": labels,
+        "--actions": actions,
     }  # fmt: skip
-    chosen = [word for option, value in named.items() if value is not None for word in (option, str(value))]
-    chosen += [word for setting in settings or () for word in ("--set", setting)]
-    next_step("extract", "--movies", movies, *chosen)
+    set_so = [word for setting in settings or () for word in ("--set", setting)]
+    next_step("extract", "--movies", movies, *set_so, options=same)
     raise typer.Exit(code)
 
 

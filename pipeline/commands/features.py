@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rhas.manifests.common.locations import named_place
-from rhas.pipeline.commands.extract import Fps, Preset, TimeOrigin, overrides
+from rhas.pipeline.commands.extract import Fps, Preset, TimeOrigin, other_preset, overrides
 from rhas.pipeline.commands.options import (
     EXTRACT,
     LOOK,
@@ -57,7 +57,7 @@ def frames(
     typer.echo(
         f"{out}: {written.shown} frames" + (f", {written.lost} could not be decoded" * bool(written.lost))
     )
-    next_step("plan", "--movies", "manifest.csv", *(["--preset", preset] if preset != "blip2" else []))
+    next_step("plan", "--movies", "manifest.csv", options={"--preset": other_preset(preset)})
     raise typer.Exit(3 if written.lost else 0)
 
 

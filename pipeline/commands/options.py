@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -56,10 +57,14 @@ def interruptible_work(kept: str) -> Iterator[None]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def next_step(*arguments: object) -> None:
-    """Names the command that most would give next, ready to be pasted; within a pipeline that is known already."""
+def next_step(*arguments: object, options: Mapping[str, object] = MappingProxyType({})) -> None:
+    """Names the command that most would give next, ready to be pasted; within a pipeline that is known already.
+
+    `options`: those that it has where they are not None, by name.
+    """
+    given = [word for option, value in options.items() if value is not None for word in (option, value)]
     if WITHIN_A_PIPELINE not in os.environ and not quiet():
-        typer.echo(f"next: rhas {shlex.join(map(str, arguments))}", err=True)
+        typer.echo(f"next: rhas {shlex.join(map(str, (*arguments, *given)))}", err=True)
 
 
 def of_fold(option: str, given: object, split: str | None, settings: list[str]) -> list[str]:

@@ -23,9 +23,7 @@ RUN_RULE = f"{RUNS}/MODEL-TIME in the current folder, another one each time"
 def features_folder(movies: Path) -> Path:
     """A manifest's: see `FEATURES_RULE`. Raises InputError where something else is in its place."""
     out = Path("features" if movies.stem == "manifest" else f"features-{movies.stem}")
-    folder = FeaturesFolder(out)
-    ours = folder.config.exists() or folder.lock.exists()
-    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and not FeaturesFolder(out).in_use and not (out.is_dir() and not any(out.iterdir())):
         expected = f"given where the features are to go: {out} is there, and holds something else"
         raise InputError(Problem("--out", expected))
     return out

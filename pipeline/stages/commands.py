@@ -38,7 +38,7 @@ def run(
     loaded = load_pipeline(pipeline, address)
     if dry_run:
         describe(loaded, typer.echo)
-        next_step("run", pipeline, *([] if address is None else ["--address", address]))
+        next_step("run", pipeline, options={"--address": address})
     else:
         with interruptible_work("what is finished stays, the same command goes on from there"):
             code = run_pipeline(loaded, typer.echo)

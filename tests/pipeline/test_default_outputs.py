@@ -48,6 +48,15 @@ def test_a_folder_with_something_else_in_it_is_not_taken_for_the_features(here: 
     assert isinstance(done.exception, InputError) and "--out" in str(done.exception)
 
 
+def test_a_folder_that_only_a_rank_without_movies_was_in_is_gone_on_with(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "features" / "ranks" / "1-of-2").mkdir(parents=True)
+    monkeypatch.setattr("rhas.extract.run.run.extract", lambda *_: pytest.fail("begun"))
+    with pytest.raises(pytest.fail.Exception, match="begun"):
+        CliRunner().invoke(app, ["extract", "--movies", "manifest.csv"], catch_exceptions=False)
+
+
 @pytest.mark.parametrize("table", ["manifest.csv", "labels.csv", "actions.csv"])
 def test_tables_of_the_users_own_are_not_replaced_by_a_folders(here: Path, table: str) -> None:
     (here / "own").mkdir()
